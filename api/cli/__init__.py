@@ -1,0 +1,1 @@
+"""The `darkroom` command: operators' and callers' verbs, and the one-command stack."""

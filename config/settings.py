@@ -1,0 +1,158 @@
+"""Every setting, once: its name, unit, default and meaning. Nothing else reads the environment.
+
+A setting `x` is read from `DARKROOM_X` or from `.env`. A bad value stops the process at start with one sentence.
+"""
+
+import sys
+from functools import lru_cache
+from pathlib import Path
+from typing import Annotated, NoReturn
+from urllib.parse import urlsplit
+
+from pydantic import Field, SecretStr, ValidationError, field_validator
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+
+DAY_SECONDS = 86_400
+
+
+class Settings(BaseSettings):
+    """The whole configuration of every process, frozen once it is read."""
+
+    model_config = SettingsConfigDict(env_prefix="DARKROOM_", env_file=".env", frozen=True, extra="ignore")
+
+    # Redis: the system of record and Celery's broker
+    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Broker and job store")
+    redis_timeout_seconds: float = Field(
+        1.5, gt=0, le=60, description="How long one Redis command may take before the answer is 503"
+    )
+
+    # The API
+    host: str = Field("127.0.0.1", description="Where the API listens")
+    port: int = Field(8000, ge=1, le=65535, description="Where the API listens")
+    public_url: str = Field(
+        "http://127.0.0.1:8000", description="Where the upstream and the callers reach the API"
+    )
+    api_keys: SecretStr = Field(
+        SecretStr(""), description="Comma list of `tenant:key`, or `@file` with one pair a line"
+    )
+    secret: SecretStr = Field(
+        SecretStr(""), description="Signs callback tokens and image addresses; `old,new` rotates"
+    )
+    webhook_secret: SecretStr = Field(
+        SecretStr(""), description="`whsec_…`, signs what callers are told; `old,new` sends both signatures"
+    )
+    allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("*",), description="Host headers that the API answers to, as a comma list"
+    )
+    max_body_bytes: int = Field(65_536, ge=1024, description="Largest body of one request or callback")
+
+    # The upstream
+    upstream_url: str = Field(
+        "https://modelslab.com/api/v1/enterprise",
+        description="Base address; `/text2img` and `/fetch` are added",
+    )
+    upstream_key: SecretStr = Field(
+        SecretStr(""), description="Enterprise key; a comma list of keys or `url|key` pairs makes a pool"
+    )
+    upstream_max_in_flight: int = Field(
+        0, ge=0, le=100_000, description="Jobs queued upstream at once, per key, over all workers; 0 learns it"
+    )
+    upstream_timeout_seconds: float = Field(60, gt=0, le=600, description="For one submit, sent to answered")
+    upstream_connect_timeout_seconds: float = Field(10, gt=0, le=120, description="For one connection")
+    confirm_callbacks: bool = Field(
+        False, description="Read a called-back result again through fetch before it is believed"
+    )
+
+    # A job's life
+    deadline_seconds: int = Field(3600, ge=1, le=30 * DAY_SECONDS, description="Default deadline of a job")
+    unknown_wait_seconds: float = Field(
+        300, gt=0, description="How long an unknown submit waits for its callback before its policy acts"
+    )
+    max_waiting_jobs: int = Field(
+        100_000, ge=1, description="Queued jobs beyond which a request is refused with 429"
+    )
+    retention_seconds: int = Field(
+        30 * DAY_SECONDS, ge=60, description="How long finished jobs stay readable"
+    )
+    tick_seconds: float = Field(
+        0.5, gt=0, le=30, description="How often each worker looks for jobs whose next step is due"
+    )
+
+    # Pictures
+    images_url: str = Field(
+        "file://./data/images", description="`file://…` or `s3://bucket/prefix` (with the usual AWS variables)"
+    )
+    s3_endpoint: str = Field("", description="Address of an S3-compatible server; empty for AWS")
+    image_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
+        ("modelslab.com", "*.modelslab.com", "*.stablediffusionapi.com", "*.r2.dev"),
+        description="Hosts that pictures may be fetched from, as a comma list; `*.` allows every subdomain",
+    )
+    image_max_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest picture that is fetched")
+    image_max_pixels: int = Field(16_800_000, ge=1, description="Largest picture that is decoded")
+    image_url_seconds: int = Field(DAY_SECONDS, ge=1, description="How long a signed image address is valid")
+    allow_private_addresses: bool = Field(
+        False, description="Only for development: pictures and webhooks on private addresses"
+    )
+
+    # Workers
+    worker_concurrency: int = Field(
+        256, ge=1, le=10_000, description="Submits and polls in flight per worker process"
+    )
+    settle_concurrency: int = Field(16, ge=1, le=1000, description="Pictures stored at once per worker process")
+    log_format: str = Field("auto", pattern="^(auto|json|console)$", description="Shape of log lines")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Quietest line shown")
+
+    # The sandbox upstream
+    sandbox_host: str = Field("127.0.0.1", description="Where the sandbox listens")
+    sandbox_port: int = Field(8001, ge=1, le=65535, description="Where the sandbox listens")
+    sandbox_key: SecretStr = Field(SecretStr("sandbox"), description="Comma list of keys the sandbox takes")
+    sandbox_queue_limit: int = Field(0, ge=0, description="Jobs the sandbox holds at once per key; 0 is no limit")
+    sandbox_seconds: float = Field(2.0, ge=0, description="How long the sandbox works on one request")
+    sandbox_public_url: str = Field("", description="Where the sandbox's pictures are reached; empty: where it listens")
+
+    @field_validator("image_hosts", "allowed_hosts", mode="before")
+    @classmethod
+    def _comma_list(cls, value: object) -> object:
+        if isinstance(value, str):
+            return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("public_url", "upstream_url", "s3_endpoint", "sandbox_public_url")
+    @classmethod
+    def _web_address(cls, value: str) -> str:
+        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
+            raise ValueError("must be an http:// or https:// address with a host")
+        return value.rstrip("/")
+
+    @field_validator("images_url")
+    @classmethod
+    def _store_address(cls, value: str) -> str:
+        if not value.startswith(("file://", "s3://")):
+            raise ValueError("must start with file:// or s3://")
+        return value.rstrip("/")
+
+    @property
+    def secrets(self) -> tuple[bytes, ...]:
+        """The signing keys, oldest first; the last one signs, all of them verify."""
+        return tuple(part.strip().encode() for part in self.secret.get_secret_value().split(",") if part.strip())
+
+    @property
+    def images_folder(self) -> Path | None:
+        """The folder of a `file://` image store, or None for S3."""
+        return Path(self.images_url.removeprefix("file://")) if self.images_url.startswith("file://") else None
+
+
+def stop(sentence: str) -> NoReturn:
+    """End the process at start with one sentence saying what to set."""
+    print(f"darkroom: {sentence}", file=sys.stderr)  # noqa: T201 - the logger is not configured yet
+    raise SystemExit(2)
+
+
+@lru_cache(maxsize=1)
+def load_settings() -> Settings:
+    """Read the environment once, or stop the process naming the first setting that is wrong."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        first = error.errors(include_input=False, include_url=False)[0]
+        stop(f"DARKROOM_{str(first['loc'][0]).upper()} is not usable: {first['msg']}.")
