@@ -29,15 +29,11 @@ class Settings(BaseSettings):
     # The API
     host: str = Field("127.0.0.1", description="Where the API listens")
     port: int = Field(8000, ge=1, le=65535, description="Where the API listens")
-    public_url: str = Field(
-        "http://127.0.0.1:8000", description="Where the upstream and the callers reach the API"
-    )
+    public_url: str = Field("http://127.0.0.1:8000", description="Where the upstream and the callers reach the API")
     api_keys: SecretStr = Field(
         SecretStr(""), description="Comma list of `tenant:key`, or `@file` with one pair a line"
     )
-    secret: SecretStr = Field(
-        SecretStr(""), description="Signs callback tokens and image addresses; `old,new` rotates"
-    )
+    secret: SecretStr = Field(SecretStr(""), description="Signs callback tokens and image addresses; `old,new` rotates")
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="`whsec_…`, signs what callers are told; `old,new` sends both signatures"
     )
@@ -68,12 +64,8 @@ class Settings(BaseSettings):
     unknown_wait_seconds: float = Field(
         300, gt=0, description="How long an unknown submit waits for its callback before its policy acts"
     )
-    max_waiting_jobs: int = Field(
-        100_000, ge=1, description="Queued jobs beyond which a request is refused with 429"
-    )
-    retention_seconds: int = Field(
-        30 * DAY_SECONDS, ge=60, description="How long finished jobs stay readable"
-    )
+    max_waiting_jobs: int = Field(100_000, ge=1, description="Queued jobs beyond which a request is refused with 429")
+    retention_seconds: int = Field(30 * DAY_SECONDS, ge=60, description="How long finished jobs stay readable")
     tick_seconds: float = Field(
         0.5, gt=0, le=30, description="How often each worker looks for jobs whose next step is due"
     )
@@ -95,10 +87,13 @@ class Settings(BaseSettings):
     )
 
     # Workers
-    worker_concurrency: int = Field(
-        256, ge=1, le=10_000, description="Submits and polls in flight per worker process"
+    worker_concurrency: int = Field(256, ge=1, le=10_000, description="Submits and polls in flight per worker process")
+    settle_concurrency: int = Field(
+        64, ge=1, le=1000, description="Callbacks, polls and collections at once per worker process"
     )
-    settle_concurrency: int = Field(16, ge=1, le=1000, description="Pictures stored at once per worker process")
+    lease_seconds: float = Field(
+        60, gt=0.1, le=600, description="After it, a worker that took a message and recorded nothing is believed dead"
+    )
     log_format: str = Field("auto", pattern="^(auto|json|console)$", description="Shape of log lines")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Quietest line shown")
 

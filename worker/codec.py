@@ -1,0 +1,71 @@
+"""The record as bytes in Redis and back. Pure. Fields that have their default are left out: a job is mostly defaults."""
+
+from dataclasses import fields
+from typing import Any
+
+import orjson
+
+from worker.job import Attempt, Image, Job, Milliseconds, Order, Problem, Status
+
+KEPT_APART = frozenset({"order", "status", "version", "place", "stalls"})
+DOC_FIELDS = tuple(each for each in fields(Job) if each.name not in KEPT_APART)
+ORDER_FIELDS = fields(Order)
+
+
+def encode_order(order: Order) -> bytes:
+    """What the caller asked for, as JSON, without what has its default."""
+    values = {each.name: getattr(order, each.name) for each in ORDER_FIELDS}
+    return orjson.dumps({name: value for name, value in values.items() if value not in (None, (), {}, False)})
+
+
+def encode_doc(job: Job) -> bytes:
+    """The part of the record that moves, as JSON, without what has its default."""
+    values = ((each.name, getattr(job, each.name), each.default) for each in DOC_FIELDS)
+    return orjson.dumps({name: value for name, value, default in values if value != default})
+
+
+def encode_row(at: Milliseconds, to: Status, cause: str, attempt: int | None) -> bytes:
+    """One row of the timeline."""
+    return orjson.dumps([at, to, cause, attempt])
+
+
+def decode_timeline(lines: bytes) -> list[dict[str, Any]]:
+    """The timeline as rows with `at` (ms), `from`, `to`, `cause`, `attempt`, oldest first."""
+    rows, before = [], None
+    for line in lines.splitlines():
+        at, to, cause, attempt = orjson.loads(line)
+        rows.append({"at": at, "from": before, "to": to, "cause": cause, "attempt": attempt})
+        before = to
+    return rows
+
+
+def decode_job(row: dict[bytes, bytes]) -> Job:
+    """The record out of its hash."""
+    doc: dict[str, Any] = orjson.loads(row[b"doc"])
+    return Job(
+        order=decode_order(row[b"order"]),
+        status=Status(row[b"status"].decode()),
+        version=int(row[b"version"]),
+        place=row[b"place"].decode() if b"place" in row else None,
+        stalls=int(row.get(b"stalls", 0)),
+        **_revived(doc),
+    )
+
+
+def decode_order(text: bytes) -> Order:
+    """The order out of its JSON."""
+    values: dict[str, Any] = orjson.loads(text)
+    values["adjustments"] = tuple(values.get("adjustments", ()))
+    return Order(**values)
+
+
+def _revived(doc: dict[str, Any]) -> dict[str, Any]:
+    if "attempts" in doc:
+        doc["attempts"] = tuple(Attempt(**attempt) for attempt in doc["attempts"])
+    if "images" in doc:
+        doc["images"] = tuple(Image(**image) for image in doc["images"])
+    if "error" in doc:
+        doc["error"] = Problem(**doc["error"])
+    if "links" in doc:
+        doc["links"] = tuple(doc["links"])
+    return doc

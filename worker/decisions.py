@@ -1,0 +1,369 @@
+"""What follows from what happened: (record, event) → the next step, as a value. Pure; no clock, no Redis, no HTTP.
+
+This is the one place that decides whether something is tried again and whether it may be billed again. Each function
+returns a `Step` to be applied by compare-and-set, or None where the event changes nothing. A lost race is no
+error: the caller reads the record again and asks again.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+from worker.job import OPEN, Attempt, Image, Job, Milliseconds, Problem, Status, Via
+from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
+from worker.upstream.wire import Answer
+
+SECOND = 1000
+MAX_STALLS = 3
+"""A job whose worker died that often without recording a step is parked, so that it cannot kill a fourth."""
+LATE_SECONDS = 86_400
+"""How long a result is still looked for after the end: the upstream deletes its pictures after 24 hours."""
+KEPT_REFUSED_ATTEMPTS = 10
+"""Refused attempts cost nothing; older ones leave the record, their numbers are never used again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """The durations that decisions depend on, in milliseconds."""
+
+    submit_lease: Milliseconds
+    """Longer than any POST can last: after it, nobody is going to record the POST's outcome."""
+    work_lease: Milliseconds
+    """After it, a worker that took a message and recorded nothing is believed dead."""
+    unknown_wait: Milliseconds
+    callbacks_trusted: bool = True
+    """False while callbacks do not arrive: polls come sooner and more often."""
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNews:
+    """What an attempt taught about its upstream key: `ok`, `busy` (its queue is full) or `down` (breaker)."""
+
+    kind: Literal["ok", "busy", "down"]
+    upstream: str
+    pause: Milliseconds = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One write: the next version of the record and what follows from it in the same transaction."""
+
+    job: Job
+    cause: str
+    due_in: Milliseconds | None
+    """When somebody must look again; None: nothing is left to do."""
+    collects: bool = False
+    frees_place: bool = False
+    key_news: KeyNews | None = None
+
+
+def claim(job: Job, upstream: str, now: Milliseconds, limits: Limits) -> Step | None:
+    """The intent to submit: after this write, and only by the one who made it, the request is POSTed once."""
+    if job.status is not Status.QUEUED:
+        return None
+    if now >= job.order.deadline_at:
+        return _expire(job, now)
+    number = job.attempt.number + 1 if job.attempt else 1
+    attempt = Attempt(number, f"{job.id}-{number}", upstream, now)
+    claimed = job.moved(Status.SUBMITTING, now, attempts=(*_kept(job.attempts), attempt))
+    return Step(claimed, "intent", _until_deadline(job, now, limits.submit_lease))
+
+
+def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits: Limits) -> Step | None:
+    """What the POST of that attempt came to."""
+    attempt = job.numbered(number)
+    if attempt is None:
+        return None
+    attempt = replace(attempt, answered_at=now)
+    match outcome:
+        case Taken(answer):
+            step = _taken(job, attempt, answer, now, limits)
+            return step and replace(step, key_news=KeyNews("ok", attempt.upstream))
+        case NotTaken():
+            return _not_taken(job, attempt, outcome, now, limits)
+        case Open():
+            return _left_open(job, attempt, outcome, now, limits)
+
+
+def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
+    """A callback whose token proves the attempt. Its body is a hint: one that contradicts the token is only counted."""
+    attempt = job.numbered(number)
+    if attempt is None or answer.kind in ("processing", "unreadable"):
+        return None
+    if _contradicts(attempt, answer):
+        return _contradiction(job, now, limits)
+    return _ended(job, attempt, answer, "callback", now, limits)
+
+
+def polled(job: Job, number: int, answer: Answer | None, now: Milliseconds, limits: Limits) -> Step | None:
+    """What fetch said; None where it could not be asked. Anything but an end means: ask again later.
+
+    "Request not found" is no end: the callback may still come, and what was paid for is never given up early.
+    """
+    attempt = job.numbered(number)
+    if attempt is None:
+        return None
+    if answer and (answer.kind == "success" or (answer.kind == "failed" and answer.request_id)):
+        return _ended(job, attempt, answer, "poll", now, limits)
+    return _look_again(job, "poll", now, limits)
+
+
+def refreshed(job: Job, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
+    """Addresses asked for anew, because the recorded ones stayed dead or there were none."""
+    waiting = job.status is Status.STORING or job.accepts_late_result
+    if not waiting or answer.kind != "success" or answer.links == job.links:
+        return None
+    return _recorded(replace(job, links=answer.links, seed=answer.seed or job.seed), "refreshed", now, limits)
+
+
+def collected(job: Job, images: tuple[Image, ...], outstanding: int, now: Milliseconds, limits: Limits) -> Step | None:
+    """Pictures that are durable by now, and how many of the recorded addresses have not given theirs yet."""
+    if job.status is not Status.STORING and not job.accepts_late_result:
+        return None
+    if not images or (outstanding and now < job.order.deadline_at):
+        return _look_again(replace(job, images=images), "collect", now, limits)
+    return _succeed(job, images, now)
+
+
+def woken(job: Job, now: Milliseconds, limits: Limits) -> Step | None:
+    """What time alone decides: stalls, deadlines, leases, the policy for `unknown`."""
+    if job.is_terminal:
+        return None
+    if job.stalls > MAX_STALLS and job.status is Status.STORING:
+        problem = Problem("stalled", "the worker died each time it tried to store the pictures")
+        return _fail(job, "stalled", now, problem)
+    if now >= job.order.deadline_at:
+        return _overdue(job, now)
+    if job.status is Status.SUBMITTING and job.attempt and now >= job.attempt.started_at + limits.submit_lease:
+        return _left_open(job, job.attempt, Open("lease_over", ""), now, limits)
+    if job.status is Status.UNKNOWN and job.unknown_until and now >= job.unknown_until:
+        return _unknown_policy(job, now, limits)
+    return None
+
+
+def cancelled(job: Job, now: Milliseconds) -> Step | None:
+    """The caller's cancel; None where the job has ended. The upstream cannot be told: see `charged`."""
+    if job.is_terminal:
+        return None
+    asked = job.attempt is not None and job.attempt.possibly_charged
+    return Step(job.moved(Status.CANCELLED, now), "cancelled", None, frees_place=not asked)
+
+
+def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, limits: Limits) -> Step | None:
+    """An operator's or caller's decision on an `unknown`; None where there is nothing to decide."""
+    if job.status is not Status.UNKNOWN:
+        return None
+    return _resubmit(job, "manual", now) if action == "resubmit" else _give_up(job, "manual", now)
+
+
+def next_look(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds | None:
+    """How long until somebody must look at this record again, if nothing happens before; None: never."""
+    match job.status:
+        case Status.QUEUED:
+            return _until_deadline(job, now, job.order.deadline_at - now)
+        case Status.SUBMITTING:
+            started = job.attempt.started_at if job.attempt else now
+            return _until_deadline(job, now, started + limits.submit_lease - now)
+        case Status.UNKNOWN:
+            waiting = bool(job.unknown_until and job.unknown_until > now)
+            return _until_deadline(job, now, (job.unknown_until or 0) - now if waiting else _pause(job, limits))
+        case Status.PROCESSING:
+            eta = max(0, job.eta_at - now) if job.eta_at and not job.tries else 0
+            return _until_deadline(job, now, eta + _pause(job, limits))
+        case Status.STORING:
+            return _until_deadline(job, now, _pause(job, limits))
+    return _next_late_look(job, now)
+
+
+def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
+    attempt = replace(attempt, outcome="taken", request_id=attempt.request_id or answer.request_id)
+    if answer.kind != "processing":
+        return _ended(job, attempt, answer, "answer", now, limits)
+    if attempt.status in ("submitting", "unknown"):
+        attempt = replace(attempt, status="processing")
+    noted = job.with_attempt(attempt)
+    if job.status not in (Status.SUBMITTING, Status.UNKNOWN) or attempt != noted.attempt:
+        return _recorded(noted, "answer", now, limits)
+    if attempt.request_id is None:  # taken, but only its callback can tell us more: never bought again
+        return _stay_unknown(noted, "taken_without_id", now, limits)
+    eta_at = now + int((answer.eta_seconds or 0) * SECOND)
+    processing = noted.moved(Status.PROCESSING, now, eta_at=eta_at)
+    return Step(processing, "taken", next_look(processing, now, limits))
+
+
+def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds, limits: Limits) -> Step | None:
+    attempt = replace(attempt, status="refused", outcome=refusal.reason.value, message=refusal.message or None)
+    noted = job.with_attempt(attempt)
+    news = _key_news(attempt, refusal)
+    if job.status not in (Status.SUBMITTING, Status.UNKNOWN) or attempt != noted.attempt:
+        return replace(_recorded(noted, "answer", now, limits), key_news=news)
+    if refusal.reason is Reason.REJECTED:
+        problem = Problem("upstream_rejected", "the upstream refused this request", refusal.message or None)
+        return replace(_fail(noted, "rejected", now, problem), key_news=news)
+    waiting = noted.moved(Status.QUEUED, now)
+    return Step(waiting, refusal.reason.value, next_look(waiting, now, limits), frees_place=True, key_news=news)
+
+
+def _left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, limits: Limits) -> Step | None:
+    if attempt.status != "submitting":  # a callback was quicker than the broken answer
+        return None
+    attempt = replace(attempt, status="unknown", outcome=outcome.reason, message=outcome.message or None)
+    noted = job.with_attempt(attempt)
+    news = KeyNews("down", attempt.upstream, reason=outcome.reason)
+    if job.status is not Status.SUBMITTING or attempt != noted.attempt:
+        return replace(_recorded(noted, "answer", now, limits), key_news=news)
+    return replace(_stay_unknown(noted, outcome.reason, now, limits), key_news=news)
+
+
+def _stay_unknown(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+    # never more than half of what is left, so that a policy still has time to act
+    wait = min(limits.unknown_wait, max(0, job.order.deadline_at - now) // 2)
+    unknown = job.moved(Status.UNKNOWN, now, unknown_until=now + wait)
+    return Step(unknown, cause, next_look(unknown, now, limits))
+
+
+def _ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
+    """The upstream's part is over: the first end of the first attempt wins, later ones are recorded."""
+    attempt = replace(attempt, request_id=attempt.request_id or answer.request_id)
+    if answer.kind == "success":
+        return _result(job, attempt, answer, via, now, limits)
+    return _upstream_failure(job, attempt, answer, via, now, limits)
+
+
+def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
+    known = job.numbered(attempt.number)
+    if known and known.status in ("succeeded", "duplicate"):
+        fresh = attempt.request_id != known.request_id
+        return _recorded(job.with_attempt(replace(attempt, status=known.status)), via, now, limits) if fresh else None
+    if known and known.status == "failed":
+        return _contradiction(job, now, limits)
+    if job.completed_via:  # another attempt has won: its twin was paid for as well
+        duplicate = job.with_attempt(replace(attempt, status="duplicate"))
+        return replace(_recorded(duplicate, "duplicate_spend", now, limits), frees_place=True)
+    won = job.with_attempt(replace(attempt, status="succeeded"))
+    won = replace(won, links=answer.links, seed=answer.seed, nsfw=answer.nsfw, completed_via=via)
+    if job.status in OPEN:
+        storing = won.moved(Status.STORING, now)
+        return Step(storing, via, limits.work_lease, collects=True, frees_place=True)
+    if job.accepts_late_result:
+        return Step(won.moved(job.status, now, tries=0), via, limits.work_lease, collects=True, frees_place=True)
+    return replace(_recorded(won, via, now, limits), due_in=None, frees_place=True)
+
+
+def _upstream_failure(
+    job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits
+) -> Step | None:
+    known = job.numbered(attempt.number)
+    if known and known.status in ("succeeded", "duplicate", "failed"):
+        return _contradiction(job, now, limits) if known.status != "failed" else None
+    noted = job.with_attempt(replace(attempt, status="failed", message=answer.message or None))
+    if job.status not in OPEN or job.status is Status.STORING or attempt.number != (job.attempt or attempt).number:
+        return replace(_recorded(noted, via, now, limits), frees_place=job.is_terminal)
+    problem = Problem("upstream_failed", "the upstream failed to generate", answer.message or None)
+    return _fail(noted, via, now, problem)
+
+
+def _unknown_policy(job: Job, now: Milliseconds, limits: Limits) -> Step:
+    # an attempt that was taken without telling its id is not open: it was bought, so no policy buys it again
+    open_attempt = job.attempt is not None and job.attempt.status == "unknown"
+    if open_attempt and job.order.on_unknown == "resubmit" and not job.resubmitted:
+        return _resubmit(job, "resubmit", now)
+    if open_attempt and job.order.on_unknown == "fail":
+        return _give_up(job, "fail", now)
+    held = job.moved(Status.UNKNOWN, now, unknown_until=None)
+    return Step(held, "hold", next_look(held, now, limits), frees_place=True)
+
+
+def _resubmit(job: Job, cause: str, now: Milliseconds) -> Step:
+    waiting = job.moved(Status.QUEUED, now, resubmitted=True, unknown_until=None)
+    return Step(waiting, cause, max(0, job.order.deadline_at - now), frees_place=True)
+
+
+def _give_up(job: Job, cause: str, now: Milliseconds) -> Step:
+    problem = Problem("submit_unknown", "nobody knows whether the upstream took the request; it was not sent again")
+    return _fail(job, cause, now, problem)
+
+
+def _overdue(job: Job, now: Milliseconds) -> Step:
+    if job.status is not Status.STORING:
+        expired = _expire(job, now)
+        return replace(expired, due_in=_next_late_look(expired.job, now))
+    if job.images:  # some are there and the rest has run out of time
+        return _succeed(job, job.images, now)
+    problem = Problem("images_unavailable", "the pictures could not be fetched and stored before the deadline")
+    return _fail(job, "deadline", now, problem)
+
+
+def _succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
+    missing = max(0, int(job.order.request.get("samples") or 1) - len(images))
+    ended = {"images": images, "images_missing": missing, "late": job.is_terminal, "error": None, "finished_at": now}
+    done = job.moved(Status.SUCCEEDED, now, **ended)
+    return Step(done, "late_result" if job.is_terminal else "stored", None, frees_place=True)
+
+
+def _expire(job: Job, now: Milliseconds) -> Step:
+    return Step(job.moved(Status.EXPIRED, now), "deadline", None, frees_place=True)
+
+
+def _fail(job: Job, cause: str, now: Milliseconds, error: Problem) -> Step:
+    ended = job.moved(Status.FAILED, now, error=error)
+    return Step(ended, cause, _next_late_look(ended, now), frees_place=True)
+
+
+def _contradiction(job: Job, now: Milliseconds, limits: Limits) -> Step:
+    return _recorded(replace(job, contradictions=job.contradictions + 1), "contradiction", now, limits)
+
+
+def _recorded(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+    """Kept on the record without a change of status."""
+    noted = job.moved(job.status, now)
+    return Step(noted, cause, next_look(noted, now, limits))
+
+
+def _look_again(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+    tried = job.moved(job.status, now, tries=job.tries + 1)
+    return Step(tried, cause, next_look(tried, now, limits))
+
+
+def _contradicts(attempt: Attempt, answer: Answer) -> bool:
+    other_track = answer.track_id is not None and answer.track_id != attempt.track_id
+    known = attempt.request_id is not None and answer.request_id is not None
+    return other_track or (known and attempt.request_id != answer.request_id)
+
+
+def _pause(job: Job, limits: Limits) -> Milliseconds:
+    """Growing pauses: collecting 0.5 s to 10 s, polling 2 s to 60 s (10 s while callbacks do not arrive)."""
+    if job.status is Status.STORING:
+        return min(10 * SECOND, SECOND // 2 * 2 ** min(job.tries, 10))
+    longest = 60 if limits.callbacks_trusted else 10
+    return min(longest * SECOND, int(2 * SECOND * 1.5 ** min(job.tries, 20)))
+
+
+def _next_late_look(job: Job, now: Milliseconds) -> Milliseconds | None:
+    """After a time-out, what may have been paid for is looked for until the upstream has deleted it."""
+    if not job.accepts_late_result or job.charged is False:
+        return None
+    if not (job.links or any(attempt.request_id for attempt in job.attempts)):
+        return None  # only a callback can bring it, and that wakes the job by itself
+    if now >= (job.finished_at or now) + LATE_SECONDS * SECOND:
+        return None
+    return min(3600 * SECOND, 10 * SECOND * 2 ** min(job.tries, 9))
+
+
+def _until_deadline(job: Job, now: Milliseconds, wait: Milliseconds) -> Milliseconds:
+    return max(0, min(wait, job.order.deadline_at - now))
+
+
+def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
+    refused = [attempt for attempt in attempts if not attempt.possibly_charged]
+    dropped = set(refused[:-KEPT_REFUSED_ATTEMPTS]) - {attempts[-1] if attempts else None}
+    return tuple(attempt for attempt in attempts if attempt not in dropped)
+
+
+def _key_news(attempt: Attempt, refusal: NotTaken) -> KeyNews:
+    """A full queue pauses the key, a dead or refused one trips its breaker, a refused request says that it works."""
+    pause = int((refusal.retry_after_seconds or 0) * SECOND)
+    if refusal.reason is Reason.REJECTED:
+        return KeyNews("ok", attempt.upstream)
+    kind: Literal["busy", "down"] = "busy" if refusal.reason is Reason.BUSY else "down"
+    return KeyNews(kind, attempt.upstream, pause, refusal.message or refusal.reason.value)

@@ -1,0 +1,257 @@
+"""The record: what a job is, the statuses it can have, and which status may follow which. Pure; read this first.
+
+Everything else refers to this file: Redis applies what is decided here (lua/advance.lua), docs/states.md draws it,
+and a test compares the three. Times are integer milliseconds since 1970 by the clock of Redis.
+"""
+
+import secrets
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from typing import Any, Literal
+
+Milliseconds = int
+Via = Literal["answer", "callback", "poll", "manual"]
+OnUnknown = Literal["hold", "resubmit", "fail"]
+
+CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
+
+
+class Status(StrEnum):
+    """Where a job is. The same word is the log event, the metric label, the event name and the docs heading."""
+
+    QUEUED = "queued"
+    """Accepted, waiting for a place upstream. Moved by: the worker that gets its message.
+    A crash here: the message, or the due-time index, brings it back."""
+
+    SUBMITTING = "submitting"
+    """The intent is on disk and the POST may be on the wire. Moved by: the worker that wrote the intent; a callback.
+    A crash here: once its lease is over it becomes `unknown`; there is never a second POST by itself."""
+
+    UNKNOWN = "unknown"
+    """The POST may or may not have been taken. Moved by: a callback, a poll if the request id is known, the policy.
+    A crash here: stays, the due-time index wakes it."""
+
+    PROCESSING = "processing"
+    """The upstream has it and we know its request id. Moved by: callback, poll.
+    A crash here: the poll at its due time goes on; nothing is submitted twice."""
+
+    STORING = "storing"
+    """The result is known; its pictures are being fetched and kept. Moved by: the worker.
+    A crash here: collected again from the recorded addresses."""
+
+    SUCCEEDED = "succeeded"
+    """Every picture that exists is in the store, decoded, hashed and durable. Final."""
+
+    FAILED = "failed"
+    """Ended with a stable error code and the upstream's own words. Final, but for a late result after a time-out."""
+
+    CANCELLED = "cancelled"
+    """Ended by the caller; `charged` says honestly whether the upstream had been asked. Final."""
+
+    EXPIRED = "expired"
+    """The deadline passed with nothing stored. A late result still turns it into `succeeded`, marked `late`."""
+
+
+TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
+OPEN = frozenset(Status) - TERMINAL
+
+TRANSITIONS: dict[Status | None, frozenset[Status]] = {
+    None: frozenset({Status.QUEUED}),
+    Status.QUEUED: frozenset(
+        # storing: the callback of an earlier attempt that was believed lost
+        {Status.SUBMITTING, Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    ),
+    Status.SUBMITTING: frozenset(
+        {Status.QUEUED, Status.UNKNOWN, Status.PROCESSING, Status.STORING}
+        | {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    ),
+    Status.UNKNOWN: frozenset(
+        {Status.QUEUED, Status.PROCESSING, Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    ),
+    Status.PROCESSING: frozenset({Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    Status.STORING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    Status.SUCCEEDED: frozenset(),
+    Status.FAILED: frozenset({Status.SUCCEEDED}),
+    Status.CANCELLED: frozenset(),
+    Status.EXPIRED: frozenset({Status.SUCCEEDED}),
+}
+
+TIMED_OUT_CODES = frozenset({"submit_unknown", "images_unavailable", "stalled"})
+"""Errors that say "we stopped waiting", not "it failed": a late result still turns these into `succeeded`."""
+
+
+class ForbiddenTransition(Exception):
+    """A status was asked to follow one that it may not follow: a bug, never an expected outcome."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """One POST to the upstream. Each has its own track_id, so that late callbacks are told apart."""
+
+    number: int
+    track_id: str
+    upstream: str
+    """Name of the key it was submitted with; fetch goes to the same one."""
+    started_at: Milliseconds
+    status: str = "submitting"
+    """submitting, unknown, processing, refused, failed, succeeded or duplicate (a second paid result)."""
+    request_id: str | None = None
+    answered_at: Milliseconds | None = None
+    outcome: str | None = None
+    message: str | None = None
+
+    @property
+    def possibly_charged(self) -> bool:
+        """False only where it is proven that the upstream did not take it."""
+        return self.status != "refused"
+
+
+@dataclass(frozen=True, slots=True)
+class Image:
+    """One stored picture."""
+
+    index: int
+    key: str
+    sha256: str
+    width: int
+    height: int
+    format: str
+    bytes: int
+    seed: int | None = None
+    nsfw: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """Why a job failed: a stable code, our sentence, the upstream's own words."""
+
+    code: str
+    message: str
+    upstream_message: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Order:
+    """What the caller asked for. Written once at accept, never changed."""
+
+    id: str
+    tenant: str
+    created_at: Milliseconds
+    deadline_at: Milliseconds
+    request: dict[str, Any]
+    priority: int = 5
+    on_unknown: OnUnknown = "hold"
+    adjustments: tuple[dict[str, Any], ...] = ()
+    metadata: dict[str, Any] = field(default_factory=dict)
+    webhook: str | None = None
+    track_id: str | None = None
+    retry_of: str | None = None
+    compatible: bool = False
+    """Came through the upstream's own paths: the caller is told in the upstream's own shape."""
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """An order and everything that has happened to it."""
+
+    order: Order
+    status: Status = Status.QUEUED
+    version: int = 1
+    """Grows by one with every write; the compare-and-set that makes one writer win."""
+    attempts: tuple[Attempt, ...] = ()
+    links: tuple[str, ...] = ()
+    """Addresses of the result, recorded before they are fetched."""
+    seed: int | None = None
+    nsfw: bool = False
+    images: tuple[Image, ...] = ()
+    images_missing: int = 0
+    error: Problem | None = None
+    late: bool = False
+    completed_via: Via | None = None
+    updated_at: Milliseconds = 0
+    finished_at: Milliseconds | None = None
+    eta_at: Milliseconds | None = None
+    """When the upstream said that it would be done."""
+    unknown_until: Milliseconds | None = None
+    """When the policy for `unknown` acts."""
+    resubmitted: bool = False
+    tries: int = 0
+    """Polls without news, or collections without all pictures, since the last transition: spaces the next one."""
+    contradictions: int = 0
+    """Callbacks that contradicted their token or came after the end: recorded, nothing else."""
+    place: str | None = None
+    """The upstream key on which a place is held; kept by the scripts, not by the record."""
+    stalls: int = 0
+    """Wake-ups since the last recorded step: three without any mean that the job kills its worker."""
+
+    @property
+    def id(self) -> str:
+        return self.order.id
+
+    @property
+    def is_terminal(self) -> bool:
+        return self.status in TERMINAL
+
+    @property
+    def attempt(self) -> Attempt | None:
+        """The newest attempt."""
+        return self.attempts[-1] if self.attempts else None
+
+    @property
+    def charged(self) -> bool | None:
+        """True: the upstream took it. False: proven that it never did. None: nobody knows."""
+        if any(attempt.status not in ("refused", "unknown", "submitting") for attempt in self.attempts):
+            return True
+        return None if any(attempt.possibly_charged for attempt in self.attempts) else False
+
+    @property
+    def accepts_late_result(self) -> bool:
+        """Whether a result that comes after the end still turns it into `succeeded`."""
+        timed_out = self.error is not None and self.error.code in TIMED_OUT_CODES
+        return self.status is Status.EXPIRED or (self.status is Status.FAILED and timed_out)
+
+    def numbered(self, number: int) -> Attempt | None:
+        """The attempt with that number, if it is still on the record."""
+        return next((attempt for attempt in self.attempts if attempt.number == number), None)
+
+    def with_attempt(self, attempt: Attempt) -> "Job":
+        """The same job with that attempt put in place of the one with its number."""
+        kept = tuple(attempt if old.number == attempt.number else old for old in self.attempts)
+        return replace(self, attempts=kept)
+
+    def moved(self, status: Status, now: Milliseconds, **changes: Any) -> "Job":
+        """The next version of the record, in `status`.
+
+        Raises ForbiddenTransition where TRANSITIONS has no such arrow; staying where it is, is always allowed.
+        """
+        if status is not self.status and status not in TRANSITIONS[self.status]:
+            raise ForbiddenTransition(f"{self.status} → {status}")
+        if status in TERMINAL and status is not self.status:
+            changes.setdefault("finished_at", now)
+        if status is not self.status:
+            changes.setdefault("tries", 0)
+        return replace(self, status=status, version=self.version + 1, updated_at=now, stalls=0, **changes)
+
+
+def new_job_id(now: Milliseconds) -> str:
+    """A ULID: 48 bits of time, 80 random bits, 26 characters; sorts by age."""
+    number = (now << 80) | secrets.randbits(80)
+    return "".join(CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5))
+
+
+def is_job_id(text: str) -> bool:
+    """Whether the text could be one of our ids, before anything is looked up with it."""
+    return len(text) == 26 and text[0] in "01234567" and all(letter in CROCKFORD for letter in text)
+
+
+def attempt_track_id(job_id: str, number: int) -> str:
+    """The track_id of one attempt, which is also the name that its callback token carries."""
+    return f"{job_id}-{number}"
+
+
+def parse_track_id(track_id: str) -> tuple[str, int] | None:
+    """The job id and attempt number in a track_id of ours, or None."""
+    job_id, dash, number = track_id.partition("-")
+    if not (dash and is_job_id(job_id) and number.isascii() and number.isdigit() and len(number) <= 4):
+        return None
+    return job_id, int(number)

@@ -1,0 +1,134 @@
+"""One connection to Redis that everything of an event loop shares, pipelined by itself.
+
+Calls made while a round trip is under way leave together in the next one, so that a burst of accepts costs one write,
+one fsync and one answer: group commit without a timer. Nothing is ever repeated here: a lost answer is the caller's
+to decide on, and the scripts are written so that deciding to ask again is safe.
+"""
+
+import asyncio
+from collections.abc import Callable
+from hashlib import sha1
+from importlib.resources import files
+from typing import Any
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import NoScriptError, RedisError, ResponseError
+
+MOST_CALLS_PER_TRIP = 256
+TRIPS_AT_ONCE = 2
+
+
+class Unavailable(Exception):
+    """Redis did not answer in time, or will not write. What was asked for may or may not have happened."""
+
+
+class Script:
+    """A Lua script with its preludes, known to Redis by its SHA-1."""
+
+    def __init__(self, *names: str) -> None:
+        parts = (files("worker").joinpath("lua", f"{name}.lua").read_text() for name in names)
+        self.source = "\n".join(parts)
+        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+Call = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
+
+
+def connect(url: str, timeout_seconds: float, connections: int = 8) -> "Redis[bytes]":
+    """A client that gives up after `timeout_seconds` and never repeats a command by itself."""
+    pool = BlockingConnectionPool.from_url(
+        url,
+        max_connections=connections,
+        timeout=timeout_seconds,
+        socket_timeout=timeout_seconds,
+        socket_connect_timeout=timeout_seconds,
+        socket_keepalive=True,
+        retry=Retry(NoBackoff(), 0),
+    )
+    return Redis(connection_pool=pool)
+
+
+class Lane:
+    """Runs commands and scripts; see the module's words on batching.
+
+    Raises Unavailable where Redis is away, hangs, is read-only or out of memory.
+    """
+
+    def __init__(self, redis: "Redis[bytes]", on_lost: Callable[[RedisError], None] = lambda _: None) -> None:
+        self.redis = redis
+        self._on_lost = on_lost
+        self._waiting: list[Call] = []
+        self._trips: set[asyncio.Task[None]] = set()
+
+    async def run(self, script: Script, *arguments: Any) -> Any:
+        """One script with its arguments, loaded first where this Redis does not know it."""
+        try:
+            return await self.call("EVALSHA", script.sha, 0, *arguments)
+        except NoScriptError:
+            return await self.call("EVAL", script.source, 0, *arguments)
+
+    async def call(self, *command: Any) -> Any:
+        """One command, in the next round trip that leaves."""
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        self._waiting.append((command, future))
+        if len(self._trips) < TRIPS_AT_ONCE:
+            trip = asyncio.create_task(self._travel())
+            self._trips.add(trip)
+            trip.add_done_callback(self._trips.discard)
+        return await future
+
+    async def aclose(self) -> None:
+        """Waits for what is under way, then closes the connections."""
+        while self._trips:
+            await asyncio.gather(*self._trips)
+        await self.redis.aclose()
+
+    async def _travel(self) -> None:
+        while self._waiting:
+            calls = self._waiting[:MOST_CALLS_PER_TRIP]
+            del self._waiting[:MOST_CALLS_PER_TRIP]
+            await self._round_trip(calls)
+
+    async def _round_trip(self, calls: list[Call]) -> None:
+        pipe = self.redis.pipeline(transaction=False)
+        for command, _ in calls:
+            pipe.execute_command(*command)
+        try:
+            replies = await pipe.execute(raise_on_error=False)
+        except (RedisError, OSError, TimeoutError) as error:
+            self._fail(calls, error)
+            return
+        for (_, future), reply in zip(calls, replies, strict=True):
+            if not future.done():
+                self._settle(future, reply)
+
+    def _fail(self, calls: list[Call], error: Exception) -> None:
+        if isinstance(error, RedisError):
+            self._on_lost(error)
+        for _, future in calls:
+            if not future.done():
+                future.set_exception(_translated(error))
+
+    @staticmethod
+    def _settle(future: asyncio.Future[Any], reply: Any) -> None:
+        if isinstance(reply, Exception):
+            future.set_exception(_translated(reply))
+        else:
+            future.set_result(reply)
+
+
+CANNOT_WRITE = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
+
+
+def _translated(error: Exception) -> Exception:
+    """Foreign errors become Unavailable with the cause kept, but for a script that is not loaded, and bugs."""
+    text = str(error)
+    if isinstance(error, NoScriptError):
+        return error
+    if type(error) is ResponseError and not any(word in text for word in CANNOT_WRITE):
+        return error
+    unavailable = Unavailable(type(error).__name__)
+    unavailable.__cause__ = error
+    return unavailable

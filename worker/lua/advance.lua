@@ -1,0 +1,57 @@
+-- Applies one step: compare-and-set on the version, and with it the timeline row, the due time, the place upstream,
+-- the key's news, the Celery message and the delivery to the caller. Terminal statuses are left only for `succeeded`.
+--
+-- ARGV  template, prefix, lease_ms, id, expected version, status, doc, timeline row or '', due_in_ms or '',
+--       collect '1' or '', free place '1' or '', delivery id or '', inbox rows read,
+--       key news '' | ok | busy | down, key name, pause_ms, jitter 0..1, reason, cause
+-- Reply {now, 1} or {now, 0} where another writer was quicker
+local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+local key, to = 'job:' .. id, ARGV[6]
+local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline')
+if job[1] ~= ARGV[5] then return {now, 0} end
+local from, tenant, place = job[2], job[3], job[4]
+
+redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', ARGV[7], 'inbox_read', ARGV[13])
+redis.call('HDEL', key, 'stalls')
+if ARGV[9] == '' then redis.call('ZREM', 'due', id) else redis.call('ZADD', 'due', now + ARGV[9], id) end
+
+if ARGV[11] == '1' and place then
+  redis.call('ZREM', 'places:' .. place, id)
+  redis.call('HDEL', key, 'place')
+end
+if from ~= to then
+  redis.call('HSET', key, 'timeline', job[6] .. '\n' .. ARGV[8])
+  count(from, -1)
+  count(to, 1)
+  if from == 'queued' then dequeue(id, tenant) end
+  if to == 'queued' then enqueue(id, tenant, job[5]) end
+  redis.call('PUBLISH', 'events', id .. ' ' .. to)
+end
+redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
+if ARGV[10] == '1' then
+  redis.call('HSET', key, 'pushed', now)
+  push(template, prefix, 'settle', 'collect', id)
+end
+if ARGV[12] ~= '' then
+  redis.call('HSET', 'delivery:' .. ARGV[12], 'job', id, 'tenant', tenant, 'state', 'pending', 'created_at', now)
+  redis.call('RPUSH', 'deliveries:' .. id, ARGV[12])
+  redis.call('ZADD', 'deliveries:due', now + lease, ARGV[12])
+  push(template, prefix, 'tell', 'tell', ARGV[12])
+end
+if to == 'succeeded' or to == 'failed' or to == 'cancelled' or to == 'expired' then
+  -- a place kept after the end (the upstream still works on a cancelled job) is given back by itself
+  if place and ARGV[11] ~= '1' then redis.call('ZADD', 'places:' .. place, 'XX', 'LT', now + 300000, id) end
+  redis.call('ZADD', 'finished', 'NX', now, id)
+end
+
+local news, name = ARGV[14], 'upstream:' .. ARGV[15]
+if news == 'ok' then
+  redis.call('HDEL', name, 'failures', 'reason', 'paused_until')
+  learn_more(ARGV[15])
+elseif news == 'busy' then
+  learn_less(ARGV[15], tonumber(ARGV[16]), tonumber(ARGV[17]))
+elseif news == 'down' then
+  trip(ARGV[15], tonumber(ARGV[17]), ARGV[18])
+end
+pump(template, prefix, lease)
+return {now, 1}

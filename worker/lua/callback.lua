@@ -1,0 +1,21 @@
+-- Keeps the raw callback before anything is decided, and wakes the job. The same body twice is kept once.
+--
+-- ARGV  template, prefix, lease_ms, job id, attempt number, body, most rows, orphan row
+-- Reply {now, 'kept' | 'duplicate' | 'full' | 'orphan'}
+local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
+if redis.call('EXISTS', 'job:' .. id) == 0 then
+  redis.call('LPUSH', 'orphans', ARGV[8])
+  redis.call('LTRIM', 'orphans', 0, 999)
+  return {now, 'orphan'}
+end
+local inbox, row = 'inbox:' .. id, ARGV[5] .. ' ' .. ARGV[6]
+local kept = redis.call('LRANGE', inbox, 0, -1)
+for _, earlier in ipairs(kept) do
+  if earlier:match('^%d+ (.*)$') == row then return {now, 'duplicate'} end
+end
+if #kept >= tonumber(ARGV[7]) then return {now, 'full'} end
+redis.call('RPUSH', inbox, now .. ' ' .. row)
+redis.call('ZADD', 'due', 'LT', now + lease, id)
+redis.call('HSET', 'job:' .. id, 'pushed', now)
+push(template, prefix, 'settle', 'settle', id)
+return {now, 'kept'}

@@ -1,0 +1,15 @@
+-- Makes the upstream keys of this worker's configuration known to the queue, and hands out what waited for them.
+--
+-- ARGV  template, prefix, lease_ms, then per key: name, limit (0: learned), first limit to try
+-- Reply {now}
+for at = 4, #ARGV, 3 do
+  local name, limit = ARGV[at], tonumber(ARGV[at + 1])
+  redis.call('SADD', 'upstreams', name)
+  if limit > 0 then
+    redis.call('HSET', 'upstream:' .. name, 'limit', limit, 'learned', 0)
+  elseif redis.call('HGET', 'upstream:' .. name, 'learned') ~= '1' then
+    redis.call('HSET', 'upstream:' .. name, 'limit', ARGV[at + 2], 'learned', 1)
+  end
+end
+pump(ARGV[1], ARGV[2], tonumber(ARGV[3]))
+return {now}

@@ -1,0 +1,37 @@
+-- Put before scripts that report how an upstream key behaves: its learned limit and its breaker.
+
+local PROBE_MS = 60000        -- how long a learned limit is kept before one more place is tried
+local LONGEST_PAUSE_MS = 60000
+
+-- A taken request: while it was never refused, the learned limit grows by one for each; after that by one a window.
+local function learn_more(name)
+  local key = 'upstream:' .. name
+  local known = redis.call('HMGET', key, 'learned', 'limit', 'probe_at', 'window')
+  if known[1] ~= '1' or redis.call('ZCARD', 'places:' .. name) < tonumber(known[2]) then return end
+  if known[3] and tonumber(known[3]) > now then return end
+  redis.call('HINCRBY', key, 'limit', 1)
+  if known[3] then redis.call('HSET', key, 'probe_at', now + tonumber(known[4])) end
+end
+
+-- The upstream's queue is full: what it held besides this one is its limit. Each further refusal doubles the window.
+local function learn_less(name, pause, jitter)
+  local key = 'upstream:' .. name
+  local known = redis.call('HMGET', key, 'learned', 'limit', 'window')
+  local held = redis.call('ZCARD', 'places:' .. name)
+  if known[1] == '1' then
+    local window = math.min((tonumber(known[3]) or PROBE_MS / 2) * 2, PROBE_MS * 16)
+    redis.call('HSET', key, 'limit', math.max(1, math.min(tonumber(known[2]), held)), 'window', window,
+      'probe_at', now + window)
+  end
+  -- with a learned limit the next place comes free before retry_after is over: waiting it out would leave it empty
+  local wait = known[1] == '1' and held > 0 and math.min(pause, 1000) or math.max(pause, 1000)
+  redis.call('HSET', key, 'paused_until', now + math.floor(wait * (1 + jitter)), 'reason', 'busy')
+end
+
+-- The breaker: pauses double with each failure in a row, and each pause ends in one probe.
+local function trip(name, jitter, reason)
+  local key = 'upstream:' .. name
+  local failures = redis.call('HINCRBY', key, 'failures', 1)
+  local pause = math.min(LONGEST_PAUSE_MS, 250 * 2 ^ math.min(failures, 10))
+  redis.call('HSET', key, 'paused_until', now + math.floor(pause * (0.75 + jitter / 2)), 'reason', reason)
+end

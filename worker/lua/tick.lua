@@ -1,0 +1,42 @@
+-- Moves jobs and deliveries whose time has come into Celery. Any number of processes may run it at any time.
+-- A job comes back a lease later unless a worker records a step: whatever is lost on the way is only late.
+--
+-- ARGV  template, prefix, lease_ms, at most
+-- Reply {now, jobs moved, deliveries moved, ms until the next one is due or -1}
+local template, prefix, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
+local TASKS = {queued = 'rescue', submitting = 'rescue', unknown = 'rescue', processing = 'poll', storing = 'collect'}
+local QUEUES = {submit = 'submit', poll = 'settle', collect = 'settle', rescue = 'settle'}
+local heads = {submit = oldest(prefix, 'submit'), settle = oldest(prefix, 'settle')}
+
+local moved = 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do
+  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed')
+  redis.call('ZADD', 'due', now + lease, id)
+  if not job[1] then
+    redis.call('ZREM', 'due', id)
+  else
+    local task = job[1] == 'queued' and job[2] and 'submit' or TASKS[job[1]] or 'rescue'
+    local queue, pushed = QUEUES[task], tonumber(job[3] or 0)
+    -- its message may still wait in a long list: only one older than the oldest there is known to be lost
+    if not (heads[queue] and heads[queue] <= pushed) then
+      redis.call('HINCRBY', 'job:' .. id, 'stalls', 1)
+      redis.call('HSET', 'job:' .. id, 'pushed', now)
+      push(template, prefix, queue, task, id)
+      moved = moved + 1
+    end
+  end
+end
+
+local told = 0
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'deliveries:due', '-inf', now, 'LIMIT', 0, most)) do
+  redis.call('ZADD', 'deliveries:due', now + lease, id)
+  push(template, prefix, 'tell', 'tell', id)
+  told = told + 1
+end
+
+for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
+  redis.call('ZREMRANGEBYSCORE', 'places:' .. name, '-inf', now)
+end
+pump(template, prefix, lease)
+local next_due = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]
+return {now, moved, told, next_due and math.max(0, tonumber(next_due) - now) or -1}

@@ -1,0 +1,176 @@
+"""The job store on Redis: accept once, compare-and-set, the callback inbox, the due-time index, look-ups.
+
+Python decides, Lua guards: every method is one script or one command over the shared lane.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from worker.codec import decode_job, decode_timeline, encode_doc, encode_order, encode_row
+from worker.decisions import Step
+from worker.job import TERMINAL, Job, Milliseconds, Order, Status
+from worker.lane import Lane, Script
+
+ACCEPT = Script("prelude", "accept")
+ADVANCE = Script("prelude", "governor", "advance")
+CALLBACK = Script("prelude", "callback")
+CONFIGURE = Script("prelude", "configure")
+LOAD = Script("load")
+TICK = Script("prelude", "tick")
+
+HEAD_START_MS = 30_000
+"""What one step of priority is worth: it ranks as if it had come that much earlier, so nobody starves."""
+IDEMPOTENCY_MS = 25 * 3_600_000
+MOST_INBOX_ROWS = 20
+FIRST_LIMIT_TRIED = 5
+"""The smallest plan's queue: where learning an upstream key's limit starts."""
+
+Verdict = Literal["created", "same", "mismatch", "full"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to an accept: what happened, the jobs it is about, how many waited before them."""
+
+    verdict: Verdict
+    ids: tuple[str, ...]
+    waiting_before: int
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A record with its timeline and the callbacks that nobody has decided on yet, at Redis' own time."""
+
+    job: Job
+    now: Milliseconds
+    timeline: bytes
+    inbox_read: int
+    inbox: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UpstreamLimit:
+    """A key of the pool, by name, and how many jobs it may hold (0: learned)."""
+
+    name: str
+    limit: int
+
+
+class JobStore:
+    """See the module. Raises worker.lane.Unavailable where Redis is away."""
+
+    def __init__(self, lane: Lane, template: str, prefix: str, lease: Milliseconds) -> None:
+        self._lane = lane
+        self._common = (template, prefix, lease)
+        self._offset: Milliseconds = 0
+
+    def now(self) -> Milliseconds:
+        """Milliseconds since 1970 by Redis' clock, as of its last answer."""
+        return int(time.monotonic() * 1000) + self._offset
+
+    async def accept(
+        self,
+        orders: Sequence[Order],
+        max_waiting: int,
+        idempotency: tuple[str, str] | None = None,
+    ) -> Accepted:
+        """Writes the jobs, their idempotency row and their messages, all or nothing.
+
+        `idempotency` is the key's row and the fingerprint of the body. Safe to repeat with the same orders.
+        """
+        key, fingerprint = idempotency or ("", "")
+        jobs = [part for order in orders for part in _accept_arguments(order)]
+        reply = await self._lane.run(ACCEPT, *self._common, max_waiting, key, fingerprint, IDEMPOTENCY_MS, *jobs)
+        self._set_clock(reply[0])
+        ids = tuple(reply[2].decode().split(",")) if reply[2] else ()
+        return Accepted(reply[1].decode(), ids, int(reply[3]))
+
+    async def load(self, job_id: str) -> Loaded | None:
+        """The record, or None where there is none."""
+        now, flat, inbox = await self._lane.run(LOAD, job_id)
+        self._set_clock(now)
+        if not flat:
+            return None
+        row = dict(zip(flat[::2], flat[1::2], strict=True))
+        return Loaded(decode_job(row), now, row[b"timeline"], int(row.get(b"inbox_read", 0)), tuple(inbox))
+
+    async def advance(self, before: Loaded, step: Step, *, inbox_read: int | None = None) -> bool:
+        """Applies one step; False where another writer was quicker, and then nothing has changed."""
+        job, news = step.job, step.key_news
+        row = encode_row(job.updated_at, job.status, step.cause, job.attempt.number if job.attempt else None)
+        reply = await self._lane.run(
+            ADVANCE,
+            *self._common,
+            job.id,
+            before.job.version,
+            job.status.value,
+            encode_doc(job),
+            row,
+            "" if step.due_in is None else step.due_in,
+            "1" if step.collects else "",
+            "1" if step.frees_place else "",
+            _delivery_id(before.job, job),
+            before.inbox_read if inbox_read is None else inbox_read,
+            *((news.kind, news.upstream, news.pause, _jitter(job), news.reason) if news else ("", "", 0, 0, "")),
+            step.cause,
+        )
+        self._set_clock(reply[0])
+        return bool(reply[1])
+
+    async def mark_read(self, job_id: str, inbox_read: int) -> None:
+        """Notes that so many callbacks were decided on, where deciding changed nothing."""
+        await self._lane.call("HSET", f"job:{job_id}", "inbox_read", inbox_read)
+
+    async def keep_callback(
+        self, job_id: str, attempt: int, body: bytes, orphan: bytes
+    ) -> Literal["kept", "duplicate", "full", "orphan"]:
+        """Keeps a raw callback and wakes its job; bounded per job, duplicates are kept once."""
+        arguments = (*self._common, job_id, attempt, body, MOST_INBOX_ROWS, orphan)
+        reply = await self._lane.run(CALLBACK, *arguments)
+        self._set_clock(reply[0])
+        verdict: Literal["kept", "duplicate", "full", "orphan"] = reply[1].decode()
+        return verdict
+
+    async def tick(self, at_most: int = 500) -> tuple[int, int, Milliseconds | None]:
+        """Wakes what is due. Returns jobs and deliveries moved, and how long until the next job is due."""
+        now, jobs, deliveries, wait = await self._lane.run(TICK, *self._common, at_most)
+        self._set_clock(now)
+        return int(jobs), int(deliveries), None if wait < 0 else int(wait)
+
+    async def configure(self, upstreams: Sequence[UpstreamLimit]) -> None:
+        """Makes the pool known to the queue and hands out what waited for it."""
+        rows = [part for each in upstreams for part in (each.name, each.limit, FIRST_LIMIT_TRIED)]
+        await self._lane.run(CONFIGURE, *self._common, *rows)
+
+    async def again_at(self, job_id: str, wait: Milliseconds) -> None:
+        """Moves the due time of a job whose record did not change."""
+        await self._lane.call("ZADD", "due", self.now() + wait, job_id)
+
+    def _set_clock(self, redis_now: int) -> None:
+        self._offset = int(redis_now) - int(time.monotonic() * 1000)
+
+
+def timeline_of(loaded: Loaded) -> list[dict[str, Any]]:
+    """The job's timeline as rows."""
+    return decode_timeline(loaded.timeline)
+
+
+def _accept_arguments(order: Order) -> tuple[Any, ...]:
+    job = Job(order, updated_at=order.created_at)
+    row = encode_row(order.created_at, Status.QUEUED, "accepted", None)
+    rank = order.created_at - order.priority * HEAD_START_MS
+    head = (order.id, order.tenant, encode_order(order), encode_doc(job), row)
+    return (*head, order.created_at, order.deadline_at, rank)
+
+
+def _delivery_id(before: Job, after: Job) -> str:
+    """The id of what the caller is to be told, constant over all tries: one per end, so a late result tells again."""
+    ended = after.status in TERMINAL and before.status is not after.status
+    return f"msg_{after.id}_{after.version}" if ended and after.order.webhook else ""
+
+
+def _jitter(job: Job) -> float:
+    """0 to 1, spread over jobs, the same for one version: nothing that a step needs is random."""
+    return (hash((job.id, job.version)) % 1000) / 1000
