@@ -1,0 +1,157 @@
+"""The upstream's messages as they are on the wire: the only place that knows its field names. Pure.
+
+Sources disagree about nearly every field (tests/recordings). Every documented form is accepted here, and the rest of
+the code sees one clean shape.
+"""
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+from pydantic_core import from_json
+
+Kind = Literal["success", "processing", "failed", "error", "unreadable"]
+
+KINDS: dict[str, Kind] = {
+    "success": "success",
+    "ready": "success",
+    "processing": "processing",
+    "failed": "failed",
+    "error": "error",
+}
+LINK_FIELDS = ("output", "image_links", "proxy_links", "links")
+MESSAGE_FIELDS = ("message", "messege", "tip", "tips", "tip_1")
+MESSAGE_CHARACTERS = 500
+MOST_LINKS = 16
+ID_CHARACTERS = 128
+WAIT_IN_WORDS = re.compile(r"wait\s+(?:for\s+)?(\d{1,6})\s*second", re.IGNORECASE)
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An answer, a callback or a fetch answer in one clean shape."""
+
+    kind: Kind
+    request_id: str | None = None
+    track_id: str | None = None
+    eta_seconds: float | None = None
+    links: tuple[str, ...] = ()
+    future_links: tuple[str, ...] = ()
+    inline: tuple[str, ...] = ()
+    """Pictures that came in the answer itself, as base64 or data: URIs."""
+    nsfw: bool = False
+    seed: int | None = None
+    message: str = ""
+    retry_after_seconds: float | None = None
+    has_status: bool = False
+    """Whether the body had a `status` at all: a wrong address answers JSON without one."""
+
+
+def submit_body(request: Mapping[str, object], *, key: str, track_id: str, webhook: str) -> bytes:
+    """The body of POST /text2img. What the caller did not give is not sent: the upstream's own default applies."""
+    given = {name: value for name, value in request.items() if value is not None}
+    return orjson.dumps({"key": key, **given, "webhook": webhook, "track_id": track_id})
+
+
+def fetch_body(key: str, request_id: str) -> bytes:
+    """The body of POST /fetch."""
+    return orjson.dumps({"key": key, "request_id": request_id})
+
+
+def parse_answer(body: bytes) -> Answer:
+    """Whatever came, as an Answer. Never raises: what cannot be read is `unreadable`."""
+    try:
+        content = from_json(body, allow_inf_nan=False)
+    except ValueError:
+        return Answer("unreadable")
+    if not isinstance(content, dict):
+        return Answer("unreadable")
+    status = content.get("status")
+    kind = KINDS.get(status.lower(), "unreadable") if isinstance(status, str) else "unreadable"
+    outputs = _outputs(content)
+    message = _message(content)
+    return Answer(
+        kind=kind,
+        request_id=_text_id(content.get("id")),
+        track_id=_text_id(content.get("track_id")),
+        eta_seconds=_number(content.get("eta")),
+        links=tuple(entry for entry in outputs if _is_address(entry)),
+        future_links=tuple(entry for entry in _texts(content.get("future_links")) if _is_address(entry)),
+        inline=tuple(entry for entry in outputs if not _is_address(entry)),
+        nsfw=_nsfw(content.get("nsfw_content_detected")),
+        seed=_seed(content),
+        message=message,
+        retry_after_seconds=_retry_after(content),
+        has_status=isinstance(status, str),
+    )
+
+
+def _outputs(content: dict[str, Any]) -> tuple[str, ...]:
+    """The first of the fields that names a picture: clients of the enterprise API fall back in this order."""
+    return next((found for name in LINK_FIELDS if (found := _texts(content.get(name)))), ())
+
+
+def _texts(value: object) -> tuple[str, ...]:
+    entries = value if isinstance(value, list) else [value]
+    return tuple(entry.strip() for entry in entries[:MOST_LINKS] if isinstance(entry, str) and entry.strip())
+
+
+def _is_address(entry: str) -> bool:
+    return entry[:8].lower().startswith(("http://", "https://"))
+
+
+def _text_id(value: object) -> str | None:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        return None
+    text = str(value).strip() if not isinstance(value, int) or abs(value) < 2**63 else ""
+    return text if 0 < len(text) <= ID_CHARACTERS else None
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool):
+        return None
+    try:
+        number = float(value)  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
+        return None
+    return number if math.isfinite(number) and 0 <= number < 1e7 else None
+
+
+def _nsfw(value: object) -> bool:
+    return any(entry is True for entry in value) if isinstance(value, list) else value is True
+
+
+def _seed(content: dict[str, Any]) -> int | None:
+    meta = content.get("meta")
+    seed = meta.get("seed") if isinstance(meta, dict) else content.get("seed")
+    text = str(seed) if isinstance(seed, int | str) and not isinstance(seed, bool) else ""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= 10 else None
+
+
+def _message(content: dict[str, Any]) -> str:
+    found = next((text for name in MESSAGE_FIELDS if (text := _flat(content.get(name)))), "")
+    return found[:MESSAGE_CHARACTERS]
+
+
+def _flat(value: object) -> str:
+    """A message's text; a dict of arrays becomes `field: sentence`, joined."""
+    if isinstance(value, str):
+        return value.strip()
+    if isinstance(value, list):
+        return "; ".join(filter(None, (_flat(entry) for entry in value[:20] if isinstance(entry, str))))
+    if isinstance(value, dict):
+        flat = ((str(name)[:64], _flat(entry)) for name, entry in list(value.items())[:20] if not isinstance(entry, dict))
+        return "; ".join(f"{name}: {text}" for name, text in flat if text)
+    return ""
+
+
+def _retry_after(content: dict[str, Any]) -> float | None:
+    told = _number(content.get("retry_after"))
+    if told is not None:
+        return told
+    words = " ".join(_flat(content.get(name)) for name in MESSAGE_FIELDS)
+    found = WAIT_IN_WORDS.search(words)
+    return float(found[1]) if found else None
