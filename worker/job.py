@@ -244,6 +244,14 @@ def is_job_id(text: str) -> bool:
     return len(text) == 26 and text[0] in "01234567" and all(letter in CROCKFORD for letter in text)
 
 
+def created_at(job_id: str) -> Milliseconds:
+    """When a job was made, as its id tells."""
+    number = 0
+    for letter in job_id[:10]:
+        number = number * 32 + CROCKFORD.index(letter)
+    return number
+
+
 def attempt_track_id(job_id: str, number: int) -> str:
     """The track_id of one attempt, which is also the name that its callback token carries."""
     return f"{job_id}-{number}"

@@ -22,6 +22,7 @@ from worker.upstream.errors import UpstreamError
 from worker.upstream.outcome import Outcome
 from worker.upstream.pool import UpstreamKey
 from worker.upstream.wire import Answer, fetch_body, parse_answer, submit_body
+from worker.view import job_view
 
 log = structlog.get_logger()
 
@@ -76,6 +77,24 @@ async def rescue(r: Resources, job_id: str) -> None:
         await collect(r, job_id)
     elif _askable(loaded.job):
         await poll(r, job_id)
+
+
+async def settle(r: Resources, job_id: str) -> None:
+    """Decides on the callbacks of a job; what follows from them has its own message."""
+    await _current(r, job_id)
+
+
+async def tell(r: Resources, delivery_id: str) -> None:
+    """Tells the caller how the job ended. Its own track: no outcome here moves the job."""
+    delivery = await r.notifier.load(delivery_id)
+    if delivery is None or delivery.state != "pending":
+        return
+    loaded = await r.store.load(delivery.job_id)
+    if loaded is None or loaded.job.order.webhook is None:
+        await r.notifier.close(delivery_id, "job_gone")
+        return
+    payload = job_view(loaded.job, loaded.timeline, r.viewer, loaded.now)
+    await r.notifier.send(delivery, loaded.job.order.webhook, payload)
 
 
 async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey) -> None:

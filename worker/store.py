@@ -8,9 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
+from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_order, encode_row
 from worker.decisions import Step
-from worker.job import TERMINAL, Job, Milliseconds, Order, Status
+from worker.job import TERMINAL, Job, Milliseconds, Order, Status, created_at
 from worker.lane import Lane, Script
 
 ACCEPT = Script("prelude", "accept")
@@ -26,6 +27,9 @@ IDEMPOTENCY_MS = 25 * 3_600_000
 MOST_INBOX_ROWS = 20
 FIRST_LIMIT_TRIED = 5
 """The smallest plan's queue: where learning an upstream key's limit starts."""
+
+FORGET = Script("prelude", "forget")
+CENSUS = Script("prelude", "census")
 
 Verdict = Literal["created", "same", "mismatch", "full"]
 
@@ -147,6 +151,29 @@ class JobStore:
     async def again_at(self, job_id: str, wait: Milliseconds) -> None:
         """Moves the due time of a job whose record did not change."""
         await self._lane.call("ZADD", "due", self.now() + wait, job_id)
+
+    async def page(
+        self, tenant: str, after: Milliseconds, before: Milliseconds, cursor: str | None, most: int
+    ) -> list[str]:
+        """Ids of a tenant's jobs, newest first, created in [after, before) and older than the job `cursor`."""
+        key, start = f"jobs:{tenant}", 0
+        if cursor:
+            rank = await self._lane.call("ZREVRANK", key, cursor)
+            if rank is None:  # deleted meanwhile: go on from when it was made, which its id tells
+                before = min(before, created_at(cursor))
+            else:
+                newer = await self._lane.call("ZCOUNT", key, before, "+inf")
+                start = max(0, rank + 1 - newer)
+        arguments = (key, f"({before}", after, "LIMIT", start, most)
+        return [each.decode() for each in await self._lane.call("ZREVRANGEBYSCORE", *arguments)]
+
+    async def forget(self, job: Job) -> None:
+        """Removes every trace of a finished job."""
+        await self._lane.run(FORGET, job.id, job.order.tenant)
+
+    async def census(self) -> Census:
+        """Counts over the whole store, for metrics and the operator."""
+        return parse_census(await self._lane.run(CENSUS, self._common[1]))
 
     def _set_clock(self, redis_now: int) -> None:
         self._offset = int(redis_now) - int(time.monotonic() * 1000)

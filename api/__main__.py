@@ -1,0 +1,52 @@
+"""`python -m api`: one uvicorn process in front of the job store."""
+
+import errno
+import socket
+import sys
+
+import uvicorn
+
+from api.app import create_app
+from api.keys import KeyRing
+from config.logs import configure_logs
+from config.settings import Settings, load_settings, stop
+from worker.startup import check_settings
+
+KEEP_ALIVE_SECONDS = 75
+DRAIN_SECONDS = 20
+
+
+def main() -> int:
+    """Serves until SIGTERM, then finishes the requests in flight."""
+    settings = load_settings()
+    configure_logs(settings, "api")
+    check_settings(settings)
+    KeyRing.from_settings(settings)  # a malformed key stops us here, with one sentence
+    listener = _listen(settings)
+    config = uvicorn.Config(
+        create_app(settings),
+        loop="uvloop",
+        http="httptools",
+        lifespan="on",
+        log_config=None,
+        access_log=False,
+        server_header=False,
+        timeout_keep_alive=KEEP_ALIVE_SECONDS,
+        timeout_graceful_shutdown=DRAIN_SECONDS,
+        backlog=4096,
+    )
+    uvicorn.Server(config).run(sockets=[listener])
+    return 0
+
+
+def _listen(settings: Settings) -> socket.socket:
+    try:
+        return socket.create_server((settings.host, settings.port), backlog=4096, reuse_port=False)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            stop(f"port {settings.port} on {settings.host} is in use: stop what listens there or set DARKROOM_PORT.")
+        stop(f"cannot listen on {settings.host}:{settings.port} ({error.strerror}): set DARKROOM_HOST.")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

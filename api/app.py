@@ -1,0 +1,53 @@
+"""The API application: routers, handlers, limits. Composed here and nowhere else."""
+
+from fastapi import FastAPI, Request
+from fastapi.responses import HTMLResponse, Response
+
+from api import health, images, jobs, metrics, verbs, webhooks
+from api.limits import BodyLimit
+from api.problems import Problem, install_problem_handlers, problem_response
+from api.state import lifespan
+from config.settings import Settings
+from worker.lane import Unavailable
+
+BATCH_BYTES = 32 * 1024 * 1024
+RETRY_AFTER_SECONDS = "2"
+
+FRONT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Darkroom</title>
+<style>body{font:16px/1.6 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem;background:#151013;color:#eee}
+a{color:#ff7a6b}h1{color:#ff5a4a}</style>
+<h1>Darkroom</h1><p>An asynchronous job queue for text-to-image generation.</p>
+<ul><li><a href="/docs">API reference</a> (<a href="/openapi.json">OpenAPI</a>)</li>
+<li><a href="/healthz">alive</a>, <a href="/readyz">ready</a>, <a href="/metrics">metrics</a></li></ul></html>"""
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The application for these settings."""
+    app = FastAPI(
+        title="Darkroom",
+        summary="Never billed twice, never lost: text-to-image jobs with a webhook receiver",
+        version="0.1.0",
+        lifespan=lifespan,
+        redoc_url=None,
+    )
+    app.state.settings = settings
+    for part in (jobs, images, verbs, webhooks, health, metrics):
+        app.include_router(part.router)
+    app.add_api_route("/", _front_page, include_in_schema=False, response_class=HTMLResponse)
+    install_problem_handlers(app)
+    app.add_exception_handler(Unavailable, _unavailable)
+    app.add_middleware(BodyLimit, default_bytes=settings.max_body_bytes, overrides={"/v1/jobs/batch": BATCH_BYTES})
+    return app
+
+
+async def _front_page() -> str:
+    return FRONT_PAGE
+
+
+async def _unavailable(request: Request, _error: Exception) -> Response:
+    problem = Problem(
+        "unavailable",
+        "The job store does not answer. Nothing is lost that was accepted; repeat with the same Idempotency-Key.",
+        headers={"retry-after": RETRY_AFTER_SECONDS},
+    )
+    return problem_response(request, problem)

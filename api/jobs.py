@@ -1,0 +1,209 @@
+"""The callers' door: accept jobs, show them, follow them.
+
+The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and writes its answer's bytes itself.
+"""
+
+from collections.abc import AsyncIterator
+from hashlib import sha256
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import StreamingResponse
+
+from api.keys import authenticate
+from api.problems import Problem, problem_responses
+from api.schemas.job import JobView
+from api.schemas.request import ParsedRequest, parse_batch, parse_request, request_body_schema
+from api.state import State, state
+from worker.codec import decode_timeline, encode_row
+from worker.job import TERMINAL, Job, Order, Status, is_job_id, new_job_id
+from worker.store import Accepted, Loaded
+from worker.view import Standing, job_view, rfc3339
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+MOST_WAIT_SECONDS = 60.0
+MOST_KEY_CHARACTERS = 255
+RETRY_WHEN_FULL_SECONDS = 10
+ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_large", "unsupported_media_type",
+                   "idempotency_mismatch", "queue_full", "unavailable")  # fmt: skip
+
+
+@router.post(
+    "/jobs",
+    status_code=202,
+    summary="Accept a job",
+    response_model=JobView,
+    responses={200: {"model": JobView, "description": "Finished within `Prefer: wait`"}}
+    | problem_responses(*ACCEPT_PROBLEMS),
+    openapi_extra={"requestBody": request_body_schema()},
+)
+async def create_job(request: Request) -> Response:
+    """Accepts one request: once this answers 202, the job and its message are on disk.
+
+    `Idempotency-Key` makes repeating safe; `Prefer: wait=N` (up to 60 s) answers 200 with the finished job.
+    """
+    tenant, here = authenticate(request), state(request)
+    body = await request.body()
+    order = _order(tenant, parse_request(body), here)
+    accepted = await _accept(request, here, [order], body)
+    if wait := _wait_seconds(request):
+        return await _finished_in_time(here, accepted.ids[0], wait)
+    if accepted.verdict == "same":
+        return await _current_job(here, accepted.ids[0])
+    return _json(_fresh_view(order, accepted.waiting_before, here), 202, here, order.id)
+
+
+@router.post(
+    "/jobs/batch",
+    status_code=202,
+    summary="Accept up to 1,000 jobs",
+    responses=problem_responses(*ACCEPT_PROBLEMS),
+    openapi_extra={"requestBody": request_body_schema(batch=True)},
+)
+async def create_batch(request: Request) -> Response:
+    """Accepts an array of requests in one transaction: all of them or none."""
+    tenant, here = authenticate(request), state(request)
+    body = await request.body()
+    orders = [_order(tenant, parsed, here) for parsed in parse_batch(body)]
+    accepted = await _accept(request, here, orders, body)
+    if accepted.verdict == "same":
+        jobs = [_view(found, here) for found in [await here["store"].load(each) for each in accepted.ids] if found]
+    else:
+        jobs = [_fresh_view(order, accepted.waiting_before + at, here) for at, order in enumerate(orders)]
+    return Response(orjson.dumps({"jobs": jobs}), 202, media_type="application/json")
+
+
+@router.get(
+    "/jobs/{job_id}",
+    summary="Show a job",
+    response_model=JobView,
+    responses=problem_responses("unauthorized", "not_found", "unavailable"),
+)
+async def show_job(job_id: str, request: Request) -> Response:
+    """The job as it stands: status, attempts, timeline, images, error, and one sentence saying why."""
+    here, found = await find_job(job_id, request)
+    return _json(_view(found, here), 200)
+
+
+@router.get(
+    "/jobs/{job_id}/events",
+    summary="Follow a job",
+    response_class=StreamingResponse,
+    responses={200: {"content": {"text/event-stream": {}}}}
+    | problem_responses("unauthorized", "not_found", "unavailable"),
+)
+async def follow_job(job_id: str, request: Request) -> StreamingResponse:
+    """Server-sent events, one per transition, from the first one or after `Last-Event-ID`; ends with the job."""
+    here, _ = await find_job(job_id, request)
+    seen = request.headers.get("last-event-id", "")
+    after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 9 else 0
+    headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    return StreamingResponse(_events(here, job_id, after), media_type="text/event-stream", headers=headers)
+
+
+async def find_job(job_id: str, request: Request) -> tuple[State, Loaded]:
+    """The caller's job. Another tenant's is answered exactly like one that does not exist."""
+    tenant, here = authenticate(request), state(request)
+    found = await here["store"].load(job_id) if is_job_id(job_id) else None
+    if found is None or found.job.order.tenant != tenant:
+        raise Problem("not_found", "There is no such job.")
+    return here, found
+
+
+def _order(tenant: str, parsed: ParsedRequest, here: State) -> Order:
+    now = here["store"].now()
+    deadline = parsed.deadline_seconds or here["settings"].deadline_seconds
+    return Order(
+        id=new_job_id(now),
+        tenant=tenant,
+        created_at=now,
+        deadline_at=now + deadline * 1000,
+        request=parsed.request,
+        priority=parsed.priority,
+        on_unknown=parsed.on_unknown,
+        adjustments=tuple(parsed.adjustments),
+        metadata=parsed.metadata,
+        webhook=parsed.webhook,
+        track_id=parsed.track_id,
+    )
+
+
+async def _accept(request: Request, here: State, orders: list[Order], body: bytes) -> Accepted:
+    idempotency = _idempotency(request, orders[0].tenant, body)
+    accepted = await here["store"].accept(orders, here["settings"].max_waiting_jobs, idempotency)
+    if accepted.verdict == "mismatch":
+        raise Problem("idempotency_mismatch", "This Idempotency-Key was used with another body.")
+    if accepted.verdict == "full":
+        headers = {"retry-after": str(RETRY_WHEN_FULL_SECONDS)}
+        raise Problem("queue_full", "As many jobs are waiting as this installation takes.", headers=headers)
+    return accepted
+
+
+def _idempotency(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
+    key = request.headers.get("idempotency-key")
+    if key is None:
+        return None
+    if not 0 < len(key) <= MOST_KEY_CHARACTERS:
+        raise Problem("invalid_request", f"Idempotency-Key is 1 to {MOST_KEY_CHARACTERS} characters long.")
+    row = sha256(f"{request.url.path} {key}".encode()).hexdigest()
+    return f"idempotency:{tenant}:{row}", sha256(body).hexdigest()
+
+
+def _wait_seconds(request: Request) -> float:
+    for part in request.headers.get("prefer", "").replace(";", ",").split(","):
+        name, _, value = part.strip().partition("=")
+        if name.lower() == "wait" and value.isascii() and value.isdigit() and len(value) < 6:
+            return min(float(value), MOST_WAIT_SECONDS)
+    return 0.0
+
+
+def _fresh_view(order: Order, position: int, here: State) -> dict[str, Any]:
+    job = Job(order, updated_at=order.created_at)
+    row = encode_row(order.created_at, Status.QUEUED, "accepted", None)
+    return job_view(job, row, here["viewer"], order.created_at, Standing(position))
+
+
+def _view(found: Loaded, here: State) -> dict[str, Any]:
+    return job_view(found.job, found.timeline, here["viewer"], found.now)
+
+
+async def _current_job(here: State, job_id: str) -> Response:
+    found = await here["store"].load(job_id)
+    if found is None:
+        raise Problem("not_found", "The job of this Idempotency-Key has been deleted.")
+    return _json(_view(found, here), 202, here, job_id)
+
+
+async def _finished_in_time(here: State, job_id: str, seconds: float) -> Response:
+    until = here["store"].now() + seconds * 1000
+    async with here["watch"].follow(job_id) as follower:
+        while (found := await here["store"].load(job_id)) and not found.job.is_terminal and found.now < until:
+            await follower.wait((until - found.now) / 1000)
+    if found and found.job.is_terminal:
+        return _json(_view(found, here), 200)
+    return await _current_job(here, job_id)
+
+
+async def _events(here: State, job_id: str, after: int) -> AsyncIterator[bytes]:
+    async with here["watch"].follow(job_id) as follower:
+        while found := await here["store"].load(job_id):
+            rows = decode_timeline(found.timeline)
+            for number, row in enumerate(rows[after:], after + 1):
+                yield _event(job_id, number, row)
+            after = max(after, len(rows))
+            if found.job.status in TERMINAL:
+                return
+            yield b": still here\n\n"
+            await follower.wait()
+
+
+def _event(job_id: str, number: int, row: dict[str, Any]) -> bytes:
+    data = orjson.dumps({"id": job_id, **row, "at": rfc3339(row["at"])})
+    return b"id: %d\nevent: %s\ndata: %s\n\n" % (number, row["to"].encode(), data)
+
+
+def _json(view: dict[str, Any], status: int, here: State | None = None, job_id: str = "") -> Response:
+    headers = {"location": f"{here['settings'].public_url}/v1/jobs/{job_id}"} if here else None
+    return Response(orjson.dumps(view), status, headers, "application/json")

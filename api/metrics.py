@@ -1,0 +1,52 @@
+"""/metrics: what Redis knows of all processes, as Prometheus text. One source, so it is right over any number of them."""
+
+from collections.abc import Iterator
+
+from fastapi import APIRouter, Request, Response
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.state import state
+from worker.job import Status
+from worker.census import Census
+
+router = APIRouter(tags=["operator"])
+
+
+class CensusCollector(Collector):
+    """The census as metric families."""
+
+    def __init__(self, census: Census) -> None:
+        self._census = census
+
+    def collect(self) -> Iterator[Metric]:
+        census = self._census
+        jobs = GaugeMetricFamily("darkroom_jobs", "Jobs by status", labels=["status"])
+        for status in Status:
+            jobs.add_metric([status.value], census.by_status.get(status.value, 0))
+        yield jobs
+        steps = CounterMetricFamily("darkroom_steps", "Recorded steps by status and cause", labels=["status", "cause"])
+        for (status_name, cause), times in census.steps.items():
+            steps.add_metric([status_name, cause], times)
+        yield steps
+        yield GaugeMetricFamily("darkroom_waiting_jobs", "Jobs that wait for a place upstream", census.waiting)
+        yield GaugeMetricFamily("darkroom_overdue_seconds", "Age of the oldest due step", census.overdue_seconds)
+        yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
+        yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
+        yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)
+
+
+@router.get("/metrics", summary="Prometheus metrics")
+async def metrics(request: Request) -> Response:
+    """Counts over all processes; no label holds anything that a caller wrote."""
+    registry = CollectorRegistry(auto_describe=False)
+    registry.register(CensusCollector(await state(request)["store"].census()))
+    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _labelled(name: str, help_text: str, values: dict[str, float]) -> Iterator[Metric]:
+    family = GaugeMetricFamily(name, help_text, labels=["name"])
+    for label, value in values.items():
+        family.add_metric([label], value)
+    yield family

@@ -1,0 +1,64 @@
+"""What the API process holds open, as the typed state that every request sees. Composed once, in the lifespan."""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import TypedDict
+
+import structlog
+from fastapi import FastAPI, Request
+from redis.exceptions import RedisError
+
+from api.keys import KeyRing
+from api.watch import Watch
+from config.settings import Settings
+from worker.images.store import ImageStore, open_store
+from worker.lane import Lane, connect
+from worker.resources import job_store, viewer_of
+from worker.startup import check_redis
+from worker.store import JobStore
+from worker.view import Viewer
+
+log = structlog.get_logger()
+
+
+class State(TypedDict):
+    """Everything an endpoint may ask for."""
+
+    settings: Settings
+    lane: Lane
+    store: JobStore
+    images: ImageStore
+    keys: KeyRing
+    viewer: Viewer
+    watch: Watch
+
+
+def state(request: Request) -> State:
+    """The process's state, typed."""
+    return request.scope["state"]  # type: ignore[no-any-return]
+
+
+@asynccontextmanager
+async def lifespan(app: FastAPI) -> AsyncIterator[State]:
+    """Opens everything, warns about a Redis that forgets, and closes in reverse order."""
+    settings: Settings = app.state.settings
+    redis = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds)
+    try:
+        for warning in await check_redis(redis):
+            log.warning("redis.durability", warning=warning)
+    except (RedisError, OSError) as error:
+        log.warning("redis.away", reason=type(error).__name__)
+    lane = Lane(redis)
+    watch = Watch(settings.redis_url.get_secret_value())
+    watch.start()
+    yield State(
+        settings=settings,
+        lane=lane,
+        store=job_store(settings, lane),
+        images=open_store(settings),
+        keys=KeyRing.from_settings(settings),
+        viewer=viewer_of(settings),
+        watch=watch,
+    )
+    await watch.aclose()
+    await lane.aclose()

@@ -1,0 +1,129 @@
+"""What a caller can do with a job that is there: list, cancel, retry, resolve, delete."""
+
+from typing import Any, Literal
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from api.jobs import find_job
+from api.keys import authenticate
+from api.listing import list_jobs
+from api.problems import Problem, problem_responses
+from api.schemas.job import JobList, JobView
+from api.state import State, state
+from worker import decisions
+from worker.decisions import Step
+from worker.images.store import job_folder
+from worker.job import Job, Milliseconds, Order, Status, new_job_id
+from worker.resources import limits_of
+from worker.store import Loaded
+from worker.view import job_view
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+PROBLEMS = problem_responses("unauthorized", "not_found", "conflict", "unavailable")
+
+
+class Resolution(BaseModel):
+    """How an `unknown` is decided by hand."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["resubmit", "fail"]
+
+
+@router.get("/jobs", summary="List jobs", response_model=JobList,
+            responses=problem_responses("unauthorized", "invalid_request", "unavailable"))  # fmt: skip
+async def show_list(request: Request) -> Response:
+    """Newest first; filters status, track_id, metadata.KEY, created_after, created_before; pages by cursor."""
+    tenant, here = authenticate(request), state(request)
+    return _json(await list_jobs(here, tenant, request.query_params))
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Cancel a job", response_model=JobView, responses=PROBLEMS)
+async def cancel_job(job_id: str, request: Request) -> Response:
+    """Ends the job. Once the upstream has been asked, this cannot stop the charge: `charged` says so."""
+    return await _apply(job_id, request, lambda job, now, here: decisions.cancelled(job, now))
+
+
+@router.post(
+    "/jobs/{job_id}/resolve",
+    summary="Decide an unknown by hand",
+    response_model=JobView,
+    responses=PROBLEMS | problem_responses("invalid_json", "invalid_request"),
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
+        "schema": Resolution.model_json_schema()}}}},
+)  # fmt: skip
+async def resolve_job(job_id: str, request: Request) -> Response:
+    """`resubmit` sends the request once more, which may buy it twice; `fail` ends the job."""
+    authenticate(request)
+    action = _resolution(await request.body()).action
+    return await _apply(
+        job_id, request, lambda job, now, here: decisions.resolved(job, action, now, limits_of(here["settings"]))
+    )
+
+
+@router.post("/jobs/{job_id}/retry", status_code=202, summary="Run a failed job again", response_model=JobView,
+             responses=PROBLEMS | problem_responses("queue_full"))  # fmt: skip
+async def retry_job(job_id: str, request: Request) -> Response:
+    """A new job with the same request, which names its origin in `retry_of`."""
+    here, found = await find_job(job_id, request)
+    if found.job.status not in (Status.FAILED, Status.EXPIRED, Status.CANCELLED):
+        raise Problem("conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}.")
+    order = _again(found.job.order, here)
+    accepted = await here["store"].accept([order], here["settings"].max_waiting_jobs)
+    if accepted.verdict == "full":
+        raise Problem("queue_full", "As many jobs are waiting as this installation takes.", headers={"retry-after": "10"})
+    created = await here["store"].load(order.id)
+    headers = {"location": f"{here['settings'].public_url}/v1/jobs/{order.id}"}
+    return _json(_view(created, here) if created else {}, 202, headers)
+
+
+@router.delete("/jobs/{job_id}", status_code=204, summary="Delete a finished job", responses=PROBLEMS)
+async def delete_job(job_id: str, request: Request) -> Response:
+    """Removes a finished job and its images."""
+    here, found = await find_job(job_id, request)
+    if not found.job.is_terminal:
+        raise Problem("conflict", f"Only a finished job can be deleted; this one is {_word(found)}. Cancel it first.")
+    await here["images"].delete(job_folder(found.job.order.tenant, found.job.order.created_at, job_id))
+    await here["store"].forget(found.job)
+    return Response(status_code=204)
+
+
+async def _apply(job_id: str, request: Request, decide: Any) -> Response:
+    while True:
+        here, found = await find_job(job_id, request)
+        step: Step | None = decide(found.job, found.now, here)
+        if step is None:
+            raise Problem("conflict", f"This cannot be done to a job that is {_word(found)}.")
+        if await here["store"].advance(found, step):
+            _, found = await find_job(job_id, request)
+            return _json(_view(found, here))
+
+
+def _again(order: Order, here: State) -> Order:
+    now: Milliseconds = here["store"].now()
+    deadline = now + (order.deadline_at - order.created_at)
+    values = {name: getattr(order, name) for name in order.__slots__}
+    values |= {"id": new_job_id(now), "created_at": now, "deadline_at": deadline, "retry_of": order.id}
+    return Order(**values)
+
+
+def _resolution(body: bytes) -> Resolution:
+    try:
+        return Resolution.model_validate_json(body)
+    except ValidationError:
+        raise Problem("invalid_request", 'The body is {"action": "resubmit"} or {"action": "fail"}.') from None
+
+
+def _word(found: Loaded) -> str:
+    job: Job = found.job
+    return job.status.value
+
+
+def _view(found: Loaded, here: State) -> dict[str, Any]:
+    return job_view(found.job, found.timeline, here["viewer"], found.now)
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")

@@ -1,0 +1,85 @@
+"""Following jobs: one subscription per process, any number of listeners, and a slow poll behind it.
+
+A published event is only a nudge to read the timeline: one that is lost while Redis is away is made up for by the
+next poll, so a listener can be late but never misses a transition.
+"""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+import structlog
+from redis.asyncio import Redis
+from redis.exceptions import RedisError
+
+log = structlog.get_logger()
+
+CHANNEL = "events"
+POLL_SECONDS = 5.0
+RECONNECT_SECONDS = 1.0
+
+
+class Watch:
+    """Wakes listeners of a job when it moves."""
+
+    def __init__(self, redis_url: str) -> None:
+        self._redis: Redis[bytes] = Redis.from_url(redis_url, socket_connect_timeout=2, health_check_interval=15)
+        self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
+        self._listening: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begins to listen, on the running loop."""
+        self._listening = asyncio.create_task(self._listen_for_ever())
+
+    async def aclose(self) -> None:
+        """Stops listening; every listener is woken, so that streams can end."""
+        if self._listening:
+            self._listening.cancel()
+            await asyncio.gather(self._listening, return_exceptions=True)
+        await self._redis.aclose()
+
+    @asynccontextmanager
+    async def follow(self, job_id: str) -> AsyncIterator["Follower"]:
+        """Follows one job until the block ends."""
+        moved = asyncio.Event()
+        self._listeners[job_id].add(moved)
+        try:
+            yield Follower(moved)
+        finally:
+            self._listeners[job_id].discard(moved)
+            if not self._listeners[job_id]:
+                del self._listeners[job_id]
+
+    async def _listen_for_ever(self) -> None:
+        while True:
+            try:
+                await self._listen()
+            except (RedisError, OSError) as error:
+                log.warning("redis.away", reason=type(error).__name__)
+                await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _listen(self) -> None:
+        async with self._redis.pubsub(ignore_subscribe_messages=True) as subscription:
+            await subscription.subscribe(CHANNEL)
+            async for message in subscription.listen():
+                job_id = message["data"].split(b" ", 1)[0].decode()
+                for moved in self._listeners.get(job_id, ()):
+                    moved.set()
+
+
+class Follower:
+    """One listener of one job."""
+
+    def __init__(self, moved: asyncio.Event) -> None:
+        self._moved = moved
+
+    async def wait(self, seconds: float = POLL_SECONDS) -> None:
+        """Returns when the job may have moved: at once if it did since the last call, at the latest after `seconds`."""
+        try:
+            async with asyncio.timeout(min(seconds, POLL_SECONDS)):
+                await self._moved.wait()
+        except TimeoutError:
+            return
+        finally:
+            self._moved.clear()

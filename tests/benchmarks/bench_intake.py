@@ -1,0 +1,101 @@
+"""Accepted requests per second of one uvicorn process: ours, a tutorial's, and an endpoint that does no I/O.
+
+`make bench`. All three against the same Redis-protocol server with appendfsync always, with the same body, one after
+another in each round, so that a slow machine slows all of them: read the ratios, not the figures.
+"""
+
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from tests.support.ports import free_port
+from tests.support.redis_server import redis_server
+
+ROUNDS = 3
+SECONDS = float(os.environ.get("SECONDS", "6"))
+CONNECTIONS = 64
+BODY = Path("api/example.json").read_bytes()
+KEY = "bench-key-0123456789"
+
+
+def main() -> None:
+    """Runs the rounds and prints the table."""
+    with redis_server() as url, tempfile.NamedTemporaryFile() as body:
+        body.write(BODY)
+        body.flush()
+        environment = os.environ | {
+            "DARKROOM_REDIS_URL": url, "DARKROOM_SECRET": "bench-secret-0123456789", "DARKROOM_LOG_LEVEL": "WARNING",
+            "DARKROOM_API_KEYS": f"bench:{KEY}", "DARKROOM_MAX_WAITING_JOBS": "100000000",
+            "DARKROOM_UPSTREAM_KEY": "none",
+        }  # fmt: skip
+        results: dict[str, list[dict[str, float]]] = {"tutorial": [], "darkroom": [], "floor": []}
+        for _ in range(ROUNDS):
+            for name, rows in results.items():
+                with server(name, environment) as (port, path):
+                    rows.append(load(port, path, body.name))
+    print_table(results)
+
+
+@contextmanager
+def server(name: str, environment: dict[str, str]) -> Iterator[tuple[int, str]]:
+    """One uvicorn process with that endpoint."""
+    port = free_port()
+    uvicorn = [sys.executable, "-m", "uvicorn", "tests.benchmarks.tutorial:app", "--port", str(port), "--loop", "uvloop"]
+    uvicorn += ["--http", "httptools", "--log-level", "warning", "--no-access-log"]
+    command = [sys.executable, "-m", "api"] if name == "darkroom" else uvicorn
+    process = subprocess.Popen(command, env=environment | {"DARKROOM_PORT": str(port)})
+    try:
+        _wait_for(port)
+        yield port, "/v1/jobs" if name == "darkroom" else f"/{name}"
+    finally:
+        process.terminate()
+        process.wait(30)
+
+
+def load(port: int, path: str, body_file: str) -> dict[str, float]:
+    """One measured run, after a short warm-up."""
+    command = [sys.executable, "-m", "tests.benchmarks.load", str(port), path, body_file, f"authorization: Bearer {KEY}"]
+    for seconds in ("1", str(SECONDS)):
+        out = subprocess.run([*command, str(CONNECTIONS), seconds], check=True, capture_output=True, text=True).stdout
+    report: dict[str, float] = json.loads(out)
+    if set(report["statuses"]) != {"202"}:  # type: ignore[call-overload]
+        raise SystemExit(f"not every request was accepted: {report}")
+    return report
+
+
+def print_table(results: dict[str, list[dict[str, float]]]) -> None:
+    """Medians over the rounds, and their ratio to the tutorial's."""
+    middle = {
+        name: {key: statistics.median(row[key] for row in rows) for key in ("per_second", "p50_ms", "p99_ms")}
+        for name, rows in results.items()
+    }
+    base = middle["tutorial"]
+    print(f"\nintake: {CONNECTIONS} connections, {SECONDS:g} s, median of {ROUNDS} rounds, appendfsync always\n")
+    print("| endpoint | accepted/s | p50 ms | p99 ms | rate against the tutorial | p99 against the tutorial |")
+    print("|---|---|---|---|---|---|")
+    for name, row in middle.items():
+        rate, tail = row["per_second"] / base["per_second"], row["p99_ms"] / base["p99_ms"]
+        print(f"| {name} | {row['per_second']:.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {rate:.2f}× | {tail:.2f}× |")
+
+
+def _wait_for(port: int) -> None:
+    until = time.monotonic() + 20
+    while time.monotonic() < until:
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/openapi.json", timeout=2).close()
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise SystemExit("the server did not start")
+
+
+if __name__ == "__main__":
+    main()

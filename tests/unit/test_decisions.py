@@ -1,0 +1,325 @@
+"""What follows from what happened, as tables: whether it is tried again, and whether it may be billed again."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from worker import decisions
+from worker.decisions import Limits
+from worker.job import Attempt, Image, Job, Order, Problem, Status
+from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
+from worker.upstream.wire import Answer
+
+JOB_ID = "01M859N4P0ZK88SXJWVC1PBXXR"
+NOW, DEADLINE = 100_000, 3_700_000
+LIMITS = Limits(submit_lease=80_000, work_lease=60_000, unknown_wait=300_000)
+SUCCESS = Answer("success", request_id="77", links=("https://cdn/a.png",))
+PROCESSING = Answer("processing", request_id="77", eta_seconds=5)
+FAILED = Answer("failed", request_id="77", message="out of memory")
+IMAGE = Image(0, "a/b.png", "ab" * 32, 512, 512, "PNG", 1234)
+
+
+def job(status: Status = Status.QUEUED, attempts: tuple[Attempt, ...] = (), **changes: Any) -> Job:
+    on_unknown = changes.pop("on_unknown", "hold")
+    order = Order(JOB_ID, "acme", 1000, DEADLINE, {"prompt": "a cat", "samples": 1}, on_unknown=on_unknown)
+    return Job(order, status=status, attempts=attempts, **changes)
+
+
+def attempt(status: str = "submitting", number: int = 1, **changes: Any) -> Attempt:
+    return Attempt(number, f"{JOB_ID}-{number}", "key-1", 50_000, status, **changes)
+
+
+SUBMITTING = job(Status.SUBMITTING, (attempt(),))
+UNKNOWN = job(Status.UNKNOWN, (attempt("unknown"),), unknown_until=400_000)
+IN_WORK = job(Status.PROCESSING, (attempt("processing", request_id="77"),))
+STORING = job(Status.STORING, (attempt("succeeded", request_id="77"),), links=SUCCESS.links, completed_via="callback")
+
+POSTS = [
+    # outcome of the POST, status after, may the request be POSTed again by itself, news of the key
+    (Taken(SUCCESS), Status.STORING, False, "ok"),
+    (Taken(PROCESSING), Status.PROCESSING, False, "ok"),
+    (Taken(Answer("processing")), Status.UNKNOWN, False, "ok"),
+    (Taken(FAILED), Status.FAILED, False, "ok"),
+    (NotTaken(Reason.UNREACHABLE), Status.QUEUED, True, "down"),
+    (NotTaken(Reason.BUSY, retry_after_seconds=3), Status.QUEUED, True, "busy"),
+    (NotTaken(Reason.KEY_REFUSED, "Invalid API key"), Status.QUEUED, True, "down"),
+    (NotTaken(Reason.MISCONFIGURED), Status.QUEUED, True, "down"),
+    (NotTaken(Reason.REJECTED, "width"), Status.FAILED, False, "ok"),
+    (Open("read_timeout"), Status.UNKNOWN, False, "down"),
+    (Open("http_503"), Status.UNKNOWN, False, "down"),
+    (Open("unreadable_answer"), Status.UNKNOWN, False, "down"),
+]
+
+
+@pytest.mark.parametrize(("outcome", "status", "again", "news"), POSTS)
+def test_the_outcome_of_a_post_decides_whether_it_may_be_sent_again(
+    outcome: Outcome, status: Status, again: bool, news: str
+) -> None:
+    """Only what is proven not to have been taken goes back to the queue."""
+    step = decisions.answered(SUBMITTING, 1, outcome, NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is status
+    assert (decisions.claim(step.job, "key-1", NOW, LIMITS) is not None) is again
+    assert step.key_news is not None
+    assert step.key_news.kind == news
+
+
+@pytest.mark.parametrize("status", [each for each in Status if each is not Status.QUEUED])
+def test_only_a_queued_job_can_be_claimed(status: Status) -> None:
+    """A redelivered message, a second worker, a restarted process: none of them finds a job to POST."""
+    assert decisions.claim(job(status, (attempt(),)), "key-1", NOW, LIMITS) is None
+
+
+def test_the_intent_has_its_own_track_id_before_anything_is_sent() -> None:
+    """And a due time after which its outcome is open."""
+    step = decisions.claim(job(), "key-1", NOW, LIMITS)
+    assert step is not None
+    assert step.job.attempt == Attempt(1, f"{JOB_ID}-1", "key-1", NOW)
+    assert step.due_in == LIMITS.submit_lease
+
+
+def test_each_attempt_has_a_new_number_also_when_old_refusals_are_dropped() -> None:
+    """Twelve refusals later the track_id is still fresh, and the record is bounded."""
+    refused = tuple(attempt("refused", number) for number in range(1, 13))
+    step = decisions.claim(job(attempts=refused), "key-1", NOW, LIMITS)
+    assert step is not None
+    assert step.job.attempt is not None
+    assert step.job.attempt.number == 13
+    assert len(step.job.attempts) == decisions.KEPT_REFUSED_ATTEMPTS + 1
+
+
+def test_a_job_past_its_deadline_expires_instead_of_being_bought() -> None:
+    """The claim itself refuses it."""
+    step = decisions.claim(job(), "key-1", DEADLINE, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.EXPIRED
+    assert step.job.charged is False
+
+
+CALLBACKS = [
+    # record, callback, status after (None: nothing changes)
+    (SUBMITTING, SUCCESS, Status.STORING),  # quicker than the answer
+    (UNKNOWN, SUCCESS, Status.STORING),
+    (IN_WORK, SUCCESS, Status.STORING),
+    (IN_WORK, FAILED, Status.FAILED),
+    (IN_WORK, PROCESSING, None),
+    (IN_WORK, Answer("unreadable"), None),
+    (STORING, SUCCESS, None),  # a duplicate
+    (job(Status.SUCCEEDED, STORING.attempts, completed_via="callback"), SUCCESS, None),
+]
+
+
+@pytest.mark.parametrize(("before", "answer", "status"), CALLBACKS)
+def test_a_callback_is_adopted_in_any_order(before: Job, answer: Answer, status: Status | None) -> None:
+    """Before the answer, after it, twice, in between."""
+    step = decisions.called_back(before, 1, answer, NOW, LIMITS)
+    assert (step.job.status if step else None) is status
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [replace(SUCCESS, track_id="another"), replace(SUCCESS, request_id="999"), replace(FAILED, request_id="999")],
+)
+def test_a_callback_that_contradicts_its_token_changes_nothing_but_its_count(answer: Answer) -> None:
+    """Other track_id, other id: counted, never believed."""
+    step = decisions.called_back(IN_WORK, 1, answer, NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.PROCESSING
+    assert step.job.contradictions == 1
+    assert step.job.links == ()
+
+
+def test_success_after_a_failure_is_recorded_and_changes_nothing() -> None:
+    """And the other way round."""
+    failed = job(Status.FAILED, (attempt("failed", request_id="77"),), error=Problem("upstream_failed", "…"))
+    succeeded = job(Status.SUCCEEDED, STORING.attempts, completed_via="callback")
+    for before, answer in ((failed, SUCCESS), (succeeded, FAILED)):
+        step = decisions.called_back(before, 1, answer, NOW, LIMITS)
+        assert step is not None
+        assert (step.job.status, step.job.contradictions) == (before.status, 1)
+
+
+def late(status: Status, code: str | None = None) -> Job:
+    error = Problem(code, "…") if code else None
+    return job(status, (attempt("unknown"),), error=error, finished_at=90_000)
+
+
+@pytest.mark.parametrize(
+    "before", [late(Status.EXPIRED), late(Status.FAILED, "submit_unknown"), late(Status.FAILED, "images_unavailable")]
+)
+def test_a_late_result_is_adopted(before: Job) -> None:
+    """Paid is never lost: the pictures are fetched, and then the end becomes `succeeded`, marked late."""
+    step = decisions.called_back(before, 1, SUCCESS, NOW, LIMITS)
+    assert step is not None
+    assert step.collects
+    assert step.job.status is before.status
+    done = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    assert done is not None
+    assert (done.job.status, done.job.late, done.job.error) == (Status.SUCCEEDED, True, None)
+
+
+def test_a_result_after_a_cancel_is_recorded_and_not_fetched() -> None:
+    """Cancelled is final; what it cost is shown."""
+    step = decisions.called_back(job(Status.CANCELLED, (attempt("unknown"),)), 1, SUCCESS, NOW, LIMITS)
+    assert step is not None
+    assert not step.collects
+    assert step.job.status is Status.CANCELLED
+    assert step.job.charged is True
+
+
+def test_the_second_paid_result_of_another_attempt_is_shown_as_duplicate() -> None:
+    """It changes nothing but the record of what was paid."""
+    two = (attempt("unknown", 1), attempt("succeeded", 2, request_id="78"))
+    step = decisions.called_back(
+        job(Status.SUCCEEDED, two, completed_via="answer", images=(IMAGE,)), 1, SUCCESS, NOW, LIMITS
+    )
+    assert step is not None
+    assert step.cause == "duplicate_spend"
+    assert [each.status for each in step.job.attempts] == ["duplicate", "succeeded"]
+    assert step.job.status is Status.SUCCEEDED
+
+
+def test_a_lease_that_is_over_leaves_the_question_open() -> None:
+    """The worker died between intent and outcome: unknown, never a second POST."""
+    assert decisions.woken(SUBMITTING, 50_000 + LIMITS.submit_lease - 1, LIMITS) is None
+    step = decisions.woken(SUBMITTING, 50_000 + LIMITS.submit_lease, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.cause) == (Status.UNKNOWN, "lease_over")
+
+
+@pytest.mark.parametrize(
+    ("on_unknown", "resubmitted", "status"),
+    [
+        ("hold", False, Status.UNKNOWN),
+        ("resubmit", False, Status.QUEUED),
+        ("resubmit", True, Status.UNKNOWN),
+        ("fail", False, Status.FAILED),
+    ],
+)
+def test_the_policy_acts_once_the_wait_is_over(on_unknown: str, resubmitted: bool, status: Status) -> None:
+    """Hold waits on, resubmit sends once more and only once, fail ends it."""
+    waiting = job(
+        Status.UNKNOWN, (attempt("unknown"),), on_unknown=on_unknown, resubmitted=resubmitted, unknown_until=NOW
+    )
+    assert decisions.woken(waiting, NOW - 1, LIMITS) is None
+    step = decisions.woken(waiting, NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is status
+    assert step.frees_place
+
+
+def test_no_policy_buys_again_what_was_taken_without_an_id() -> None:
+    """`processing` without an id was bought: it waits for its callback."""
+    taken = decisions.answered(SUBMITTING, 1, Taken(Answer("processing")), NOW, LIMITS)
+    assert taken is not None
+    taken = replace(taken, job=replace(taken.job, order=replace(taken.job.order, on_unknown="resubmit")))
+    assert taken.job.unknown_until is not None
+    step = decisions.woken(taken.job, taken.job.unknown_until, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.UNKNOWN
+
+
+@pytest.mark.parametrize("status", [Status.QUEUED, Status.SUBMITTING, Status.UNKNOWN, Status.PROCESSING])
+def test_every_open_job_expires_at_its_deadline(status: Status) -> None:
+    """Without any callback having to come."""
+    step = decisions.woken(job(status, (attempt("unknown"),), unknown_until=None), DEADLINE, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.EXPIRED
+
+
+def test_the_wait_of_an_unknown_leaves_its_policy_half_of_the_time() -> None:
+    """Never more than half of what is left until the deadline."""
+    step = decisions.answered(SUBMITTING, 1, Open("read_timeout"), DEADLINE - 1000, LIMITS)
+    assert step is not None
+    assert step.job.unknown_until == DEADLINE - 500
+
+
+def test_storing_succeeds_only_when_nothing_is_outstanding() -> None:
+    """Until then it tries again with growing pauses, keeping what it has."""
+    step = decisions.collected(STORING, (), 1, NOW, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.due_in) == (Status.STORING, 1000)
+    again = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    assert again is not None
+    assert (again.job.status, again.due_in) == (Status.SUCCEEDED, None)
+
+
+def test_fewer_pictures_than_asked_for_is_success_that_says_so() -> None:
+    """`images_missing` counts them."""
+    two = replace(STORING, order=replace(STORING.order, request={"samples": 2}))
+    step = decisions.collected(two, (IMAGE,), 0, NOW, LIMITS)
+    assert step is not None
+    assert step.job.images_missing == 1
+
+
+def test_pictures_that_never_come_fail_at_the_deadline_and_are_still_looked_for() -> None:
+    """The result was paid for: it is looked for until the upstream has deleted it."""
+    step = decisions.woken(STORING, DEADLINE, LIMITS)
+    assert step is not None
+    assert step.job.error is not None
+    assert (step.job.status, step.job.error.code) == (Status.FAILED, "images_unavailable")
+    assert step.due_in is not None
+
+
+def test_what_is_stored_at_the_deadline_is_success() -> None:
+    """Half of the pictures are better than a failure."""
+    step = decisions.woken(replace(STORING, images=(IMAGE,)), DEADLINE, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.SUCCEEDED
+
+
+def test_a_job_that_kills_its_worker_is_parked() -> None:
+    """After three stalls it is not tried a fourth time."""
+    assert decisions.woken(replace(STORING, stalls=decisions.MAX_STALLS), NOW, LIMITS) is None
+    step = decisions.woken(replace(STORING, stalls=decisions.MAX_STALLS + 1), NOW, LIMITS)
+    assert step is not None
+    assert step.job.error is not None
+    assert step.job.error.code == "stalled"
+
+
+@pytest.mark.parametrize(
+    ("before", "charged", "frees_place"),
+    [(job(), False, True), (SUBMITTING, None, False), (IN_WORK, True, False), (STORING, True, False)],
+)
+def test_cancel_tells_honestly_whether_it_was_charged(before: Job, charged: bool | None, frees_place: bool) -> None:
+    """The upstream cannot be told, so its place is not free either."""
+    step = decisions.cancelled(before, NOW)
+    assert step is not None
+    assert (step.job.charged, step.frees_place) == (charged, frees_place)
+
+
+def test_a_poll_that_does_not_know_the_request_is_no_end() -> None:
+    """The callback may still come: ask again later."""
+    for answer in (Answer("failed", message="Request not found"), None, PROCESSING):
+        step = decisions.polled(IN_WORK, 1, answer, NOW, LIMITS)
+        assert step is not None
+        assert step.job.status is Status.PROCESSING
+
+
+def test_polls_come_further_and_further_apart_up_to_a_minute() -> None:
+    """From two seconds, ×1.5, and sooner while callbacks are not trusted."""
+    pauses = [decisions.next_look(replace(IN_WORK, tries=tries), NOW, LIMITS) for tries in range(0, 20, 4)]
+    assert pauses == sorted(pauses)  # type: ignore[type-var]
+    assert pauses[0] == 2000
+    assert pauses[-1] == 60_000
+    distrusting = replace(LIMITS, callbacks_trusted=False)
+    assert decisions.next_look(replace(IN_WORK, tries=19), NOW, distrusting) == 10_000
+
+
+def test_an_answer_that_comes_after_the_callback_only_adds_the_request_id() -> None:
+    """The worker was slow to record: the callback has won already."""
+    called_back = decisions.called_back(SUBMITTING, 1, replace(SUCCESS, request_id=None), NOW, LIMITS)
+    assert called_back is not None
+    step = decisions.answered(called_back.job, 1, Taken(PROCESSING), NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.STORING
+    assert step.job.attempt is not None
+    assert (step.job.attempt.status, step.job.attempt.request_id) == ("succeeded", "77")
+
+
+def test_an_open_answer_that_comes_after_the_callback_changes_nothing() -> None:
+    """The connection broke, but the result is known."""
+    called_back = decisions.called_back(SUBMITTING, 1, SUCCESS, NOW, LIMITS)
+    assert called_back is not None
+    assert decisions.answered(called_back.job, 1, Open("reset"), NOW, LIMITS) is None

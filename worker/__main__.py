@@ -1,0 +1,81 @@
+"""`python -m worker`: one container's worth of work, as two Celery workers under one parent.
+
+Slow submissions and quick settlements have a process each, so that a thousand waiting POSTs never keep a finished
+picture from being stored. `python -m worker submit` or `settle` runs one of them alone.
+"""
+
+import signal
+import subprocess
+import sys
+import time
+from types import FrameType
+
+import structlog
+
+from config.logs import configure_logs
+from config.settings import Settings, load_settings
+
+log = structlog.get_logger()
+
+QUEUES = {"submit": "submit", "settle": "settle,tell"}
+RESTART_PAUSE_SECONDS = 1.0
+
+
+def run_role(role: str, settings: Settings) -> None:
+    """Runs one Celery worker until SIGTERM, which waits for the tasks in flight."""
+    from worker.app import app
+    from worker.startup import check_settings
+
+    configure_logs(settings, f"worker.{role}")
+    check_settings(settings)
+    concurrency = settings.worker_concurrency if role == "submit" else settings.settle_concurrency
+    options = ["-P", "threads", "-c", str(concurrency), "-Q", QUEUES[role], "-n", f"{role}@%h"]
+    app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"])
+
+
+class Parent:
+    """Keeps one child per role alive until it is told to stop."""
+
+    def __init__(self) -> None:
+        self.stopping = False
+        self.children = {role: self._start(role) for role in QUEUES}
+        signal.signal(signal.SIGTERM, self._stop)
+        signal.signal(signal.SIGINT, self._stop)
+
+    def watch(self) -> int:
+        """Restarts a child that died; returns 0 once all have stopped as they were told to."""
+        while not self.stopping or any(child.poll() is None for child in self.children.values()):
+            for role, child in self.children.items():
+                if not self.stopping and child.poll() is not None:
+                    if child.returncode == 2:  # a setting is wrong: starting again cannot help
+                        self._stop(signal.SIGTERM, None)
+                        return 2
+                    log.error("worker.died", role=role, code=child.returncode)
+                    time.sleep(RESTART_PAUSE_SECONDS)
+                    self.children[role] = self._start(role)
+            time.sleep(0.2)
+        return 0
+
+    @staticmethod
+    def _start(role: str) -> "subprocess.Popen[bytes]":
+        return subprocess.Popen([sys.executable, "-m", "worker", role], start_new_session=True)
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self.stopping = True
+        for child in self.children.values():
+            if child.poll() is None:
+                child.send_signal(signal.SIGTERM)
+
+
+def main() -> int:
+    """Runs the role given on the command line, or all of them."""
+    settings = load_settings()
+    if len(sys.argv) > 1 and sys.argv[1] in QUEUES:
+        run_role(sys.argv[1], settings)
+        return 0
+    configure_logs(settings, "worker")
+    return Parent().watch()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,40 @@
+"""What the whole store holds at one moment, counted by Redis itself."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class Census:
+    """Counts over all tenants and processes."""
+
+    by_status: dict[str, int]
+    waiting: int
+    overdue_seconds: float
+    in_flight: dict[str, float] = field(default_factory=dict)
+    limits: dict[str, float] = field(default_factory=dict)
+    messages: dict[str, float] = field(default_factory=dict)
+    steps: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+def parse_census(reply: list[Any]) -> Census:
+    """The reply of lua/census.lua as a Census."""
+    by_status, waiting, overdue_ms, upstreams, messages, steps = reply
+    return Census(
+        by_status={name: int(count) for name, count in _pairs(by_status).items()},
+        waiting=int(waiting or 0),
+        overdue_seconds=overdue_ms / 1000,
+        in_flight={upstreams[at].decode(): float(upstreams[at + 1]) for at in range(0, len(upstreams), 3)},
+        limits={upstreams[at].decode(): float(upstreams[at + 2]) for at in range(0, len(upstreams), 3)},
+        messages={name: float(count) for name, count in _pairs(messages).items()},
+        steps={_step(name): int(count) for name, count in _pairs(steps).items()},
+    )
+
+
+def _pairs(flat: list[bytes]) -> dict[str, bytes]:
+    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
+
+
+def _step(name: str) -> tuple[str, str]:
+    status, _, cause = name.partition(" ")
+    return status, cause

@@ -1,0 +1,71 @@
+"""From recorded addresses to durable pictures: fetch, decode, hash, write. Knows nothing of statuses."""
+
+import asyncio
+from dataclasses import dataclass
+
+import structlog
+
+from worker.images.decoder import Decoder
+from worker.images.download import DownloadError, PictureSource, decode_inline
+from worker.images.picture import BrokenPicture, Picture
+from worker.images.store import ImageStore, StoreError, image_key
+from worker.job import Image, Job
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Where pictures come from, who looks at them, where they go."""
+
+    source: PictureSource
+    decoder: Decoder
+    store: ImageStore
+
+    async def aclose(self) -> None:
+        """Closes connections and child processes."""
+        await self.source.aclose()
+        await self.decoder.aclose()
+
+
+async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]) -> tuple[tuple[Image, ...], int]:
+    """Stores every picture of the job that is not stored yet.
+
+    Returns all that are durable now, in order, and how many have an address but could not be stored this time.
+    A crash here loses nothing: keys are made of our ids, so the next try writes the same bytes to the same place.
+    """
+    samples = int(job.order.request.get("samples") or 1)
+    sources = (job.links or inline)[:samples]
+    stored = {image.index: image for image in job.images}
+    missing = [index for index in range(len(sources)) if index not in stored]
+    found = await asyncio.gather(*(_keep(pictures, job, index, sources[index], inline) for index in missing))
+    stored.update({image.index: image for image in found if image})
+    outstanding = max(1, len(sources)) - len(stored) if not stored else len(sources) - len(stored)
+    return tuple(stored[index] for index in sorted(stored)), max(0, outstanding)
+
+
+async def _keep(pictures: Pictures, job: Job, index: int, source: str, inline: tuple[str, ...]) -> Image | None:
+    try:
+        data = decode_inline(source) if source in inline else await pictures.source.get(source)
+        picture = await pictures.decoder.inspect(data)
+        key = image_key(job.order.tenant, job.order.created_at, job.id, index, picture.format)
+        await pictures.store.save(key, picture.data)
+    except (DownloadError, BrokenPicture, StoreError) as error:
+        # tried again with growing pauses: the address may not be ready, the disk may be full for now
+        log.warning("picture.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
+        return None
+    return _image(job, index, key, picture)
+
+
+def _image(job: Job, index: int, key: str, picture: Picture) -> Image:
+    return Image(
+        index=index,
+        key=key,
+        sha256=picture.sha256,
+        width=picture.width,
+        height=picture.height,
+        format=picture.format,
+        bytes=len(picture.data),
+        seed=job.seed,
+        nsfw=job.nsfw,
+    )

@@ -1,0 +1,104 @@
+"""Pictures over HTTP, from allowed hosts only: streamed, bounded, whole or not at all."""
+
+import asyncio
+import re
+from base64 import b64decode
+from binascii import Error as Base64Error
+from urllib.parse import urljoin, urlsplit
+
+import httpx
+
+from config.settings import Settings
+from worker.addresses import AddressRefused, check_url, host_allowed
+from worker.upstream.transport import open_transport
+
+TOTAL_SECONDS = 120.0
+TIMEOUT = httpx.Timeout(20.0, connect=10.0)
+MOST_REDIRECTS = 3
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+DATA_URI = re.compile(r"\Adata:[\w/+.;=-]{0,100},", re.ASCII)
+
+
+class DownloadError(Exception):
+    """A picture that did not come. The text names no address."""
+
+
+class NotThereYet(DownloadError):
+    """May come later: not found, broken off, the server is busy."""
+
+
+class Refused(DownloadError):
+    """Will not be fetched: a host that is not allowed, or something that is no picture's address."""
+
+
+class PictureSource:
+    """Where pictures come from."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._hosts = settings.image_hosts
+        self._allow_private = settings.allow_private_addresses
+        self._most_bytes = settings.image_max_bytes
+        self._client = httpx.AsyncClient(transport=open_transport(settings), timeout=TIMEOUT, trust_env=False)
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def get(self, url: str) -> bytes:
+        """The picture at that address, decoded where it is served as base64. Raises DownloadError."""
+        try:
+            async with asyncio.timeout(TOTAL_SECONDS):
+                content = await self._follow(url)
+        except (httpx.TransportError, TimeoutError) as error:
+            raise NotThereYet(type(error).__name__) from error
+        served_as_base64 = urlsplit(url).path.endswith(".base64")
+        return decode_inline(content.decode("ascii", "replace")) if served_as_base64 else content
+
+    async def _follow(self, url: str) -> bytes:
+        for _ in range(MOST_REDIRECTS + 1):
+            self._check(url)
+            async with self._client.stream("GET", url, headers={"accept-encoding": "identity"}) as answer:
+                if answer.status_code not in REDIRECTS:
+                    return await self._content(answer)
+                url = urljoin(url, answer.headers.get("location", ""))
+        raise NotThereYet("too many redirects")
+
+    def _check(self, url: str) -> None:
+        try:
+            check_url(url, allow_private=self._allow_private)
+        except AddressRefused as error:
+            raise Refused(str(error)) from error
+        host = urlsplit(url).hostname or ""
+        if not (self._allow_private or host_allowed(host, self._hosts)):
+            raise Refused(f"{host[:100]} is not among DARKROOM_IMAGE_HOSTS")
+
+    async def _content(self, answer: httpx.Response) -> bytes:
+        if answer.status_code != 200:
+            raise NotThereYet(f"HTTP {answer.status_code}")
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            raise NotThereYet("it is served compressed")
+        content = await self._bounded(answer)
+        promised = answer.headers.get("content-length")
+        if promised is not None and promised != str(len(content)):
+            raise NotThereYet(f"{len(content)} bytes came of {promised[:20]}")
+        if not content:
+            raise NotThereYet("nothing came")
+        return content
+
+    async def _bounded(self, answer: httpx.Response) -> bytes:
+        content = bytearray()
+        async for chunk in answer.aiter_raw():
+            content += chunk
+            if len(content) > self._most_bytes:
+                raise Refused(f"it is larger than {self._most_bytes} bytes")
+        return bytes(content)
+
+
+def decode_inline(text: str) -> bytes:
+    """The bytes of a picture that came as base64 text, with or without a data: prefix. Raises NotThereYet."""
+    head = DATA_URI.match(text)
+    encoded = re.sub(r"\s+", "", text[head.end() :] if head else text)
+    try:
+        return b64decode(encoded + "=" * (-len(encoded) % 4), validate=True)
+    except (Base64Error, ValueError) as error:
+        raise NotThereYet("it is not base64") from error

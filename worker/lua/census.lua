@@ -1,0 +1,19 @@
+-- Counts over the whole store, in one moment.
+--
+-- ARGV  prefix
+-- Reply {status counts, waiting, ms the oldest due step is late, {name, held, limit, …}, {queue, messages, …}, steps}
+local prefix = ARGV[1]
+local upstreams, messages = {}, {}
+for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
+  upstreams[#upstreams + 1] = name
+  upstreams[#upstreams + 1] = redis.call('ZCARD', 'places:' .. name)
+  upstreams[#upstreams + 1] = redis.call('HGET', 'upstream:' .. name, 'limit') or '0'
+end
+for _, queue in ipairs({'submit', 'settle', 'tell'}) do
+  messages[#messages + 1] = queue
+  messages[#messages + 1] = tostring(redis.call('LLEN', prefix .. queue))
+end
+local first = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]
+local late = first and math.max(0, now - tonumber(first)) or 0
+return {redis.call('HGETALL', 'counts'), redis.call('GET', 'waiting') or '0', late, upstreams, messages,
+  redis.call('HGETALL', 'stats')}

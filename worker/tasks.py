@@ -1,0 +1,118 @@
+"""Celery's view: one line per task, and the start and stop of a worker process. Each task takes one id."""
+
+import os
+import signal
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+import structlog
+from celery import bootsteps
+from celery.signals import worker_init, worker_shutdown
+
+from config.settings import load_settings
+from worker import lifecycle
+from worker.app import app
+from worker.heartbeat import keep_ticking
+from worker.lane import Unavailable
+from worker.loop import LoopThread
+from worker.messages import Task
+from worker.resources import Resources, open_resources
+
+log = structlog.get_logger()
+
+
+class TaskFailed(Exception):
+    """A task ended in a bug. Carries the kind of the error only: its text may hold what a caller wrote."""
+
+
+class Process:
+    """What one worker process holds between Celery's signals."""
+
+    loop: LoopThread
+    resources: Resources
+    stop_ticking: Callable[[], None]
+
+
+class EventsAtOnce(bootsteps.StartStopStep):  # type: ignore[misc]
+    """Sends task events unbuffered: celery 5.6 drops buffered ones on a thread pool, and Flower shows them for ever."""
+
+    requires = ("celery.worker.consumer.events:Events",)
+
+    def start(self, parent: Any) -> None:
+        if parent.event_dispatcher:
+            parent.event_dispatcher.buffer_group = frozenset()
+
+
+app.steps["consumer"].add(EventsAtOnce)
+
+
+@worker_init.connect
+def open_process(**_: Any) -> None:
+    """Opens the loop and the connections, after the process has forked for good."""
+    settings = load_settings()
+    Process.loop = LoopThread()
+    Process.loop.start()
+    Process.resources = Process.loop.run(open_resources(settings))
+    Process.stop_ticking = Process.loop.run(keep_ticking(Process.resources, os.getppid(), _stop_this_worker))
+
+
+@worker_shutdown.connect
+def close_process(**_: Any) -> None:
+    """Closes after the last task: Celery has waited for those in flight."""
+    Process.stop_ticking()
+    Process.loop.run(Process.resources.aclose())
+    Process.loop.stop()
+
+
+def _stop_this_worker() -> None:
+    os.kill(os.getpid(), signal.SIGTERM)
+
+
+def _run(name: str, an_id: str, story: Callable[[Resources, str], Coroutine[Any, Any, None]]) -> None:
+    structlog.contextvars.bind_contextvars(task=name)
+    try:
+        Process.loop.run(story(Process.resources, an_id))
+    except Unavailable:
+        # nothing is lost: the job's due time wakes it again
+        log.warning("task.postponed", id=an_id, reason="redis is away")
+    except Exception as error:
+        log.exception("task.failed", id=an_id, kind=type(error).__name__)
+        raise TaskFailed(type(error).__name__) from None
+    finally:
+        structlog.contextvars.clear_contextvars()
+
+
+@app.task(name=Task.SUBMIT.full_name)  # type: ignore[untyped-decorator]
+def submit(job_id: str) -> None:
+    """Buy a job's pictures."""
+    _run("submit", job_id, lifecycle.submit)
+
+
+@app.task(name=Task.POLL.full_name)  # type: ignore[untyped-decorator]
+def poll(job_id: str) -> None:
+    """Ask the upstream about a job."""
+    _run("poll", job_id, lifecycle.poll)
+
+
+@app.task(name=Task.COLLECT.full_name)  # type: ignore[untyped-decorator]
+def collect(job_id: str) -> None:
+    """Fetch and store a job's pictures."""
+    _run("collect", job_id, lifecycle.collect)
+
+
+@app.task(name=Task.SETTLE.full_name)  # type: ignore[untyped-decorator]
+def settle(job_id: str) -> None:
+    """Decide on a job's callbacks."""
+    _run("settle", job_id, lifecycle.settle)
+
+
+@app.task(name=Task.RESCUE.full_name)  # type: ignore[untyped-decorator]
+def rescue(job_id: str) -> None:
+    """Look at a job whose time has come."""
+    _run("rescue", job_id, lifecycle.rescue)
+
+
+@app.task(name=Task.TELL.full_name)  # type: ignore[untyped-decorator]
+def tell(delivery_id: str) -> None:
+    """Tell the caller how a job ended."""
+    _run("tell", delivery_id, lifecycle.tell)

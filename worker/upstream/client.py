@@ -1,0 +1,80 @@
+"""Our side of the wire: one POST that is never repeated, and a fetch that may be. Foreign errors end here."""
+
+import asyncio
+
+import httpx
+
+from config.settings import Settings
+from worker.upstream.errors import Unavailable, Unreadable
+from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, judge_answer
+from worker.upstream.transport import open_transport
+from worker.upstream.wire import Answer, parse_answer
+
+FETCH_SECONDS = 20.0
+MOST_ANSWER_BYTES = 64 * 1024 * 1024
+"""Four pictures as base64 in the answer itself are the largest that is documented."""
+HEADERS = {"content-type": "application/json", "accept": "application/json", "user-agent": "darkroom"}
+
+
+class AnswerTooLarge(Exception):
+    """An answer beyond MOST_ANSWER_BYTES."""
+
+
+class UpstreamClient:
+    """Speaks to any server of the pool. The key travels in the body, which is never logged."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._total_seconds = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds
+        timeout = httpx.Timeout(settings.upstream_timeout_seconds, connect=settings.upstream_connect_timeout_seconds)
+        self._client = httpx.AsyncClient(
+            transport=open_transport(settings), timeout=timeout, headers=HEADERS, trust_env=False
+        )
+
+    async def aclose(self) -> None:
+        """Closes the connections."""
+        await self._client.aclose()
+
+    async def submit(self, base_url: str, body: bytes) -> Outcome:
+        """POSTs once and says what is proven of it. Raises nothing: what is not proven is Open.
+
+        A crash in here leaves the attempt `submitting`, which becomes `unknown` when its lease is over.
+        """
+        try:
+            async with asyncio.timeout(self._total_seconds):
+                status, headers, answer = await self._post(f"{base_url}/text2img", body)
+        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+            return NotTaken(Reason.UNREACHABLE, f"no connection ({error})")
+        except (httpx.TimeoutException, TimeoutError):
+            return Open("read_timeout")
+        except httpx.TransportError as error:
+            return Open("connection_lost", str(error))
+        except AnswerTooLarge:
+            return Open("answer_too_large")
+        return judge_answer(status, headers, answer)
+
+    async def fetch(self, base_url: str, body: bytes) -> Answer:
+        """What the upstream says of one request. Raises UpstreamError; repeating it is harmless."""
+        try:
+            async with asyncio.timeout(FETCH_SECONDS):
+                status, _, content = await self._post(f"{base_url}/fetch", body)
+        except (httpx.TransportError, TimeoutError, AnswerTooLarge) as error:
+            raise Unavailable(type(error).__name__) from error
+        answer = parse_answer(content)
+        if status == 429 or status >= 500 or answer.kind == "error":
+            raise Unavailable(f"HTTP {status}")
+        if answer.kind == "unreadable":
+            raise Unreadable(f"HTTP {status}")
+        return answer
+
+    async def _post(self, url: str, body: bytes) -> tuple[int, httpx.Headers, bytes]:
+        async with self._client.stream("POST", url, content=body) as answer:
+            return answer.status_code, answer.headers, await _bounded(answer)
+
+
+async def _bounded(answer: httpx.Response) -> bytes:
+    content = bytearray()
+    async for chunk in answer.aiter_raw():
+        content += chunk
+        if len(content) > MOST_ANSWER_BYTES:
+            raise AnswerTooLarge
+    return bytes(content)

@@ -1,0 +1,140 @@
+"""The job as callers see it, in `GET` and in what they are told. Pure: the record in, plain data out.
+
+The shape is docs/api.md's. Times are RFC 3339 in UTC with milliseconds; what is not known yet is null.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.codec import decode_timeline
+from worker.explain import explain
+from worker.job import Attempt, Image, Job, Milliseconds, Status
+from worker.signing import image_signature
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What a view needs beside the record: our public address, how image addresses are signed, for how long."""
+
+    public_url: str
+    secrets: tuple[bytes, ...]
+    image_url_ms: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """Where a waiting job stands: how many go before it and how long that takes, as far as is known."""
+
+    position: int | None = None
+    eta_seconds: float | None = None
+
+
+def job_view(
+    job: Job, timeline: bytes, viewer: Viewer, now: Milliseconds, standing: Standing | None = None
+) -> dict[str, Any]:
+    """The whole job."""
+    view = job_row(job, viewer, now, standing)
+    view["attempts"] = [_attempt(attempt) for attempt in job.attempts]
+    view["timeline"] = [row | {"at": rfc3339(row["at"])} for row in decode_timeline(timeline)]
+    return view
+
+
+def job_row(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | None = None) -> dict[str, Any]:
+    """The job without its attempts and timeline, as lists show it."""
+    order, where = job.order, standing or _standing(job, now)
+    return {
+        "id": job.id,
+        "status": job.status.value,
+        "track_id": order.track_id,
+        "created_at": rfc3339(order.created_at),
+        "updated_at": rfc3339(job.updated_at),
+        "finished_at": rfc3339(job.finished_at),
+        "deadline_at": rfc3339(order.deadline_at),
+        "priority": order.priority,
+        "request": order.request,
+        "adjustments": list(order.adjustments),
+        "position": where.position,
+        "eta_seconds": where.eta_seconds,
+        "explain": explain(job, where.position, now),
+        "late": job.late,
+        "charged": job.charged,
+        "completed_via": job.completed_via,
+        "nsfw": job.nsfw,
+        "images_missing": job.images_missing,
+        "images": [_image(job, image, viewer, now) for image in _shown(job)],
+        "error": job.error
+        and {
+            "code": job.error.code,
+            "message": job.error.message,
+            "upstream_message": job.error.upstream_message,
+        },
+        "metadata": order.metadata,
+        "retry_of": order.retry_of,
+        "links": links(job.id, viewer.public_url),
+    }
+
+
+def links(job_id: str, public_url: str) -> dict[str, str]:
+    """Where to go on from a job."""
+    address = f"{public_url}/v1/jobs/{job_id}"
+    return {
+        "self": address,
+        "events": f"{address}/events",
+        "cancel": f"{address}/cancel",
+        "images": f"{address}/images",
+    }
+
+
+def image_url(job_id: str, index: int, viewer: Viewer, now: Milliseconds) -> str:
+    """An address of one picture that needs no key and expires."""
+    # whole hours, so that asking twice gives the same address and a browser may keep the picture
+    expires = (now + viewer.image_url_ms) // 3_600_000 * 3_600_000 + 3_600_000
+    signature = image_signature(job_id, index, expires, viewer.secrets)
+    return f"{viewer.public_url}/v1/jobs/{job_id}/images/{index}?expires={expires}&signature={signature}"
+
+
+def rfc3339(at: Milliseconds | None) -> str | None:
+    """`2026-11-23T12:34:56.789Z`, or None."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _standing(job: Job, now: Milliseconds) -> Standing:
+    if job.status is Status.PROCESSING and job.eta_at:
+        return Standing(None, max(0.0, round((job.eta_at - now) / 1000, 1)))
+    return Standing()
+
+
+def _shown(job: Job) -> tuple[Image, ...]:
+    """Pictures are shown once the job has succeeded: before that some may still be missing."""
+    return job.images if job.status is Status.SUCCEEDED else ()
+
+
+def _image(job: Job, image: Image, viewer: Viewer, now: Milliseconds) -> dict[str, Any]:
+    return {
+        "index": image.index,
+        "url": image_url(job.id, image.index, viewer, now),
+        "sha256": image.sha256,
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+        "bytes": image.bytes,
+        "seed": image.seed,
+        "nsfw": image.nsfw,
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "track_id": attempt.track_id,
+        "request_id": attempt.request_id,
+        "upstream": attempt.upstream,
+        "status": attempt.status,
+        "started_at": rfc3339(attempt.started_at),
+        "answered_at": rfc3339(attempt.answered_at),
+        "outcome": attempt.outcome,
+        "message": attempt.message,
+    }
