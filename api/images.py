@@ -110,7 +110,9 @@ def requested_span(header: str | None, size: int) -> Span:
 
 
 def _unsatisfiable(size: int) -> Span:
-    raise Problem("range_not_satisfiable", f"The picture has {size} bytes.", headers={"content-range": f"bytes */{size}"})
+    raise Problem(
+        "range_not_satisfiable", f"The picture has {size} bytes.", headers={"content-range": f"bytes */{size}"}
+    )
 
 
 def _headers(image: Image, job_id: str) -> dict[str, str]:

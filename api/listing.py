@@ -59,7 +59,9 @@ async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> 
 
 def parse_query(parameters: Mapping[str, str]) -> Query:
     """The query string as a Query. Raises Problem `invalid_request` naming the parameter and what is allowed."""
-    metadata = {key.removeprefix("metadata."): value for key, value in parameters.items() if key.startswith("metadata.")}
+    metadata = {
+        key.removeprefix("metadata."): value for key, value in parameters.items() if key.startswith("metadata.")
+    }
     for name in parameters:
         if name not in KNOWN and not name.startswith("metadata."):
             raise _bad(name, f"known are {', '.join(KNOWN)} and metadata.KEY")

@@ -8,8 +8,8 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metri
 from prometheus_client.registry import Collector
 
 from api.state import state
-from worker.job import Status
 from worker.census import Census
+from worker.job import Status
 
 router = APIRouter(tags=["operator"])
 

@@ -69,11 +69,15 @@ async def retry_job(job_id: str, request: Request) -> Response:
     """A new job with the same request, which names its origin in `retry_of`."""
     here, found = await find_job(job_id, request)
     if found.job.status not in (Status.FAILED, Status.EXPIRED, Status.CANCELLED):
-        raise Problem("conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}.")
+        raise Problem(
+            "conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}."
+        )
     order = _again(found.job.order, here)
     accepted = await here["store"].accept([order], here["settings"].max_waiting_jobs)
     if accepted.verdict == "full":
-        raise Problem("queue_full", "As many jobs are waiting as this installation takes.", headers={"retry-after": "10"})
+        raise Problem(
+            "queue_full", "As many jobs are waiting as this installation takes.", headers={"retry-after": "10"}
+        )
     created = await here["store"].load(order.id)
     headers = {"location": f"{here['settings'].public_url}/v1/jobs/{order.id}"}
     return _json(_view(created, here) if created else {}, 202, headers)

@@ -139,7 +139,9 @@ class Notifier:
         began = time.monotonic()
         try:
             check_url(url, allow_private=self._settings.allow_private_addresses)
-            async with self._client.stream("POST", url, content=body, headers=await self._headers(message_id, body)) as r:
+            async with self._client.stream(
+                "POST", url, content=body, headers=await self._headers(message_id, body)
+            ) as r:
                 answer = await _first_bytes(r)
             return Try(r.status_code, None, answer, _since(began), _retry_after(r.headers.get("retry-after")))
         except (httpx.HTTPError, AddressRefused, TimeoutError, OSError) as error:

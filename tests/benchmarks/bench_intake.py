@@ -48,7 +48,16 @@ def main() -> None:
 def server(name: str, environment: dict[str, str]) -> Iterator[tuple[int, str]]:
     """One uvicorn process with that endpoint."""
     port = free_port()
-    uvicorn = [sys.executable, "-m", "uvicorn", "tests.benchmarks.tutorial:app", "--port", str(port), "--loop", "uvloop"]
+    uvicorn = [
+        sys.executable,
+        "-m",
+        "uvicorn",
+        "tests.benchmarks.tutorial:app",
+        "--port",
+        str(port),
+        "--loop",
+        "uvloop",
+    ]
     uvicorn += ["--http", "httptools", "--log-level", "warning", "--no-access-log"]
     command = [sys.executable, "-m", "api"] if name == "darkroom" else uvicorn
     process = subprocess.Popen(command, env=environment | {"DARKROOM_PORT": str(port)})
@@ -62,7 +71,15 @@ def server(name: str, environment: dict[str, str]) -> Iterator[tuple[int, str]]:
 
 def load(port: int, path: str, body_file: str) -> dict[str, float]:
     """One measured run, after a short warm-up."""
-    command = [sys.executable, "-m", "tests.benchmarks.load", str(port), path, body_file, f"authorization: Bearer {KEY}"]
+    command = [
+        sys.executable,
+        "-m",
+        "tests.benchmarks.load",
+        str(port),
+        path,
+        body_file,
+        f"authorization: Bearer {KEY}",
+    ]
     for seconds in ("1", str(SECONDS)):
         out = subprocess.run([*command, str(CONNECTIONS), seconds], check=True, capture_output=True, text=True).stdout
     report: dict[str, float] = json.loads(out)
@@ -83,7 +100,9 @@ def print_table(results: dict[str, list[dict[str, float]]]) -> None:
     print("|---|---|---|---|---|---|")
     for name, row in middle.items():
         rate, tail = row["per_second"] / base["per_second"], row["p99_ms"] / base["p99_ms"]
-        print(f"| {name} | {row['per_second']:.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {rate:.2f}× | {tail:.2f}× |")
+        print(
+            f"| {name} | {row['per_second']:.0f} | {row['p50_ms']:.1f} | {row['p99_ms']:.1f} | {rate:.2f}× | {tail:.2f}× |"
+        )
 
 
 def _wait_for(port: int) -> None:

@@ -24,7 +24,6 @@ def generate(job_id: str) -> None:
     """Never run: only its message counts here."""
 
 
-
 @app.post("/tutorial", status_code=202)
 def tutorial(body: dict[str, object]) -> dict[str, str]:
     """A `def` endpoint, one SET, one `delay()`: a crash between the two loses the job."""

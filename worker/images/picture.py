@@ -44,7 +44,14 @@ def inspect(data: bytes, max_pixels: int) -> Picture:
             width, height, form = _decode(data)
         except BrokenPicture:
             raise
-        except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError, Warning) as error:
+        except (
+            UnidentifiedImageError,
+            Image.DecompressionBombError,
+            OSError,
+            SyntaxError,
+            ValueError,
+            Warning,
+        ) as error:
             raise BrokenPicture(f"does not decode ({type(error).__name__})") from error
         except (struct.error, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
             raise BrokenPicture(f"breaks the decoder ({type(error).__name__})") from error

@@ -175,9 +175,7 @@ class S3Images:
         await _asked(obstore.put_async(self._store, "probe/ready.json", b"{}"))
 
     async def address(self, key: str, seconds: int) -> str | None:
-        signed: str = await _asked(
-            obstore.sign_async(self._store, "GET", _checked(key), timedelta(seconds=seconds))
-        )
+        signed: str = await _asked(obstore.sign_async(self._store, "GET", _checked(key), timedelta(seconds=seconds)))
         return signed
 
     async def _read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:

@@ -143,7 +143,9 @@ def _flat(value: object) -> str:
     if isinstance(value, list):
         return "; ".join(filter(None, (_flat(entry) for entry in value[:20] if isinstance(entry, str))))
     if isinstance(value, dict):
-        flat = ((str(name)[:64], _flat(entry)) for name, entry in list(value.items())[:20] if not isinstance(entry, dict))
+        flat = (
+            (str(name)[:64], _flat(entry)) for name, entry in list(value.items())[:20] if not isinstance(entry, dict)
+        )
         return "; ".join(f"{name}: {text}" for name, text in flat if text)
     return ""
 

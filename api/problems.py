@@ -1,0 +1,148 @@
+"""Errors as callers see them: RFC 9457 problems with stable codes, rendered in one place.
+
+docs/errors.md explains each code; a test compares the two.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import orjson
+import structlog
+from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+
+log = structlog.get_logger()
+
+MEDIA_TYPE = "application/problem+json"
+
+CODES: dict[str, tuple[int, str]] = {
+    "invalid_json": (400, "The body is not JSON"),
+    "unauthorized": (401, "A valid API key is missing"),
+    "forbidden": (403, "The key may not do this"),
+    "not_found": (404, "There is no such thing"),
+    "method_not_allowed": (405, "This address does not take that method"),
+    "conflict": (409, "The job's status does not allow this"),
+    "body_too_large": (413, "The body is too large"),
+    "unsupported_media_type": (415, "The body's type or encoding is not taken"),
+    "range_not_satisfiable": (416, "The range is outside the picture"),
+    "invalid_request": (422, "The request has fields that are not allowed"),
+    "idempotency_mismatch": (422, "The Idempotency-Key was used with another body"),
+    "queue_full": (429, "Too many jobs are waiting"),
+    "internal": (500, "Something is broken here"),
+    "unavailable": (503, "Something that is needed does not answer"),
+    "insufficient_storage": (507, "The image store is full"),
+}
+BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
+
+
+class Problem(Exception):
+    """An expected refusal: its code decides status and title."""
+
+    def __init__(
+        self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, errors: Sequence[Any] = ()
+    ) -> None:
+        super().__init__(code)
+        self.code, self.detail, self.headers, self.errors = code, detail, dict(headers or {}), errors
+        self.status, self.title = CODES[code]
+
+
+class InvalidJson(Problem):
+    """A body that is not JSON, or nested too deeply to be meant."""
+
+    def __init__(self) -> None:
+        super().__init__("invalid_json", "The body must be one JSON value, without NaN or Infinity, not nested deeply.")
+
+
+class InvalidRequest(Problem):
+    """A body that is JSON but not a request; `errors` names each field."""
+
+    def __init__(self, errors: Sequence[Any]) -> None:
+        names = ", ".join(error.field for error in errors[:5] if error.field)
+        rows = [error._asdict() for error in errors]
+        super().__init__("invalid_request", f"Not usable: {names}." if names else errors[0].message, errors=rows)
+
+
+def problem_response(request: Request, problem: Problem) -> Response:
+    """The problem as an answer."""
+    content: dict[str, Any] = {
+        "type": f"/docs/errors#{problem.code}",
+        "title": problem.title,
+        "status": problem.status,
+        "detail": problem.detail,
+        "code": problem.code,
+        "instance": request.url.path[:200],
+    }
+    if problem.errors:
+        content["errors"] = list(problem.errors)
+    headers = dict(problem.headers)
+    if problem.code == "unauthorized":
+        headers["www-authenticate"] = "Bearer"
+    return Response(orjson.dumps(content), problem.status, headers, MEDIA_TYPE)
+
+
+def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
+    """FastAPI's `responses=` for these codes: one entry a status, naming its codes."""
+    responses: dict[int | str, dict[str, Any]] = {}
+    for code in codes:
+        status, title = CODES[code]
+        known = responses.get(status, {}).get("description")
+        text = f"{known}; `{code}`: {title}" if known else f"`{code}`: {title}"
+        responses[status] = {"description": text, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
+    return responses
+
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "title": "Problem",
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code", "instance"],
+    "properties": {
+        "type": {"type": "string"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string", "enum": sorted(CODES)},
+        "instance": {"type": "string"},
+        "errors": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["field", "code", "message", "allowed"],
+                "properties": {name: {"type": "string"} for name in ("field", "code", "message", "allowed")},
+            },
+        },
+    },
+}
+
+
+def install_problem_handlers(app: FastAPI) -> None:
+    """Makes every error of the application a problem."""
+    app.add_exception_handler(Problem, _on_problem)
+    app.add_exception_handler(HTTPException, _on_http_exception)
+    app.add_exception_handler(RequestValidationError, _on_validation_error)
+    app.add_exception_handler(Exception, _on_bug)
+
+
+async def _on_problem(request: Request, error: Exception) -> Response:
+    assert isinstance(error, Problem)  # noqa: S101 - registered for this type only
+    return problem_response(request, error)
+
+
+async def _on_http_exception(request: Request, error: Exception) -> Response:
+    status = getattr(error, "status_code", 500)
+    code = BY_STATUS.get(status, "invalid_request" if status < 500 else "internal")
+    headers = getattr(error, "headers", None)
+    return problem_response(request, Problem(code, CODES[code][1] + ".", headers=headers))
+
+
+async def _on_validation_error(request: Request, error: Exception) -> Response:
+    """A path or query parameter of the wrong kind: such a thing does not exist."""
+    return problem_response(request, Problem("not_found", "There is nothing at this address."))
+
+
+async def _on_bug(request: Request, error: Exception) -> Response:
+    # the kind and the place only: an error's text may hold what a caller wrote
+    log.error(
+        "request.failed", kind=type(error).__name__, path=request.scope.get("route") and request.scope["route"].path
+    )
+    return problem_response(request, Problem("internal", "This is our fault; it has been logged."))

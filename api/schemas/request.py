@@ -1,0 +1,217 @@
+"""A request's bytes → a validated request, in one pass, or every reason why not. Pure.
+
+Never echoes what a caller wrote as text: a message shows numbers and flags that came, and what is allowed.
+"""
+
+import difflib
+import json
+from collections.abc import Iterator
+from importlib.resources import files
+from typing import Any, NamedTuple
+
+from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic_core import from_json
+
+from api.problems import InvalidJson, InvalidRequest
+from api.schemas.attributes import ALLOWED, FLAGS, FREE_TEXT, NUMBERS, Attributes, Own
+from worker.job import OnUnknown
+
+ATTRIBUTE_NAMES = frozenset(Attributes.__annotations__)
+OWN_NAMES = frozenset(Own.__annotations__)
+KNOWN = ATTRIBUTE_NAMES | OWN_NAMES
+ALLOWED_STEPS = (21, 31, 41)
+MOST_IN_BATCH = 1000
+SHOWN_CHARACTERS = 40
+
+_FORBID_EXTRA = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+Attributes.__pydantic_config__ = _FORBID_EXTRA  # type: ignore[attr-defined]
+Own.__pydantic_config__ = _FORBID_EXTRA  # type: ignore[attr-defined]
+_ATTRIBUTES: TypeAdapter[dict[str, Any]] = TypeAdapter(Attributes)
+_OWN: TypeAdapter[dict[str, Any]] = TypeAdapter(Own)
+
+
+class ParsedRequest(NamedTuple):
+    """A request that may be accepted. `request` holds the given upstream attributes in the upstream's own forms."""
+
+    request: dict[str, Any]
+    adjustments: list[dict[str, Any]]
+    webhook: str | None
+    track_id: str | None
+    deadline_seconds: int | None
+    priority: int
+    on_unknown: OnUnknown
+    metadata: dict[str, Any]
+
+
+class FieldError(NamedTuple):
+    """Why one field is refused."""
+
+    field: str
+    code: str
+    message: str
+    allowed: str
+
+
+def parse_request(body: bytes) -> ParsedRequest:
+    """One request of `/v1`, where an unknown key is refused. Raises InvalidJson, InvalidRequest."""
+    parsed, errors = _parse(_object(_decoded(body)), refuse_unknown=True)
+    if parsed is None:
+        raise InvalidRequest(errors)
+    return parsed
+
+
+def parse_compatible(content: dict[str, Any]) -> ParsedRequest:
+    """One request of the compatible paths, already decoded: unknown keys are ignored and listed in `adjustments`."""
+    parsed, errors = _parse(content, refuse_unknown=False)
+    if parsed is None:
+        raise InvalidRequest(errors)
+    return parsed
+
+
+def parse_batch(body: bytes) -> list[ParsedRequest]:
+    """An array of 1 to 1,000 requests; errors name the index, as in `3.width`. Raises as parse_request does."""
+    content = _decoded(body)
+    if not isinstance(content, list) or not 1 <= len(content) <= MOST_IN_BATCH:
+        allowed = f"a JSON array of 1 to {MOST_IN_BATCH} requests"
+        raise InvalidRequest([FieldError("", "batch", "The body is not a batch.", allowed)])
+    results = [_parse(_object(each), refuse_unknown=True) for each in content]
+    errors = [
+        error._replace(field=f"{index}.{error.field}") for index, (_, found) in enumerate(results) for error in found
+    ]
+    if errors:
+        raise InvalidRequest(errors[:100])
+    return [parsed for parsed, _ in results if parsed]
+
+
+def request_body_schema(*, batch: bool = False) -> dict[str, Any]:
+    """The OpenAPI `requestBody` of the accepting calls, with the documentation's own example."""
+    attributes, own = _ATTRIBUTES.json_schema(), _OWN.json_schema()
+    schema = {
+        "type": "object",
+        "title": "JobRequest",
+        "required": ["model_id", "prompt"],
+        "additionalProperties": False,
+        "properties": attributes["properties"] | own["properties"],
+    }
+    example: Any = json.loads(files("api").joinpath("example.json").read_text())
+    if batch:
+        schema = {"type": "array", "minItems": 1, "maxItems": MOST_IN_BATCH, "items": schema}
+        example = [example]
+    return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
+
+
+def _decoded(body: bytes) -> Any:
+    try:
+        return from_json(body, allow_inf_nan=False)
+    except ValueError as error:
+        raise InvalidJson from error
+
+
+def _object(content: Any) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise InvalidRequest([FieldError("", "object", "A request is a JSON object.", "a JSON object")])
+    return content
+
+
+def _parse(content: dict[str, Any], *, refuse_unknown: bool) -> tuple[ParsedRequest | None, list[FieldError]]:
+    given = {name: _flag(name, value) for name, value in content.items() if value is not None and value != ""}
+    unknown = given.keys() - KNOWN
+    errors = [_unknown(name) for name in sorted(unknown)] if refuse_unknown else []
+    errors += [_refused(name, value) for name, value in given.items() if value.__class__ is bool and name in NUMBERS]
+    request = _validated(_ATTRIBUTES, {name: given[name] for name in given if name in ATTRIBUTE_NAMES}, errors)
+    own = _validated(_OWN, {name: given[name] for name in given if name in OWN_NAMES}, errors)
+    errors += _lora_errors(request)
+    if errors:
+        return None, errors
+    adjustments = [] if refuse_unknown else [_ignored(name) for name in sorted(unknown - {"key"})]
+    _raise_steps(request, given, adjustments)
+    return _parsed(request, own, adjustments), []
+
+
+def _parsed(request: dict[str, Any], own: dict[str, Any], adjustments: list[dict[str, Any]]) -> ParsedRequest:
+    return ParsedRequest(
+        request,
+        adjustments,
+        own.get("webhook"),
+        own.get("track_id"),
+        own.get("deadline_seconds"),
+        own.get("priority", 5),
+        own.get("on_unknown", "hold"),
+        own.get("metadata", {}),
+    )
+
+
+def _flag(name: str, value: Any) -> Any:
+    if value.__class__ is bool and name in FLAGS:
+        return "yes" if value else "no"
+    return value
+
+
+def _validated(adapter: TypeAdapter[dict[str, Any]], given: dict[str, Any], errors: list[FieldError]) -> dict[str, Any]:
+    try:
+        return adapter.validate_python(given)
+    except ValidationError as error:
+        for each in error.errors(include_url=False, include_context=False):
+            name = str(each["loc"][0])
+            if name not in {known.field for known in errors}:
+                errors.append(_missing(name) if each["type"] == "missing" else _refused(name, given.get(name)))
+        return {}
+
+
+def _raise_steps(request: dict[str, Any], given: dict[str, Any], adjustments: list[dict[str, Any]]) -> None:
+    """The page's own example sends 20 although it allows 21, 31 and 41: it is raised and said, never refused."""
+    steps = request.get("num_inference_steps")
+    if steps is None or steps in ALLOWED_STEPS:
+        return
+    raised = next(allowed for allowed in ALLOWED_STEPS if allowed > steps)
+    request["num_inference_steps"] = raised
+    reason = f"allowed: {', '.join(map(str, ALLOWED_STEPS))}"
+    adjustments.append(
+        {"field": "num_inference_steps", "from": given["num_inference_steps"], "to": raised, "reason": reason}
+    )
+
+
+def _lora_errors(request: dict[str, Any]) -> Iterator[FieldError]:
+    strengths = request.get("lora_strength")
+    if strengths is None:
+        return
+    values = [_strength(part) for part in strengths.split(",")]
+    models = request.get("lora_model", "").split(",")
+    if None in values or len(values) not in (1, len(models)):
+        yield _refused("lora_strength", None)
+
+
+def _strength(text: str) -> float | None:
+    try:
+        value = float(text)
+    except ValueError:
+        return None
+    return value if 0.1 <= value <= 1 else None
+
+
+def _unknown(name: str) -> FieldError:
+    if name == "key":
+        return FieldError("key", "unknown_field", "The key goes into the header.", "`Authorization: Bearer <api key>`")
+    nearest = difflib.get_close_matches(name, KNOWN, 1)
+    hint = f"Did you mean {nearest[0]}?" if nearest else "It is not an attribute of a request."
+    return FieldError(name[:64], "unknown_field", hint, nearest[0] if nearest else "")
+
+
+def _ignored(name: str) -> dict[str, Any]:
+    return {"field": name[:64], "from": None, "to": None, "reason": "unknown, ignored"}
+
+
+def _missing(name: str) -> FieldError:
+    return FieldError(name, "required", f"{name} is required.", ALLOWED.get(name, ""))
+
+
+def _refused(name: str, value: Any) -> FieldError:
+    return FieldError(name, "not_allowed", f"{name} is not usable{_shown(name, value)}.", ALLOWED.get(name, ""))
+
+
+def _shown(name: str, value: Any) -> str:
+    if value is None or name in FREE_TEXT:
+        return ""
+    if isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= SHOWN_CHARACTERS):
+        return f"; it is {json.dumps(value)[:SHOWN_CHARACTERS]}"
+    return f"; it is {'a long text' if isinstance(value, str) else 'not of that kind'}"

@@ -1,0 +1,106 @@
+"""The sandbox's answers, shaped as documented. Each shape has its recording in tests/recordings."""
+
+from typing import Any
+
+from worker.upstream.sandbox.work import Work
+
+NEGATIVE_SUFFIX = " ((out of frame)), ((extra fingers)), mutated hands"
+
+
+def processing(work: Work, base: str) -> dict[str, Any]:
+    """The answer to a POST that was queued."""
+    message = "Try to fetch request after seconds estimated"
+    return {
+        "status": "processing",
+        "tip": "Get image faster by passing a smaller size",
+        "eta": work.eta,
+        "messege" if work.faults.messege else "message": message,
+        "webhook_status": "",
+        "fetch_result": f"{base}/api/v1/enterprise/fetch/{work.id}",
+        "id": work.shown_id,
+        "output": [],
+        "meta": meta(work),
+        "future_links": work.addresses(base),
+    }
+
+
+def success(work: Work, output: object) -> dict[str, Any]:
+    """The answer to a POST that is done at once."""
+    return {
+        "status": "success",
+        "generationTime": round(work.seconds, 2),
+        "id": work.shown_id,
+        "output": output,
+        "nsfw_content_detected": work.faults.nsfw,
+        "meta": meta(work),
+    }
+
+
+def callback(work: Work, output: object) -> dict[str, Any]:
+    """The callback of a request that ended well."""
+    body = {"status": "success", "id": work.shown_id, "output": output, "generationTime": round(work.seconds, 2)}
+    body |= {"track_id": work.track_id, "nsfw_content_detected": work.faults.nsfw, "meta": meta(work)}
+    if work.faults.no_output:
+        del body["output"]
+    return body
+
+
+def failed_callback(work: Work, message: str) -> dict[str, Any]:
+    """The callback of a request that ended badly."""
+    return {"status": "failed", "id": work.shown_id, "message": message, "track_id": work.track_id}
+
+
+def fetched(work: Work, output: object) -> dict[str, Any]:
+    """Fetch of a request that ended well: no meta."""
+    return {"status": "success", "id": work.shown_id, "output": output}
+
+
+def fetched_pending() -> dict[str, Any]:
+    """Fetch of a request in work: no id, no eta, output an empty string."""
+    return {"status": "processing", "messege": "try again later.", "output": "", "tip": "Try Again"}
+
+
+def fetched_failed(work: Work, message: str) -> dict[str, Any]:
+    """Fetch of a request that ended badly."""
+    return {"status": "failed", "id": work.shown_id, "message": message, "output": ""}
+
+
+def not_found() -> dict[str, Any]:
+    """Fetch of a request that nobody knows."""
+    return {"status": "failed", "id": "", "message": "Request not found", "output": "", "tip": "Check the request id"}
+
+
+def error(message: object) -> dict[str, Any]:
+    """A refusal: text, or a list of sentences per field."""
+    return {"status": "error", "message": message}
+
+
+def queue_full(limit: int, retry_after: int) -> dict[str, Any]:
+    """A refusal because the account's queue is full: the wait is in the body."""
+    message = f"Rate limit exceeded. Maximum {limit} queued requests allowed."
+    return {"status": "error", "message": message, "retry_after": retry_after}
+
+
+def meta(work: Work) -> dict[str, Any]:
+    """What the provider says of a request: renamed fields, numbers as numbers, the seed that was used."""
+    given = work.request
+    return {
+        "prompt": given.get("prompt"),
+        "model_id": given.get("model_id"),
+        "negative_prompt": f"{given.get('negative_prompt') or ''}{NEGATIVE_SUFFIX}",
+        "scheduler": given.get("scheduler") or "UniPCMultistepScheduler",
+        "safetychecker": given.get("safety_checker") or "yes",
+        "W": work.width,
+        "H": work.height,
+        "file_prefix": work.prefix,
+        "guidance_scale": float(given.get("guidance_scale") or 7.5),
+        "seed": work.seed,
+        "steps": int(given.get("num_inference_steps") or 21),
+        "n_samples": work.samples,
+        "upscale": given.get("upscale") or "no",
+        "panorama": given.get("panorama") or "no",
+        "self_attention": given.get("self_attention") or "no",
+        "lora": given.get("lora_model"),
+        "vae": given.get("vae"),
+        "outdir": "out",
+    }

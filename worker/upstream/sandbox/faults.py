@@ -1,0 +1,108 @@
+"""Faults, as they are asked for inside a prompt. Pure; the table below is also what the sandbox's page shows."""
+
+import re
+from dataclasses import dataclass, fields
+
+MARK = re.compile(r"\[\[([a-z0-9-]{1,40})(?:=([^\]\[]{0,200}))?\]\]")
+LONGEST_SECONDS = 3600.0
+
+MEANINGS = {
+    "delay": "generating takes so many seconds",
+    "answer-delay": "the answer to the POST takes so many seconds",
+    "fail": "generation fails, with that text",
+    "reject": "the POST is refused with 200 and `error`, with that text",
+    "http": "the POST is answered with that HTTP status and not taken",
+    "taken": "with `http`: it is taken and billed all the same",
+    "busy": "the first so many POSTs of this prompt are answered with 429",
+    "accept-then-drop": "taken and billed, then the connection is dropped without an answer",
+    "garbled": "taken and billed, then half an answer",
+    "no-callback": "no callback comes",
+    "callback": "the callback comes so many times",
+    "callback-first": "the callback comes before the answer to the POST",
+    "late": "callback and fetch know the result only so many seconds after the picture is done",
+    "forged": "callbacks with a wrong token, another track_id, another id come before the true one",
+    "contradict": "a `failed` callback follows the success; `first`: one with another id comes before it",
+    "no-output": "the callback says success without output",
+    "image-404": "the first so many reads of a picture are 404",
+    "image-truncated": "the first so many reads of a picture break off",
+    "image-html": "the picture is an HTML page",
+    "image-garbage": "the picture is noise",
+    "image-bomb": "the picture is tiny and claims 30,000 × 30,000 pixels",
+    "image-trailer": "the picture has bytes after its end",
+    "image-jpeg": "the picture is a JPEG",
+    "image-webp": "the picture is a WebP",
+    "sync": "the answer is `success` at once",
+    "base64": "output holds base64 text, as an address that ends in .base64",
+    "base64-inline": "output holds the base64 text itself",
+    "base64-data-uri": "output holds data: URIs",
+    "messege": "messages are spelled `messege`",
+    "string-id": "the id is a string",
+    "no-id": "the answer to the POST has no id",
+    "fewer": "so many pictures fewer than asked for",
+    "nsfw": "the safety checker replaces the pictures",
+    "fetch-404": "fetch does not know the request",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Faults:
+    """What one request asks for. Names are those of MEANINGS with `_` for `-`; a bare number-valued mark is 1."""
+
+    delay: float | None = None
+    answer_delay: float = 0
+    fail: str | None = None
+    reject: str | None = None
+    http: int | None = None
+    taken: bool = False
+    busy: int = 0
+    accept_then_drop: bool = False
+    garbled: bool = False
+    no_callback: bool = False
+    callback: int = 1
+    callback_first: bool = False
+    late: float = 0
+    forged: bool = False
+    contradict: str | None = None
+    no_output: bool = False
+    image_404: int = 0
+    image_truncated: int = 0
+    image_html: bool = False
+    image_garbage: bool = False
+    image_bomb: bool = False
+    image_trailer: bool = False
+    image_jpeg: bool = False
+    image_webp: bool = False
+    sync: bool = False
+    base64: bool = False
+    base64_inline: bool = False
+    base64_data_uri: bool = False
+    messege: bool = False
+    string_id: bool = False
+    no_id: bool = False
+    fewer: int = 0
+    nsfw: bool = False
+    fetch_404: bool = False
+
+
+KINDS = {field.name: str(field.type) for field in fields(Faults)}
+
+
+def parse_faults(prompt: str) -> Faults:
+    """The faults in a prompt; what is no fault, or has an unusable value, is part of the picture."""
+    found = {name.replace("-", "_"): value for name, value in MARK.findall(prompt)}
+    usable = {name: _value(KINDS[name], value) for name, value in found.items() if name in KINDS}
+    return Faults(**{name: value for name, value in usable.items() if value is not None})  # type: ignore[arg-type]
+
+
+def _value(kind: str, text: str) -> object:
+    if kind.startswith("bool"):
+        return True
+    if kind.startswith("str"):
+        return text or "yes"
+    try:
+        number = float(text or 1)
+    except ValueError:
+        return None
+    if not 0 <= number <= LONGEST_SECONDS:
+        return None
+    return number if kind.startswith("float") else int(number)
