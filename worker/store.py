@@ -14,12 +14,12 @@ from worker.decisions import Step
 from worker.job import TERMINAL, Job, Milliseconds, Order, Status, created_at
 from worker.lane import Lane, Script
 
-ACCEPT = Script("prelude", "accept")
-ADVANCE = Script("prelude", "governor", "advance")
-CALLBACK = Script("prelude", "callback")
-CONFIGURE = Script("prelude", "configure")
-LOAD = Script("load")
-TICK = Script("prelude", "tick")
+ACCEPT = Script("clock", "prelude", "accept")
+ADVANCE = Script("clock", "prelude", "governor", "advance")
+CALLBACK = Script("clock", "prelude", "callback")
+CONFIGURE = Script("clock", "prelude", "configure")
+LOAD = Script("clock", "load")
+TICK = Script("clock", "prelude", "tick")
 
 HEAD_START_MS = 30_000
 """What one step of priority is worth: it ranks as if it had come that much earlier, so nobody starves."""
@@ -28,8 +28,8 @@ MOST_INBOX_ROWS = 20
 FIRST_LIMIT_TRIED = 5
 """The smallest plan's queue: where learning an upstream key's limit starts."""
 
-FORGET = Script("prelude", "forget")
-CENSUS = Script("prelude", "census")
+FORGET = Script("clock", "prelude", "forget")
+CENSUS = Script("clock", "prelude", "census")
 
 Verdict = Literal["created", "same", "mismatch", "full"]
 
@@ -68,7 +68,7 @@ class JobStore:
     def __init__(self, lane: Lane, template: str, prefix: str, lease: Milliseconds) -> None:
         self._lane = lane
         self._common = (template, prefix, lease)
-        self._offset: Milliseconds = 0
+        self._offset: Milliseconds = int((time.time() - time.monotonic()) * 1000)  # until Redis has told
 
     def now(self) -> Milliseconds:
         """Milliseconds since 1970 by Redis' clock, as of its last answer."""

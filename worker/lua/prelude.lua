@@ -14,9 +14,6 @@
 -- stats               HASH  '<status> <cause>' → how often a step with that cause left a job in that status
 -- Queues are Celery's own lists; a message is pushed here only with the template that kombu made.
 
-local time = redis.call('TIME')
-local now = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
-
 local function push(template, prefix, queue, task, id)
   local message = template:gsub('@uuid@', id .. '-' .. task .. '-' .. now)
   message = message:gsub('@task@', 'darkroom.' .. task):gsub('@queue@', queue):gsub('@id@', id)
