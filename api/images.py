@@ -1,4 +1,4 @@
-"""The pictures: bytes with Range and ETag, or a redirect to a fresh address of the store. By key, or by signed address."""
+"""The pictures: bytes with Range and ETag, or a redirect to the store's address. By key, or by signed address."""
 
 import re
 from dataclasses import dataclass
@@ -41,13 +41,13 @@ class Span:
     methods=["GET", "HEAD"],
     summary="A picture",
     response_class=Response,
-    responses={
+    responses=problem_responses("unauthorized", "not_found", "range_not_satisfiable", "unavailable")
+    | {
         200: {"content": {kind: {} for kind in CONTENT_TYPES.values()}},
         206: {"description": "The part asked for"},
         304: {"description": "It has not changed"},
         307: {"description": "The store's own address"},
-    }
-    | problem_responses("unauthorized", "not_found", "range_not_satisfiable", "unavailable"),
+    },
 )
 async def show_image(job_id: str, index: int, request: Request) -> Response:
     """The bytes, with `ETag` and one `Range`; needs a key, or `expires` and `signature` as `images[].url` has them."""
@@ -64,7 +64,7 @@ async def show_image(job_id: str, index: int, request: Request) -> Response:
 
 
 async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loaded]:
-    """By a valid signature without a key, else by key. A wrong or stale signature is like an image that is not there."""
+    """By a valid signature without a key, else by key. A stale signature is like an image that is not there."""
     given = request.query_params.get("signature")
     if given is None:
         return await find_job(job_id, request)
@@ -96,7 +96,7 @@ async def _bytes(here: State, image: Image, request: Request, headers: dict[str,
 
 
 def requested_span(header: str | None, size: int) -> Span:
-    """One range as RFC 9110 has it; several, or one that is no range, give the whole. Raises `range_not_satisfiable`."""
+    """One range as RFC 9110 has it; several, or none, give the whole. Raises Problem `range_not_satisfiable`."""
     asked = ONE_RANGE.fullmatch(header.strip()) if header else None
     if asked is None or asked.groups() == ("", ""):
         return Span(0, size, False)

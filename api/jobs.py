@@ -35,8 +35,8 @@ ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_
     status_code=202,
     summary="Accept a job",
     response_model=JobView,
-    responses={200: {"model": JobView, "description": "Finished within `Prefer: wait`"}}
-    | problem_responses(*ACCEPT_PROBLEMS),
+    responses=problem_responses(*ACCEPT_PROBLEMS)
+    | {200: {"model": JobView, "description": "Finished within `Prefer: wait`"}},
     openapi_extra={"requestBody": request_body_schema()},
 )
 async def create_job(request: Request) -> Response:
@@ -91,8 +91,8 @@ async def show_job(job_id: str, request: Request) -> Response:
     "/jobs/{job_id}/events",
     summary="Follow a job",
     response_class=StreamingResponse,
-    responses={200: {"content": {"text/event-stream": {}}}}
-    | problem_responses("unauthorized", "not_found", "unavailable"),
+    responses=problem_responses("unauthorized", "not_found", "unavailable")
+    | {200: {"content": {"text/event-stream": {}}}},
 )
 async def follow_job(job_id: str, request: Request) -> StreamingResponse:
     """Server-sent events, one per transition, from the first one or after `Last-Event-ID`; ends with the job."""

@@ -1,4 +1,4 @@
-"""/metrics: what Redis knows of all processes, as Prometheus text. One source, so it is right over any number of them."""
+"""/metrics: what Redis knows of all processes, as Prometheus text: one source, right over any number of them."""
 
 from collections.abc import Iterator
 

@@ -11,9 +11,9 @@ from redis.exceptions import RedisError
 from api.keys import KeyRing
 from api.watch import Watch
 from config.settings import Settings
+from worker.composition import job_store, viewer_of
 from worker.images.store import ImageStore, open_store
 from worker.lane import Lane, connect
-from worker.resources import job_store, viewer_of
 from worker.startup import check_redis
 from worker.store import JobStore
 from worker.view import Viewer

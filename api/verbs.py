@@ -13,10 +13,10 @@ from api.problems import Problem, problem_responses
 from api.schemas.job import JobList, JobView
 from api.state import State, state
 from worker import decisions
+from worker.composition import limits_of
 from worker.decisions import Step
 from worker.images.store import job_folder
 from worker.job import Job, Milliseconds, Order, Status, new_job_id
-from worker.resources import limits_of
 from worker.store import Loaded
 from worker.view import job_view
 

@@ -24,7 +24,7 @@ class Watch:
     """Wakes listeners of a job when it moves."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis: Redis[bytes] = Redis.from_url(redis_url, socket_connect_timeout=2, health_check_interval=15)
+        self._redis: Redis = Redis.from_url(redis_url, socket_connect_timeout=2, health_check_interval=15)
         self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
 

@@ -1,4 +1,4 @@
-"""The record as bytes in Redis and back. Pure. Fields that have their default are left out: a job is mostly defaults."""
+"""The record as bytes in Redis and back. Pure. Defaults are left out: a job is mostly defaults."""
 
 from dataclasses import fields
 from typing import Any

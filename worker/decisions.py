@@ -9,29 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from worker.job import OPEN, Attempt, Image, Job, Milliseconds, Problem, Status, Via
+from worker.timing import SECOND, Limits, next_late_look, next_look, until_deadline
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
-SECOND = 1000
 MAX_STALLS = 3
 """A job whose worker died that often without recording a step is parked, so that it cannot kill a fourth."""
-LATE_SECONDS = 86_400
-"""How long a result is still looked for after the end: the upstream deletes its pictures after 24 hours."""
 KEPT_REFUSED_ATTEMPTS = 10
 """Refused attempts cost nothing; older ones leave the record, their numbers are never used again."""
-
-
-@dataclass(frozen=True, slots=True)
-class Limits:
-    """The durations that decisions depend on, in milliseconds."""
-
-    submit_lease: Milliseconds
-    """Longer than any POST can last: after it, nobody is going to record the POST's outcome."""
-    work_lease: Milliseconds
-    """After it, a worker that took a message and recorded nothing is believed dead."""
-    unknown_wait: Milliseconds
-    callbacks_trusted: bool = True
-    """False while callbacks do not arrive: polls come sooner and more often."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +51,7 @@ def claim(job: Job, upstream: str, now: Milliseconds, limits: Limits) -> Step | 
     number = job.attempt.number + 1 if job.attempt else 1
     attempt = Attempt(number, f"{job.id}-{number}", upstream, now)
     claimed = job.moved(Status.SUBMITTING, now, attempts=(*_kept(job.attempts), attempt))
-    return Step(claimed, "intent", _until_deadline(job, now, limits.submit_lease))
+    return Step(claimed, "intent", until_deadline(job, now, limits.submit_lease))
 
 
 def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits: Limits) -> Step | None:
@@ -154,25 +139,6 @@ def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, l
     if job.status is not Status.UNKNOWN:
         return None
     return _resubmit(job, "manual", now) if action == "resubmit" else _give_up(job, "manual", now)
-
-
-def next_look(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds | None:
-    """How long until somebody must look at this record again, if nothing happens before; None: never."""
-    match job.status:
-        case Status.QUEUED:
-            return _until_deadline(job, now, job.order.deadline_at - now)
-        case Status.SUBMITTING:
-            started = job.attempt.started_at if job.attempt else now
-            return _until_deadline(job, now, started + limits.submit_lease - now)
-        case Status.UNKNOWN:
-            waiting = bool(job.unknown_until and job.unknown_until > now)
-            return _until_deadline(job, now, (job.unknown_until or 0) - now if waiting else _pause(job, limits))
-        case Status.PROCESSING:
-            eta = max(0, job.eta_at - now) if job.eta_at and not job.tries else 0
-            return _until_deadline(job, now, eta + _pause(job, limits))
-        case Status.STORING:
-            return _until_deadline(job, now, _pause(job, limits))
-    return _next_late_look(job, now)
 
 
 def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
@@ -287,7 +253,7 @@ def _give_up(job: Job, cause: str, now: Milliseconds) -> Step:
 def _overdue(job: Job, now: Milliseconds) -> Step:
     if job.status is not Status.STORING:
         expired = _expire(job, now)
-        return replace(expired, due_in=_next_late_look(expired.job, now))
+        return replace(expired, due_in=next_late_look(expired.job, now))
     if job.images:  # some are there and the rest has run out of time
         return _succeed(job, job.images, now)
     problem = Problem("images_unavailable", "the pictures could not be fetched and stored before the deadline")
@@ -307,7 +273,7 @@ def _expire(job: Job, now: Milliseconds) -> Step:
 
 def _fail(job: Job, cause: str, now: Milliseconds, error: Problem) -> Step:
     ended = job.moved(Status.FAILED, now, error=error)
-    return Step(ended, cause, _next_late_look(ended, now), frees_place=True)
+    return Step(ended, cause, next_late_look(ended, now), frees_place=True)
 
 
 def _contradiction(job: Job, now: Milliseconds, limits: Limits) -> Step:
@@ -329,29 +295,6 @@ def _contradicts(attempt: Attempt, answer: Answer) -> bool:
     other_track = answer.track_id is not None and answer.track_id != attempt.track_id
     known = attempt.request_id is not None and answer.request_id is not None
     return other_track or (known and attempt.request_id != answer.request_id)
-
-
-def _pause(job: Job, limits: Limits) -> Milliseconds:
-    """Growing pauses: collecting 0.5 s to 10 s, polling 2 s to 60 s (10 s while callbacks do not arrive)."""
-    if job.status is Status.STORING:
-        return min(10 * SECOND, SECOND // 2 * 2 ** min(job.tries, 10))
-    longest = 60 if limits.callbacks_trusted else 10
-    return min(longest * SECOND, int(2 * SECOND * 1.5 ** min(job.tries, 20)))
-
-
-def _next_late_look(job: Job, now: Milliseconds) -> Milliseconds | None:
-    """After a time-out, what may have been paid for is looked for until the upstream has deleted it."""
-    if not job.accepts_late_result or job.charged is False:
-        return None
-    if not (job.links or any(attempt.request_id for attempt in job.attempts)):
-        return None  # only a callback can bring it, and that wakes the job by itself
-    if now >= (job.finished_at or now) + LATE_SECONDS * SECOND:
-        return None
-    return min(3600 * SECOND, 10 * SECOND * 2 ** min(job.tries, 9))
-
-
-def _until_deadline(job: Job, now: Milliseconds, wait: Milliseconds) -> Milliseconds:
-    return max(0, min(wait, job.order.deadline_at - now))
 
 
 def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -23,7 +23,11 @@ async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) 
     """Starts the clock on this loop. Returns what stops it. Calls `orphaned` once the parent process is gone."""
     ticking = asyncio.create_task(_tick_for_ever(r, parent, orphaned))
     loop = asyncio.get_running_loop()
-    return lambda: loop.call_soon_threadsafe(ticking.cancel) and None
+
+    def stop() -> None:
+        loop.call_soon_threadsafe(ticking.cancel)
+
+    return stop
 
 
 async def _tick_for_ever(r: Resources, parent: int, orphaned: Callable[[], None]) -> None:

@@ -36,7 +36,7 @@ class Script:
 Call = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 
 
-def connect(url: str, timeout_seconds: float, connections: int = 8) -> "Redis[bytes]":
+def connect(url: str, timeout_seconds: float, connections: int = 8) -> Redis:
     """A client that gives up after `timeout_seconds` and never repeats a command by itself."""
     pool = BlockingConnectionPool.from_url(
         url,
@@ -56,7 +56,7 @@ class Lane:
     Raises Unavailable where Redis is away, hangs, is read-only or out of memory.
     """
 
-    def __init__(self, redis: "Redis[bytes]", on_lost: Callable[[RedisError], None] = lambda _: None) -> None:
+    def __init__(self, redis: Redis, on_lost: Callable[[RedisError], None] = lambda _: None) -> None:
         self.redis = redis
         self._on_lost = on_lost
         self._waiting: list[Call] = []

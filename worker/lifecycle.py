@@ -19,7 +19,7 @@ from worker.resources import Resources
 from worker.signing import callback_token
 from worker.store import Loaded
 from worker.upstream.errors import UpstreamError
-from worker.upstream.outcome import Outcome
+from worker.upstream.outcome import Outcome, Taken
 from worker.upstream.pool import UpstreamKey
 from worker.upstream.wire import Answer, fetch_body, parse_answer, submit_body
 from worker.view import job_view
@@ -62,7 +62,8 @@ async def collect(r: Resources, job_id: str) -> None:
     loaded = await _current(r, job_id)
     if not loaded or not _collectable(loaded.job):
         return
-    job, inline = loaded.job, ()
+    job = loaded.job
+    inline: tuple[str, ...] = ()
     if not job.links or job.tries % ASK_ANEW_EVERY == ASK_ANEW_EVERY - 1:
         job, inline = await _ask_anew(r, job)
     await _collect_known(r, job, inline)
@@ -103,7 +104,7 @@ async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Up
     recorded = await _record(
         r, job.id, lambda current, now: decisions.answered(current, attempt.number, outcome, now, r.limits)
     )
-    inline = outcome.answer.inline if isinstance(outcome, decisions.Taken) else ()
+    inline = outcome.answer.inline if isinstance(outcome, Taken) else ()
     if recorded and inline and recorded.status is Status.STORING:
         await _collect_known(r, recorded, inline)
 

@@ -116,7 +116,7 @@ class Notifier:
     async def send(self, delivery: Delivery, url: str, payload: dict[str, Any]) -> Next:
         """One try, its row, and what follows from it."""
         outcome = await self._post(delivery.id, url, orjson.dumps(payload))
-        following = after_try(len(delivery.attempts) + 1, outcome, random.random())  # noqa: S311 - jitter
+        following = after_try(len(delivery.attempts) + 1, outcome, random.random())
         await self._keep(delivery, outcome, following)
         log.info("delivery.attempted", delivery_id=delivery.id, job_id=delivery.job_id, state=following.state,
                  status=outcome.status, error=outcome.error, seconds=outcome.seconds)  # fmt: skip

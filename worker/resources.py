@@ -2,24 +2,19 @@
 
 from dataclasses import dataclass
 
-from config.broker import KEY_PREFIX
 from config.settings import Settings
-from worker.app import app
-from worker.decisions import SECOND, Limits
+from worker.composition import job_store, limits_of, viewer_of
 from worker.images.collect import Pictures
 from worker.images.decoder import Decoder
 from worker.images.download import PictureSource
 from worker.images.store import open_store
 from worker.lane import Lane, connect
-from worker.messages import message_template
 from worker.notify import Notifier
 from worker.store import JobStore, UpstreamLimit
+from worker.timing import Limits
 from worker.upstream.client import UpstreamClient
 from worker.upstream.pool import UpstreamKey, upstream_pool
 from worker.view import Viewer
-
-SUBMIT_MARGIN_SECONDS = 10
-"""Between the longest POST and the moment nobody waits for it any more."""
 
 
 @dataclass(frozen=True)
@@ -46,26 +41,6 @@ class Resources:
         await self.pictures.aclose()
         await self.client.aclose()
         await self.lane.aclose()
-
-
-def job_store(settings: Settings, lane: Lane) -> JobStore:
-    """The job store as both the door and the engine use it."""
-    return JobStore(lane, message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
-
-
-def limits_of(settings: Settings) -> Limits:
-    """The durations that decisions depend on."""
-    submit = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds + SUBMIT_MARGIN_SECONDS
-    return Limits(
-        submit_lease=int(submit * SECOND),
-        work_lease=int(settings.lease_seconds * SECOND),
-        unknown_wait=int(settings.unknown_wait_seconds * SECOND),
-    )
-
-
-def viewer_of(settings: Settings) -> Viewer:
-    """How this installation shows jobs."""
-    return Viewer(settings.public_url, settings.secrets, settings.image_url_seconds * SECOND)
 
 
 async def open_resources(settings: Settings) -> Resources:

@@ -20,7 +20,7 @@ def check_settings(settings: Settings) -> None:
         stop(f"DARKROOM_SECRET is too short: {SECRET_HELP}.")
 
 
-async def check_redis(redis: "Redis[bytes]") -> list[str]:
+async def check_redis(redis: Redis) -> list[str]:
     """Warnings about how this Redis keeps what it accepts; ends the process where it would evict jobs.
 
     Raises redis' own connection errors where it is away. A managed Redis that hides CONFIG is believed.

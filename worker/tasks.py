@@ -7,7 +7,7 @@ from typing import Any
 
 import structlog
 from celery import bootsteps
-from celery.signals import worker_init, worker_shutdown
+from celery.signals import setup_logging, worker_init, worker_shutdown
 
 from config.settings import load_settings
 from worker import lifecycle
@@ -33,10 +33,10 @@ class Process:
     stop_ticking: Callable[[], None]
 
 
-class EventsAtOnce(bootsteps.StartStopStep):  # type: ignore[misc]
+class EventsAtOnce(bootsteps.StartStopStep):
     """Sends task events unbuffered: celery 5.6 drops buffered ones on a thread pool, and Flower shows them for ever."""
 
-    requires = ("celery.worker.consumer.events:Events",)
+    requires = ("celery.worker.consumer.events:Events",)  # type: ignore[assignment]
 
     def start(self, parent: Any) -> None:
         if parent.event_dispatcher:
@@ -44,6 +44,11 @@ class EventsAtOnce(bootsteps.StartStopStep):  # type: ignore[misc]
 
 
 app.steps["consumer"].add(EventsAtOnce)
+
+
+@setup_logging.connect
+def keep_our_logs(**_: Any) -> None:
+    """Celery asks here before it sets up logging of its own: ours stays."""
 
 
 @worker_init.connect
@@ -82,37 +87,37 @@ def _run(name: str, an_id: str, story: Callable[[Resources, str], Coroutine[Any,
         structlog.contextvars.clear_contextvars()
 
 
-@app.task(name=Task.SUBMIT.full_name)  # type: ignore[untyped-decorator]
+@app.task(name=Task.SUBMIT.full_name)
 def submit(job_id: str) -> None:
     """Buy a job's pictures."""
     _run("submit", job_id, lifecycle.submit)
 
 
-@app.task(name=Task.POLL.full_name)  # type: ignore[untyped-decorator]
+@app.task(name=Task.POLL.full_name)
 def poll(job_id: str) -> None:
     """Ask the upstream about a job."""
     _run("poll", job_id, lifecycle.poll)
 
 
-@app.task(name=Task.COLLECT.full_name)  # type: ignore[untyped-decorator]
+@app.task(name=Task.COLLECT.full_name)
 def collect(job_id: str) -> None:
     """Fetch and store a job's pictures."""
     _run("collect", job_id, lifecycle.collect)
 
 
-@app.task(name=Task.SETTLE.full_name)  # type: ignore[untyped-decorator]
+@app.task(name=Task.SETTLE.full_name)
 def settle(job_id: str) -> None:
     """Decide on a job's callbacks."""
     _run("settle", job_id, lifecycle.settle)
 
 
-@app.task(name=Task.RESCUE.full_name)  # type: ignore[untyped-decorator]
+@app.task(name=Task.RESCUE.full_name)
 def rescue(job_id: str) -> None:
     """Look at a job whose time has come."""
     _run("rescue", job_id, lifecycle.rescue)
 
 
-@app.task(name=Task.TELL.full_name)  # type: ignore[untyped-decorator]
+@app.task(name=Task.TELL.full_name)
 def tell(delivery_id: str) -> None:
     """Tell the caller how a job ended."""
     _run("tell", delivery_id, lifecycle.tell)

@@ -4,10 +4,13 @@ Source: the provider's text-to-image page for enterprise servers, and where it i
 tests/recordings. Numbers may come as strings, flags as booleans (request.py); what is not given is not sent.
 """
 
-from typing import Annotated, Any, Literal, NotRequired
+from collections.abc import Callable
+from typing import Annotated, Any, Literal, Required, get_args
 
-from pydantic import Field, WithJsonSchema
+from pydantic import Field
 from typing_extensions import TypedDict
+
+from worker.job import OnUnknown
 
 Scheduler = Literal[
     "DDPMScheduler",
@@ -30,6 +33,8 @@ Scheduler = Literal[
     "LCMScheduler",
 ]
 Flag = Literal["yes", "no"]
+SafetyCheckerType = Literal["blur", "sensitive_content_text", "pixelate", "black"]
+AlgorithmType = Literal["none", "dpmsolver+++"]
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 NO_NUL = r"^[^\x00]*$"
@@ -37,104 +42,187 @@ PROMPT_CHARACTERS = 10_000
 MAX_SEED = 2**32 - 1
 
 
-def _number(kind: Any, description: str, low: float, high: float, default: float | None = None) -> Any:
-    schema = {"description": description, "anyOf": [
-        {"type": "integer" if kind is int else "number", "minimum": low, "maximum": high},
-        {"type": "string", "pattern": r"^\d+$" if kind is int else r"^\d+(\.\d+)?$", "description": "The number as text"},
+def _shown_as(schema: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """Puts what is accepted into the documentation in place of the narrower type that it is turned into."""
+
+    def replace(shown: dict[str, Any]) -> None:
+        shown.pop("type", None)
+        shown.update(schema)
+
+    return replace
+
+
+def _number(description: str, low: float, high: float, default: float | None = None, *, whole: bool = True) -> Any:
+    pattern = r"^\d+$" if whole else r"^\d+(\.\d+)?$"
+    forms = [
+        {"type": "integer" if whole else "number", "minimum": low, "maximum": high},
+        {"type": "string", "pattern": pattern, "description": "The number as text"},
         {"type": "null"},
         {"const": ""},
-    ]}  # fmt: skip
-    if default is not None:
-        schema["default"] = default
-    return NotRequired[Annotated[kind, Field(ge=low, le=high, allow_inf_nan=False), WithJsonSchema(schema)]]
+    ]
+    schema = {"description": description, "anyOf": forms} | ({} if default is None else {"default": default})
+    return Field(ge=low, le=high, allow_inf_nan=False, json_schema_extra=_shown_as(schema))
 
 
 def _flag(description: str, default: str) -> Any:
     schema = {"description": description, "enum": ["yes", "no", True, False, None, ""], "default": default}
-    return NotRequired[Annotated[Flag, WithJsonSchema(schema)]]
+    return Field(json_schema_extra=_shown_as(schema))
 
 
 def _text(description: str, most: int = 255, pattern: str = NO_CONTROL) -> Any:
     schema = {"description": description, "anyOf": [{"type": "string", "maxLength": most}, {"type": "null"}]}
-    return NotRequired[Annotated[str, Field(max_length=most, pattern=pattern), WithJsonSchema(schema)]]
+    return Field(max_length=most, pattern=pattern, json_schema_extra=_shown_as(schema))
 
 
 def _choice(options: Any, description: str, default: str | None = None) -> Any:
-    schema = {"description": description, "enum": [*options.__args__, None, ""]}
-    if default:
-        schema["default"] = default
-    return NotRequired[Annotated[options, WithJsonSchema(schema)]]
+    schema = {"description": description, "enum": [*get_args(options), None, ""]}
+    return Field(json_schema_extra=_shown_as(schema | ({"default": default} if default else {})))
 
 
-class Attributes(TypedDict):
-    model_id: Annotated[str, Field(min_length=1, max_length=255, pattern=NO_CONTROL, description="The ID of the model to be used. It can be public or your trained model.")]
-    prompt: Annotated[str, Field(min_length=1, max_length=PROMPT_CHARACTERS, pattern=NO_NUL, description="Text prompt describing the image you want to generate.")]
-    negative_prompt: _text("Items you don’t want in the image.", PROMPT_CHARACTERS, NO_NUL)
-    width: _number(int, "Width of the generated image. Maximum: 1024.", 1, 1024, 512)
-    height: _number(int, "Height of the generated image. Maximum: 1024.", 1, 1024, 512)
-    samples: _number(int, "Number of images to return. Maximum: 4.", 1, 4, 1)
-    num_inference_steps: _number(int, "Number of denoising steps. Allowed values: 21, 31, or 41. Another one is raised to the next allowed.", 1, 41, 21)
-    safety_checker: _flag("NSFW checker. If detected, replaces the image with blank. Default: yes.", "yes")
-    safety_checker_type: _choice(Literal["blur", "sensitive_content_text", "pixelate", "black"], "Action if NSFW content is detected. Default: sensitive_content_text.", "sensitive_content_text")
-    enhance_prompt: _flag("Enhance prompts for better results. Default: yes.", "yes")
-    seed: _number(int, "Seed for reproducibility. Pass null for random generation.", 0, MAX_SEED)
-    guidance_scale: _number(float, "Scale for classifier-free guidance.", 0, 100, 7.5)
-    panorama: _flag("Generate a panorama image. Default: no.", "no")
-    self_attention: _flag("Enable self-attention for higher quality images (slower). Default: no.", "no")
-    upscale: _flag("Upscale generated images 2×. Default: no.", "no")
-    tomesd: _flag("Enable ToMeSD for faster generation. Default: yes.", "yes")
-    use_karras_sigmas: _flag("Use Karras sigmas for improved results. Default: yes.", "yes")
-    algorithm_type: _choice(Literal["none", "dpmsolver+++"], "Algorithm type used in DPMSolverMultistepScheduler. Default: none.", "none")
-    vae: _text("Custom VAE to use. Default: null.")
-    lora_strength: _text("LoRa strength(s). Multiple values supported, comma-separated. Range: 0.1–1.")
-    lora_model: _text("LoRa model(s) to use. Multiple supported, comma-separated. Example: contrast-fix,yae-miko-genshin.", 1024)
-    scheduler: _choice(Scheduler, "Scheduler to use. See Schedulers.")
-    clip_skip: _number(int, "Clip Skip value. Range: 1–8.", 1, 8)
-    base64: _flag("Return response as base64 string. Default: no.", "no")
-    highres_fix: _flag("Apply high-resolution fix for generated images. Default: no.", "no")
-    temp: _flag("Generate a temporary image link valid for 24 hours. Default: no.", "no")
+class Attributes(TypedDict, total=False):
+    """The page's body attributes, less `key`, `webhook` and `track_id`."""
 
-
-class Own(TypedDict):
-    """What a request says to Darkroom itself; `webhook` and `track_id` are the caller's own."""
-
-    webhook: NotRequired[
+    model_id: Required[
         Annotated[
             str,
             Field(
-                max_length=2048,
-                pattern=r"^https?://[^\s/?#\\@\x00-\x1f]+[^\s\\\x00-\x1f]*$",
-                description="URL to receive a POST callback once image generation is complete.",
+                min_length=1,
+                max_length=255,
+                pattern=NO_CONTROL,
+                description="The ID of the model to be used. It can be public or your trained model.",
             ),
         ]
     ]
-    track_id: _text("ID returned in webhook callback to identify the request.")  # type: ignore[valid-type]
-    deadline_seconds: _number(int, "The job ends by then, whatever happens.", 1, 2_592_000, 3600)  # type: ignore[valid-type]
-    priority: _number(int, "0 to 9; a higher one goes first.", 0, 9, 5)  # type: ignore[valid-type]
-    on_unknown: _choice(  # type: ignore[valid-type]
-        Literal["hold", "resubmit", "fail"],
-        "What to do when nobody knows whether the upstream took the request. `resubmit` may buy twice.",
-        "hold",
-    )
-    metadata: NotRequired[
+    prompt: Required[
         Annotated[
-            dict[
-                Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)],
-                Annotated[str, Field(max_length=256)] | int | float | bool,
-            ],
-            Field(max_length=16, description="A small flat map of your own, kept and shown with the job."),
+            str,
+            Field(
+                min_length=1,
+                max_length=PROMPT_CHARACTERS,
+                pattern=NO_NUL,
+                description="Text prompt describing the image you want to generate.",
+            ),
         ]
+    ]
+    negative_prompt: Annotated[str, _text("Items you don’t want in the image.", PROMPT_CHARACTERS, NO_NUL)]
+    width: Annotated[int, _number("Width of the generated image. Maximum: 1024.", 1, 1024, 512)]
+    height: Annotated[int, _number("Height of the generated image. Maximum: 1024.", 1, 1024, 512)]
+    samples: Annotated[int, _number("Number of images to return. Maximum: 4.", 1, 4, 1)]
+    num_inference_steps: Annotated[
+        int,
+        _number("Number of denoising steps. Allowed values: 21, 31, or 41; others are raised to the next.", 1, 41, 21),
+    ]
+    safety_checker: Annotated[
+        Flag, _flag("NSFW checker. If detected, replaces the image with blank. Default: yes.", "yes")
+    ]
+    safety_checker_type: Annotated[
+        SafetyCheckerType,
+        _choice(
+            SafetyCheckerType,
+            "Action if NSFW content is detected. Default: sensitive_content_text.",
+            "sensitive_content_text",
+        ),
+    ]
+    enhance_prompt: Annotated[Flag, _flag("Enhance prompts for better results. Default: yes.", "yes")]
+    seed: Annotated[int, _number("Seed for reproducibility. Pass null for random generation.", 0, MAX_SEED)]
+    guidance_scale: Annotated[float, _number("Scale for classifier-free guidance.", 0, 100, 7.5, whole=False)]
+    panorama: Annotated[Flag, _flag("Generate a panorama image. Default: no.", "no")]
+    self_attention: Annotated[
+        Flag, _flag("Enable self-attention for higher quality images (slower). Default: no.", "no")
+    ]
+    upscale: Annotated[Flag, _flag("Upscale generated images 2×. Default: no.", "no")]
+    tomesd: Annotated[Flag, _flag("Enable ToMeSD for faster generation. Default: yes.", "yes")]
+    use_karras_sigmas: Annotated[Flag, _flag("Use Karras sigmas for improved results. Default: yes.", "yes")]
+    algorithm_type: Annotated[
+        AlgorithmType,
+        _choice(AlgorithmType, "Algorithm type used in DPMSolverMultistepScheduler. Default: none.", "none"),
+    ]
+    vae: Annotated[str, _text("Custom VAE to use. Default: null.")]
+    lora_strength: Annotated[str, _text("LoRa strength(s). Multiple values supported, comma-separated. Range: 0.1–1.")]
+    lora_model: Annotated[
+        str,
+        _text(
+            "LoRa model(s) to use. Multiple supported, comma-separated. Example: contrast-fix,yae-miko-genshin.", 1024
+        ),
+    ]
+    scheduler: Annotated[Scheduler, _choice(Scheduler, "Scheduler to use. See Schedulers.")]
+    clip_skip: Annotated[int, _number("Clip Skip value. Range: 1–8.", 1, 8)]
+    base64: Annotated[Flag, _flag("Return response as base64 string. Default: no.", "no")]
+    highres_fix: Annotated[Flag, _flag("Apply high-resolution fix for generated images. Default: no.", "no")]
+    temp: Annotated[Flag, _flag("Generate a temporary image link valid for 24 hours. Default: no.", "no")]
+
+
+class Own(TypedDict, total=False):
+    """What a request says to Darkroom itself; `webhook` and `track_id` are the caller's own."""
+
+    webhook: Annotated[
+        str,
+        Field(
+            max_length=2048,
+            pattern=r"^https?://[^\s/?#\\@\x00-\x1f]+[^\s\\\x00-\x1f]*$",
+            description="URL to receive a POST callback once image generation is complete.",
+        ),
+    ]
+    track_id: Annotated[str, _text("ID returned in webhook callback to identify the request.")]
+    deadline_seconds: Annotated[int, _number("The job ends by then, whatever happens.", 1, 2_592_000, 3600)]
+    priority: Annotated[int, _number("0 to 9; a higher one goes first.", 0, 9, 5)]
+    on_unknown: Annotated[
+        OnUnknown,
+        _choice(
+            OnUnknown,
+            "What to do when nobody knows whether the upstream took the request. `resubmit` may buy twice.",
+            "hold",
+        ),
+    ]
+    metadata: Annotated[
+        dict[
+            Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)],
+            Annotated[str, Field(max_length=256)] | int | float | bool,
+        ],
+        Field(max_length=16, description="A small flat map of your own, kept and shown with the job."),
     ]
 
 
 NUMBERS = frozenset(
-    ["width", "height", "samples", "num_inference_steps", "seed", "guidance_scale", "clip_skip", "deadline_seconds", "priority"]
+    [
+        "width",
+        "height",
+        "samples",
+        "num_inference_steps",
+        "seed",
+        "guidance_scale",
+        "clip_skip",
+        "deadline_seconds",
+        "priority",
+    ]
 )
 FLAGS = frozenset(
-    ["safety_checker", "enhance_prompt", "panorama", "self_attention", "upscale", "tomesd", "use_karras_sigmas", "base64", "highres_fix", "temp"]
+    [
+        "safety_checker",
+        "enhance_prompt",
+        "panorama",
+        "self_attention",
+        "upscale",
+        "tomesd",
+        "use_karras_sigmas",
+        "base64",
+        "highres_fix",
+        "temp",
+    ]
 )
 FREE_TEXT = frozenset(
-    ["prompt", "negative_prompt", "model_id", "vae", "lora_model", "lora_strength", "webhook", "track_id", "metadata", "key"]
+    [
+        "prompt",
+        "negative_prompt",
+        "model_id",
+        "vae",
+        "lora_model",
+        "lora_strength",
+        "webhook",
+        "track_id",
+        "metadata",
+        "key",
+    ]
 )
 ALLOWED = {
     "model_id": "text of 1 to 255 characters",
@@ -149,7 +237,7 @@ ALLOWED = {
     "clip_skip": "a whole number from 1 to 8",
     "safety_checker_type": "blur, sensitive_content_text, pixelate, black",
     "algorithm_type": "none, dpmsolver+++",
-    "scheduler": ", ".join(Scheduler.__args__),  # type: ignore[attr-defined]
+    "scheduler": ", ".join(get_args(Scheduler)),
     "vae": "text of up to 255 characters",
     "lora_model": "a comma list of names",
     "lora_strength": "numbers from 0.1 to 1 as a comma list: one for all of lora_model, or one for each",

@@ -23,11 +23,11 @@ ALLOWED_STEPS = (21, 31, 41)
 MOST_IN_BATCH = 1000
 SHOWN_CHARACTERS = 40
 
-_FORBID_EXTRA = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-Attributes.__pydantic_config__ = _FORBID_EXTRA  # type: ignore[attr-defined]
-Own.__pydantic_config__ = _FORBID_EXTRA  # type: ignore[attr-defined]
-_ATTRIBUTES: TypeAdapter[dict[str, Any]] = TypeAdapter(Attributes)
-_OWN: TypeAdapter[dict[str, Any]] = TypeAdapter(Own)
+_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
+Attributes.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
+Own.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
+_ATTRIBUTES: TypeAdapter[Any] = TypeAdapter(Attributes)
+_OWN: TypeAdapter[Any] = TypeAdapter(Own)
 
 
 class ParsedRequest(NamedTuple):
@@ -147,15 +147,16 @@ def _flag(name: str, value: Any) -> Any:
     return value
 
 
-def _validated(adapter: TypeAdapter[dict[str, Any]], given: dict[str, Any], errors: list[FieldError]) -> dict[str, Any]:
+def _validated(adapter: TypeAdapter[Any], given: dict[str, Any], errors: list[FieldError]) -> dict[str, Any]:
     try:
-        return adapter.validate_python(given)
+        validated: dict[str, Any] = adapter.validate_python(given)
     except ValidationError as error:
         for each in error.errors(include_url=False, include_context=False):
             name = str(each["loc"][0])
             if name not in {known.field for known in errors}:
                 errors.append(_missing(name) if each["type"] == "missing" else _refused(name, given.get(name)))
         return {}
+    return validated
 
 
 def _raise_steps(request: dict[str, Any], given: dict[str, Any], adjustments: list[dict[str, Any]]) -> None:

@@ -9,6 +9,7 @@ import json
 import sys
 import time
 from collections import Counter
+from pathlib import Path
 
 import uvloop
 
@@ -55,7 +56,6 @@ def _at(latencies: list[float], share: float) -> float:
 
 if __name__ == "__main__":
     port, path, body_file, header, connections, seconds = sys.argv[1:]
-    with open(body_file, "rb") as file:
-        content = file.read()
+    content = Path(body_file).read_bytes()
     headers = f"{header}\r\n" if header else ""
     uvloop.run(main(int(port), path, content, headers, int(connections), float(seconds)))

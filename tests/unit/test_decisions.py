@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from worker import decisions
-from worker.decisions import Limits
 from worker.job import Attempt, Image, Job, Order, Problem, Status
+from worker.timing import Limits, next_look
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
@@ -299,12 +299,12 @@ def test_a_poll_that_does_not_know_the_request_is_no_end() -> None:
 
 def test_polls_come_further_and_further_apart_up_to_a_minute() -> None:
     """From two seconds, ×1.5, and sooner while callbacks are not trusted."""
-    pauses = [decisions.next_look(replace(IN_WORK, tries=tries), NOW, LIMITS) for tries in range(0, 20, 4)]
+    pauses = [next_look(replace(IN_WORK, tries=tries), NOW, LIMITS) for tries in range(0, 20, 4)]
     assert pauses == sorted(pauses)  # type: ignore[type-var]
     assert pauses[0] == 2000
     assert pauses[-1] == 60_000
     distrusting = replace(LIMITS, callbacks_trusted=False)
-    assert decisions.next_look(replace(IN_WORK, tries=19), NOW, distrusting) == 10_000
+    assert next_look(replace(IN_WORK, tries=19), NOW, distrusting) == 10_000
 
 
 def test_an_answer_that_comes_after_the_callback_only_adds_the_request_id() -> None:

@@ -20,7 +20,7 @@ JPEG_END = b"\xff\xd9"
 
 
 class BrokenPicture(Exception):
-    """Not a whole PNG, JPEG or WebP of one frame within the limits. The text says what is wrong, never what it shows."""
+    """Not a whole PNG, JPEG or WebP of one frame within the limits. The text says why, never what it shows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +90,7 @@ def _end_of_png(data: bytes) -> int:
     at = len(PNG_HEAD)
     while at + 12 <= len(data):
         (length,) = struct.unpack_from(">I", data, at)
-        kind, at = data[at + 4 : at + 8], at + 12 + length
+        kind, at = data[at + 4 : at + 8], at + 12 + int(length)
         if kind == b"IEND" and at <= len(data):
             return at
     raise BrokenPicture("is a PNG that is cut short")

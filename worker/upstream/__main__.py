@@ -9,7 +9,7 @@ import uvicorn
 
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
-from worker.upstream.sandbox.app import create_sandbox
+from worker.upstream.sandbox.app import HangingUp, create_sandbox
 
 log = structlog.get_logger()
 
@@ -25,7 +25,7 @@ def main() -> int:
     config = uvicorn.Config(
         create_sandbox(settings),
         loop="uvloop",
-        http="httptools",
+        http=HangingUp,
         log_config=None,
         access_log=False,
         backlog=4096,

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import HTMLResponse, PlainTextResponse, Response, StreamingResponse
 from starlette.routing import Route
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from config.settings import Settings
 from worker.upstream.sandbox import answers
@@ -65,7 +66,7 @@ class Sandbox:
             self.bill.add(track_id, key, "429", None, taken=False)
             return _answer(answers.queue_full(self._limit, RETRY_AFTER_SECONDS), 429)
         self.bill.add(track_id, key, "taken", str(work.id), taken=True)
-        return await self._taken(work)
+        return await self._taken(work, request)
 
     async def fetch(self, request: Request) -> Response:
         """POST /fetch and its variants."""
@@ -98,7 +99,7 @@ class Sandbox:
             data, media_type = b64encode(data), "text/plain"
         if reads - work.faults.image_404 <= work.faults.image_truncated:
             return StreamingResponse(
-                _broken_off(data), media_type=media_type, headers={"content-length": str(len(data))}
+                _broken_off(data, request), media_type=media_type, headers={"content-length": str(len(data))}
             )
         return Response(data, media_type=media_type)
 
@@ -163,14 +164,14 @@ class Sandbox:
             self.generator.start(self.generator.take(key, content, faults))
         return _answer(answers.error("Service temporarily unavailable. Please try again."), faults.http)
 
-    async def _taken(self, work: Work) -> Response:
+    async def _taken(self, work: Work, request: Request) -> Response:
         faults, base = work.faults, self.generator.base
         generating = self.generator.start(work)
         if faults.callback_first:
             await generating
         await asyncio.sleep(faults.answer_delay)
         if faults.accept_then_drop:
-            raise ConnectionAbortedError
+            return _dropped(request)
         if faults.sync:
             await asyncio.sleep(work.seconds)
             work.done = work.told = True
@@ -181,6 +182,14 @@ class Sandbox:
         if faults.garbled:
             return Response(orjson.dumps(body)[:80], media_type="application/json")
         return _answer(body)
+
+
+class HangingUp(HttpToolsProtocol):
+    """uvicorn's protocol, with a way for an endpoint to drop the connection without an answer."""
+
+    def on_message_begin(self) -> None:
+        super().on_message_begin()
+        self.scope["hang_up"] = self.transport.close  # type: ignore[typeddict-unknown-key]
 
 
 @asynccontextmanager
@@ -224,9 +233,15 @@ async def _content(request: Request) -> dict[str, Any] | None:
     return content if isinstance(content, dict) else None
 
 
-async def _broken_off(data: bytes) -> AsyncIterator[bytes]:
+async def _broken_off(data: bytes, request: Request) -> AsyncIterator[bytes]:
     yield data[: len(data) // 2]
-    raise ConnectionAbortedError
+    request.scope["hang_up"]()
+
+
+def _dropped(request: Request) -> Response:
+    """No answer at all: the connection is gone before this response could leave."""
+    request.scope["hang_up"]()
+    return Response(status_code=500)
 
 
 def _answer(content: object, status: int = 200) -> Response:

@@ -20,8 +20,8 @@ FINE = 2
 @lru_cache(maxsize=64)
 def paint(prompt: str, seed: int, width: int, height: int, picture_format: str = "PNG") -> bytes:
     """One picture's bytes. The prompt chooses the palette, prompt and seed the scene."""
-    dice = random.Random(sha256(f"{seed}|{prompt}".encode()).digest())  # noqa: S311 - a picture, not a secret
-    mood = random.Random(sha256(prompt.encode()).digest()).random()  # noqa: S311
+    dice = random.Random(sha256(f"{seed}|{prompt}".encode()).digest())
+    mood = random.Random(sha256(prompt.encode()).digest()).random()
     image = _sky(dice, mood, width, height)
     image = ImageChops.screen(image, _lights(dice, mood, width, height))
     _orb(image, dice, mood)

@@ -4,7 +4,26 @@ from typing import Any
 
 SCHEDULERS = tuple(
     f"{name}Scheduler"
-    for name in ["DDPM", "DDIM", "PNDM", "LMSDiscrete", "EulerDiscrete", "EulerAncestralDiscrete", "DPMSolverMultistep", "HeunDiscrete", "KDPM2Discrete", "DPMSolverSinglestep", "KDPM2AncestralDiscrete", "UniPCMultistep", "DDIMInverse", "DEISMultistep", "IPNDM", "KarrasVe", "ScoreSdeVe", "LCM"]
+    for name in [
+        "DDPM",
+        "DDIM",
+        "PNDM",
+        "LMSDiscrete",
+        "EulerDiscrete",
+        "EulerAncestralDiscrete",
+        "DPMSolverMultistep",
+        "HeunDiscrete",
+        "KDPM2Discrete",
+        "DPMSolverSinglestep",
+        "KDPM2AncestralDiscrete",
+        "UniPCMultistep",
+        "DDIMInverse",
+        "DEISMultistep",
+        "IPNDM",
+        "KarrasVe",
+        "ScoreSdeVe",
+        "LCM",
+    ]
 )
 RANGES = {"width": (1, 1024), "height": (1, 1024), "samples": (1, 4), "clip_skip": (1, 8)}
 

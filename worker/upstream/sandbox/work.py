@@ -86,7 +86,7 @@ class Work:
         if self.faults.image_bomb:
             return BOMB
         if self.faults.image_garbage:
-            return random.Random(self.seed).randbytes(20_000)  # noqa: S311 - noise
+            return random.Random(self.seed).randbytes(20_000)
         scale = 2 if str(self.request.get("upscale") or "no") == "yes" else 1
         width, height = self.width * scale, self.height * scale
         if self.faults.nsfw:

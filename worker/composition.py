@@ -1,0 +1,33 @@
+"""What both the door and the engine compose from the settings: the store, the durations, how jobs are shown."""
+
+from config.broker import KEY_PREFIX
+from config.settings import Settings
+from worker.app import app
+from worker.lane import Lane
+from worker.messages import message_template
+from worker.store import JobStore
+from worker.timing import SECOND, Limits
+from worker.view import Viewer
+
+SUBMIT_MARGIN_SECONDS = 10
+"""Between the longest POST and the moment nobody waits for it any more."""
+
+
+def job_store(settings: Settings, lane: Lane) -> JobStore:
+    """The job store as both the door and the engine use it."""
+    return JobStore(lane, message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
+
+
+def limits_of(settings: Settings) -> Limits:
+    """The durations that decisions depend on."""
+    submit = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds + SUBMIT_MARGIN_SECONDS
+    return Limits(
+        submit_lease=int(submit * SECOND),
+        work_lease=int(settings.lease_seconds * SECOND),
+        unknown_wait=int(settings.unknown_wait_seconds * SECOND),
+    )
+
+
+def viewer_of(settings: Settings) -> Viewer:
+    """How this installation shows jobs."""
+    return Viewer(settings.public_url, settings.secrets, settings.image_url_seconds * SECOND)
