@@ -8,6 +8,7 @@
 | 3xx; 404 or 405 without a `status` | NotTaken misconfigured |
 | other 4xx, or 2xx, with `error`: this request is refused | NotTaken rejected |
 | `error` that speaks of a failure of the server | Open |
+| 3xx, 4xx that says `success` or `processing`: status and body contradict each other | Open |
 | 408, 5xx, 2xx that cannot be read, anything else | Open |
 
 A connection that was never made is NotTaken unreachable; the client says so. What nothing proves is Open.
@@ -59,10 +60,13 @@ class Open:
 
 Outcome = Taken | NotTaken | Open
 
+# ends in the model's name, which a tenant chooses: a model called "premium" must not close the key for everybody
+MODEL_REFUSED = re.compile(r"model( id)? not found", re.IGNORECASE)
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)
 KEY = re.compile(r"api[ _-]?key|credit|subscription|premium|unauthori[sz]ed|plan\b|trial", re.IGNORECASE)
 SERVER = re.compile(r"internal server|temporarily unavailable|try again|server error|timed? ?out", re.IGNORECASE)
 REFUSING_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 414, 415, 422})
+LONGEST_WAIT_SECONDS = 1e7
 
 
 def judge_answer(http_status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
@@ -70,6 +74,8 @@ def judge_answer(http_status: int, headers: Mapping[str, str], body: bytes) -> O
     answer = parse_answer(body)
     if 200 <= http_status < 300:
         return _judge_success_status(answer, headers)
+    if answer.kind in ("success", "processing"):
+        return Open(f"contradictory_http_{http_status}", answer.message)
     if http_status == 429:
         return NotTaken(Reason.BUSY, answer.message, _retry_after(answer, headers))
     if http_status in (401, 402, 403):
@@ -90,6 +96,8 @@ def _judge_success_status(answer: Answer, headers: Mapping[str, str]) -> Outcome
 
 
 def _judge_error(answer: Answer, headers: Mapping[str, str]) -> Outcome:
+    if MODEL_REFUSED.match(answer.message):
+        return NotTaken(Reason.REJECTED, answer.message)
     if BUSY.search(answer.message):
         return NotTaken(Reason.BUSY, answer.message, _retry_after(answer, headers))
     if KEY.search(answer.message):
@@ -108,6 +116,7 @@ def _retry_after(answer: Answer, headers: Mapping[str, str]) -> float | None:
         return float(told)
     try:
         until = parsedate_to_datetime(told)
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError):
         return None
-    return max(0.0, (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds())
+    seconds = (until.replace(tzinfo=until.tzinfo or UTC) - datetime.now(UTC)).total_seconds()
+    return min(max(0.0, seconds), LONGEST_WAIT_SECONDS)
