@@ -36,9 +36,9 @@ class Span:
     partial: bool
 
 
-@router.api_route(
+@router.head("/jobs/{job_id}/images/{index}", include_in_schema=False)
+@router.get(
     "/jobs/{job_id}/images/{index}",
-    methods=["GET", "HEAD"],
     summary="A picture",
     response_class=Response,
     responses=problem_responses("unauthorized", "not_found", "range_not_satisfiable", "unavailable")

@@ -1,5 +1,6 @@
 """What the API process holds open, as the typed state that every request sees. Composed once, in the lifespan."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -44,11 +45,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     settings: Settings = app.state.settings
     redis = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds)
     try:
-        for warning in await check_redis(redis):
+        for warning in await asyncio.wait_for(check_redis(redis), settings.redis_timeout_seconds):
             log.warning("redis.durability", warning=warning)
-    except (RedisError, OSError) as error:
+    except (RedisError, OSError, TimeoutError) as error:
         log.warning("redis.away", reason=type(error).__name__)
-    lane = Lane(redis)
+    lane = Lane(redis, settings.redis_timeout_seconds)
     watch = Watch(settings.redis_url.get_secret_value())
     watch.start()
     yield State(

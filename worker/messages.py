@@ -5,9 +5,11 @@ kombu publishes once, at start, into a transport that keeps the bytes; the scrip
 message in the same transaction as the record. A test compares the result with what `apply_async` writes.
 """
 
+import re
 from enum import StrEnum
 from typing import Any
 
+import orjson
 from celery import Celery
 from kombu import Connection, Producer
 from kombu.transport import redis as kombu_redis
@@ -15,6 +17,9 @@ from kombu.transport import virtual
 from kombu.utils.json import dumps
 
 from config.broker import KEY_PREFIX
+
+
+MARKER = re.compile("@([a-z]+)@")
 
 
 class Task(StrEnum):
@@ -54,8 +59,8 @@ class _KeptTransport(virtual.Transport):
     driver_name = kombu_redis.Transport.driver_name
 
 
-def message_template(app: Celery) -> str:
-    """The bytes of a message, with @id@, @uuid@, @task@ and @queue@ where a script fills in its own.
+def message_template(app: Celery) -> bytes:
+    """A message cut where a script fills in its own, as a JSON array: literal, one of id, uuid, task, queue, literal, …
 
     The ids that go in are of our own alphabet (letters, digits, `-`, `_`), so no escaping is needed in JSON.
     """
@@ -69,7 +74,7 @@ def message_template(app: Celery) -> str:
             retry=False,
             ignore_result=True,
         )
-    return _KeptChannel.kept
+    return orjson.dumps(MARKER.split(_KeptChannel.kept))
 
 
 def queue_key(queue: str) -> str:

@@ -65,7 +65,7 @@ class UpstreamLimit:
 class JobStore:
     """See the module. Raises worker.lane.Unavailable where Redis is away."""
 
-    def __init__(self, lane: Lane, template: str, prefix: str, lease: Milliseconds) -> None:
+    def __init__(self, lane: Lane, template: bytes, prefix: str, lease: Milliseconds) -> None:
         self._lane = lane
         self._common = (template, prefix, lease)
         self._offset: Milliseconds = int((time.time() - time.monotonic()) * 1000)  # until Redis has told

@@ -7,6 +7,7 @@
 local template, prefix, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local idempotency, fingerprint = ARGV[5], ARGV[6]
 local before = tonumber(redis.call('GET', 'waiting') or 0)
+local nobody_waits = before == 0
 
 local ids = {}
 for at = 8, #ARGV, 8 do ids[#ids + 1] = ARGV[at] end
@@ -32,8 +33,14 @@ for at = 8, #ARGV, 8 do
     'doc', ARGV[at + 3], 'timeline', ARGV[at + 4], 'rank', ARGV[at + 7])
   redis.call('ZADD', 'jobs:' .. tenant, ARGV[at + 5], id)
   redis.call('ZADD', 'due', ARGV[at + 6], id)
-  enqueue(id, tenant, ARGV[at + 7])
+  -- with nobody waiting and a place free there is no queue to stand in
+  local name = nobody_waits and free_upstream()
+  if name then
+    dispatch(id, name, template, prefix, lease)
+  else
+    nobody_waits = false
+    enqueue(id, tenant, ARGV[at + 7])
+  end
 end
 count('queued', #ids)
-pump(template, prefix, lease)
 return {now, 'created', table.concat(ids, ','), before}

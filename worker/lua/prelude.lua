@@ -14,10 +14,14 @@
 -- stats               HASH  '<status> <cause>' → how often a step with that cause left a job in that status
 -- Queues are Celery's own lists; a message is pushed here only with the template that kombu made.
 
+-- `template` is a JSON array of texts: literal, name of what goes between, literal, … Cut once, by whoever calls.
+local cut
 local function push(template, prefix, queue, task, id)
-  local message = template:gsub('@uuid@', id .. '-' .. task .. '-' .. now)
-  message = message:gsub('@task@', 'darkroom.' .. task):gsub('@queue@', queue):gsub('@id@', id)
-  redis.call('LPUSH', prefix .. queue, message)
+  cut = cut or cjson.decode(template)
+  local fills = {uuid = id .. '-' .. task .. '-' .. now, task = 'darkroom.' .. task, queue = queue, id = id}
+  local message = {}
+  for at = 1, #cut do message[at] = at % 2 == 1 and cut[at] or fills[cut[at]] end
+  redis.call('LPUSH', prefix .. queue, table.concat(message))
 end
 
 -- When the oldest message of a queue was pushed; nil where it is empty.
