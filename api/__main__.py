@@ -7,6 +7,7 @@ import sys
 import uvicorn
 
 from api.app import create_app
+from api.express import Express
 from api.keys import KeyRing
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
@@ -24,13 +25,14 @@ def main() -> int:
     KeyRing.from_settings(settings)  # a malformed key stops us here, with one sentence
     listener = _listen(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        Express(create_app(settings), settings.max_body_bytes),
         loop="uvloop",
         http="httptools",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
+        proxy_headers=False,  # nothing here looks at the peer's address
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=4096,

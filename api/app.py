@@ -1,17 +1,15 @@
 """The API application: routers, handlers, limits. Composed here and nowhere else."""
 
-from fastapi import FastAPI, Request
-from fastapi.responses import HTMLResponse, Response
+from fastapi import FastAPI
+from fastapi.responses import HTMLResponse
 
 from api import health, images, jobs, metrics, verbs, webhooks
 from api.limits import BodyLimit
-from api.problems import Problem, install_problem_handlers, problem_response
+from api.problems import install_problem_handlers
 from api.state import lifespan
 from config.settings import Settings
-from worker.lane import Unavailable
 
 BATCH_BYTES = 32 * 1024 * 1024
-RETRY_AFTER_SECONDS = "2"
 
 FRONT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Darkroom</title>
 <style>body{font:16px/1.6 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem;background:#151013;color:#eee}
@@ -35,19 +33,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     app.add_api_route("/", _front_page, include_in_schema=False, response_class=HTMLResponse)
     install_problem_handlers(app)
-    app.add_exception_handler(Unavailable, _unavailable)
     app.add_middleware(BodyLimit, default_bytes=settings.max_body_bytes, overrides={"/v1/jobs/batch": BATCH_BYTES})
     return app
 
 
 async def _front_page() -> str:
     return FRONT_PAGE
-
-
-async def _unavailable(request: Request, _error: Exception) -> Response:
-    problem = Problem(
-        "unavailable",
-        "The job store does not answer. Nothing is lost that was accepted; repeat with the same Idempotency-Key.",
-        headers={"retry-after": RETRY_AFTER_SECONDS},
-    )
-    return problem_response(request, problem)

@@ -25,7 +25,7 @@ class BodyLimit:
         if problem:
             await problem_response(Request(scope), problem)(scope, receive, send)
             return
-        await self._app(scope, _counting(receive, limit), send)
+        await self._app(scope, _counted(receive, limit), send)
 
 
 def _refusal(scope: Scope, limit: int) -> Problem | None:
@@ -37,7 +37,7 @@ def _refusal(scope: Scope, limit: int) -> Problem | None:
     return None
 
 
-def _counting(receive: Receive, limit: int) -> Receive:
+def _counted(receive: Receive, limit: int) -> Receive:
     received = 0
 
     async def counted() -> Message:

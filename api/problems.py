@@ -3,7 +3,9 @@
 docs/errors.md explains each code; a test compares the two.
 """
 
+import traceback
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import orjson
@@ -12,9 +14,13 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
+from worker.lane import Unavailable
+
 log = structlog.get_logger()
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "2"
+AWAY = "The job store does not answer. What was accepted is safe; repeat with the same Idempotency-Key."
 
 CODES: dict[str, tuple[int, str]] = {
     "invalid_json": (400, "The body is not JSON"),
@@ -117,32 +123,31 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Makes every error of the application a problem."""
-    app.add_exception_handler(Problem, _on_problem)
-    app.add_exception_handler(HTTPException, _on_http_exception)
-    app.add_exception_handler(RequestValidationError, _on_validation_error)
-    app.add_exception_handler(Exception, _on_bug)
+    for kind in (Problem, Unavailable, HTTPException, RequestValidationError, Exception):
+        app.add_exception_handler(kind, _on_error)
 
 
-async def _on_problem(request: Request, error: Exception) -> Response:
-    assert isinstance(error, Problem)  # noqa: S101 - registered for this type only
-    return problem_response(request, error)
-
-
-async def _on_http_exception(request: Request, error: Exception) -> Response:
-    status = getattr(error, "status_code", 500)
-    code = BY_STATUS.get(status, "invalid_request" if status < 500 else "internal")
-    headers = getattr(error, "headers", None)
-    return problem_response(request, Problem(code, CODES[code][1] + ".", headers=headers))
-
-
-async def _on_validation_error(request: Request, error: Exception) -> Response:
-    """A path or query parameter of the wrong kind: such a thing does not exist."""
-    return problem_response(request, Problem("not_found", "There is nothing at this address."))
-
-
-async def _on_bug(request: Request, error: Exception) -> Response:
+def problem_of(request: Request, error: Exception) -> Response:
+    """The answer to any error: an expected one as it says, Redis away as 503, a bug as 500 without its text."""
+    match error:
+        case Problem():
+            return problem_response(request, error)
+        case Unavailable():
+            return problem_response(request, Problem("unavailable", AWAY, headers={"retry-after": RETRY_AFTER_SECONDS}))
+        case HTTPException():
+            return problem_response(request, _of_framework(error))
+        case RequestValidationError():  # a path or query parameter of the wrong kind: such a thing does not exist
+            return problem_response(request, Problem("not_found", "There is nothing at this address."))
     # the kind and the place only: an error's text may hold what a caller wrote
-    log.error(
-        "request.failed", kind=type(error).__name__, path=request.scope.get("route") and request.scope["route"].path
-    )
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    log.error("request.failed", kind=type(error).__name__, at=f"{Path(place.filename).name}:{place.lineno}")
     return problem_response(request, Problem("internal", "This is our fault; it has been logged."))
+
+
+async def _on_error(request: Request, error: Exception) -> Response:
+    return problem_of(request, error)
+
+
+def _of_framework(error: HTTPException) -> Problem:
+    code = BY_STATUS.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal")
+    return Problem(code, CODES[code][1] + ".", headers=error.headers)

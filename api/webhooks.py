@@ -17,12 +17,15 @@ from worker.signing import check_callback_token
 router = APIRouter(tags=["upstream"])
 
 
+PREFIX = "/webhooks/modelslab/"
+
+
 @router.post(
-    "/webhooks/modelslab/{token}",
+    PREFIX + "{token}",
     summary="The upstream's callback",
     responses=problem_responses("not_found", "invalid_json", "body_too_large", "unavailable"),
 )
-async def receive(token: str, request: Request) -> Response:
+async def receive_callback(token: str, request: Request) -> Response:
     """Keeps the callback of one attempt and wakes its job. A duplicate answers 200 and changes nothing."""
     here = state(request)
     known = check_callback_token(token, here["settings"].secrets)

@@ -18,7 +18,6 @@ from kombu.utils.json import dumps
 
 from config.broker import KEY_PREFIX
 
-
 MARKER = re.compile("@([a-z]+)@")
 
 

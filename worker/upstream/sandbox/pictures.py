@@ -1,0 +1,48 @@
+"""Pictures over HTTP: there once they are done, with the faults that happen on the way."""
+
+import asyncio
+import re
+from base64 import b64encode
+from collections.abc import AsyncIterator
+
+from starlette.requests import Request
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from worker.upstream.sandbox.server import hang_up
+from worker.upstream.sandbox.work import Work
+
+FILE_NAME = re.compile(r"(?P<prefix>[0-9a-f-]{36})-(?P<index>\d)\.(?P<ending>[a-z0-9]{3,6})", re.ASCII)
+DRIPS = 20
+
+
+async def serve_picture(request: Request, by_prefix: dict[str, Work]) -> Response:
+    """The picture at an address; 404 before it is done, where there is none, and once its address has expired."""
+    named = FILE_NAME.fullmatch(request.path_params["name"])
+    work = by_prefix.get(named["prefix"]) if named else None
+    if named is None or work is None or not work.shows(int(named["index"]), named["ending"]):
+        return PlainTextResponse("Not Found", 404)
+    reads = work.count_read(int(named["index"])) - work.faults.image_404
+    if reads <= 0:
+        return PlainTextResponse("Not Found", 404)
+    # painted at the first read, off the loop: jobs whose pictures nobody reads cost nothing
+    data = await asyncio.to_thread(work.picture, int(named["index"]))
+    if work.as_text:
+        data = b64encode(data)
+    media_type = "text/plain" if work.as_text else work.media_type
+    whole = reads > work.faults.image_truncated
+    if whole and not work.faults.slow_drip:
+        return Response(data, media_type=media_type)
+    chunks = _drips(data, work.faults.slow_drip) if whole else _broken_off(data, request)
+    return StreamingResponse(chunks, media_type=media_type, headers={"content-length": str(len(data))})
+
+
+async def _drips(data: bytes, seconds: float) -> AsyncIterator[bytes]:
+    size = len(data) // DRIPS + 1
+    for start in range(0, len(data), size):
+        yield data[start : start + size]
+        await asyncio.sleep(seconds / DRIPS)
+
+
+async def _broken_off(data: bytes, request: Request) -> AsyncIterator[bytes]:
+    yield data[: len(data) // 2]
+    await hang_up(request)
