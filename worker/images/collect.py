@@ -7,6 +7,7 @@ import structlog
 
 from worker.images.decoder import Decoder
 from worker.images.download import DownloadError, PictureSource, decode_inline
+from worker.images.manifest import manifest, manifest_key
 from worker.images.picture import BrokenPicture, Picture
 from worker.images.store import ImageStore, StoreError, image_key
 from worker.job import Image, Job
@@ -40,8 +41,21 @@ async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]
     missing = [index for index in range(len(sources)) if index not in stored]
     found = await asyncio.gather(*(_keep(pictures, job, index, sources[index], inline) for index in missing))
     stored.update({image.index: image for image in found if image})
-    outstanding = max(1, len(sources)) - len(stored) if not stored else len(sources) - len(stored)
-    return tuple(stored[index] for index in sorted(stored)), max(0, outstanding)
+    images = tuple(stored[index] for index in sorted(stored))
+    outstanding = max(1, len(sources)) - len(images)
+    if outstanding <= 0:
+        outstanding = await _keep_manifest(pictures, job, images)
+    return images, max(0, outstanding)
+
+
+async def _keep_manifest(pictures: Pictures, job: Job, images: tuple[Image, ...]) -> int:
+    """Written before the status says `succeeded`; a store that will not take it leaves the job outstanding."""
+    try:
+        await pictures.store.save(manifest_key(job), manifest(job, images))
+    except StoreError as error:
+        log.warning("manifest.not_kept", job_id=job.id, reason=str(error))
+        return 1
+    return 0
 
 
 async def _keep(pictures: Pictures, job: Job, index: int, source: str, inline: tuple[str, ...]) -> Image | None:

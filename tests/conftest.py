@@ -1,0 +1,64 @@
+"""What every kind of test shares: a clean environment and a real Redis-protocol server."""
+
+import os
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from config.embedded import EmbeddedRedis, free_port
+from config.settings import Settings
+from worker.app import app
+from worker.lane import Lane, connect
+from worker.messages import message_template
+from worker.store import JobStore
+
+for name in [each for each in os.environ if each.startswith("DARKROOM_")]:
+    del os.environ[name]
+
+
+@pytest.fixture(scope="session")
+def redis_server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    """One real server for the whole run, with the durability of production."""
+    server = EmbeddedRedis(tmp_path_factory.mktemp("redis"), free_port())
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def redis_url(redis_server: EmbeddedRedis) -> str:
+    """The server's address, emptied."""
+    with Redis.from_url(redis_server.url) as redis:
+        redis.flushall()
+    return redis_server.url
+
+
+@pytest.fixture
+def redis(redis_url: str) -> Iterator[Redis]:
+    """A plain client on the emptied server."""
+    with Redis.from_url(redis_url) as client:
+        yield client
+
+
+@pytest.fixture
+async def store(redis_url: str) -> AsyncIterator[JobStore]:
+    """A job store on the emptied server."""
+    lane = Lane(connect(redis_url, 5), 5)
+    yield JobStore(lane, message_template(app), "celery:", 60_000)
+    await lane.aclose()
+
+
+@pytest.fixture
+def settings(redis_url: str, tmp_path: Path) -> Settings:
+    """Settings of a test installation: private addresses allowed, pictures in a temporary folder."""
+    return Settings(
+        _env_file=None,
+        redis_url=redis_url,
+        secret="a-secret-for-tests-0123456789",
+        api_keys="acme:acme-key-0123,other:other-key-0123",
+        upstream_key="sandbox",
+        images_url=f"file://{tmp_path / 'images'}",
+        allow_private_addresses=True,
+    )
