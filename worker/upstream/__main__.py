@@ -5,11 +5,11 @@ import socket
 import sys
 
 import structlog
-import uvicorn
 
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
-from worker.upstream.sandbox.app import HangingUp, create_sandbox
+from worker.upstream.sandbox.app import create_sandbox
+from worker.upstream.sandbox.server import BACKLOG, build_server
 
 log = structlog.get_logger()
 
@@ -22,22 +22,13 @@ def main() -> int:
     log.warning(
         "sandbox.started", note="THIS IS A SANDBOX: no model, no provider, no spend", port=settings.sandbox_port
     )
-    config = uvicorn.Config(
-        create_sandbox(settings),
-        loop="uvloop",
-        http=HangingUp,
-        log_config=None,
-        access_log=False,
-        backlog=4096,
-        timeout_graceful_shutdown=2,
-    )
-    uvicorn.Server(config).run(sockets=[listener])
+    build_server(create_sandbox(settings)).run(sockets=[listener])
     return 0
 
 
 def _listen(settings: Settings) -> socket.socket:
     try:
-        return socket.create_server((settings.sandbox_host, settings.sandbox_port), backlog=4096)
+        return socket.create_server((settings.sandbox_host, settings.sandbox_port), backlog=BACKLOG)
     except OSError as error:
         port = settings.sandbox_port
         if error.errno == errno.EADDRINUSE:

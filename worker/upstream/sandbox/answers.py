@@ -5,6 +5,15 @@ from typing import Any
 from worker.upstream.sandbox.work import Work
 
 NEGATIVE_SUFFIX = " ((out of frame)), ((extra fingers)), mutated hands"
+WRONG_URL = {"message": ""}
+HTTP_ERRORS = {
+    400: "Invalid API Request",
+    401: "Invalid API key",
+    402: "Insufficient credits. Please add more credits to continue.",
+    403: "This feature requires a premium subscription",
+    500: "Internal server error. Please try again.",
+    503: "Service temporarily unavailable. Please try again later.",
+}
 
 
 def processing(work: Work, base: str) -> dict[str, Any]:
@@ -19,7 +28,7 @@ def processing(work: Work, base: str) -> dict[str, Any]:
         "fetch_result": f"{base}/api/v1/enterprise/fetch/{work.id}",
         "id": work.shown_id,
         "output": [],
-        "meta": meta(work),
+        "meta": meta(work) | _echoes(work, base),
         "future_links": work.addresses(base),
     }
 
@@ -42,12 +51,20 @@ def callback(work: Work, output: object) -> dict[str, Any]:
     body |= {"track_id": work.track_id, "nsfw_content_detected": work.faults.nsfw, "meta": meta(work)}
     if work.faults.no_output:
         del body["output"]
+    if work.faults.no_track_id:
+        del body["track_id"]
     return body
 
 
 def failed_callback(work: Work, message: str) -> dict[str, Any]:
     """The callback of a request that ended badly."""
-    return {"status": "failed", "id": work.shown_id, "message": message, "track_id": work.track_id}
+    body = {"status": "failed", "id": work.shown_id, "message": message}
+    return body if work.faults.no_track_id else body | {"track_id": work.track_id}
+
+
+def failed() -> dict[str, Any]:
+    """The answer to a POST that was taken and failed at once: without an id."""
+    return {"status": "failed", "id": "", "message": "Failed, Try Again", "output": ""}
 
 
 def fetched(work: Work, output: object) -> dict[str, Any]:
@@ -73,6 +90,18 @@ def not_found() -> dict[str, Any]:
 def error(message: object) -> dict[str, Any]:
     """A refusal: text, or a list of sentences per field."""
     return {"status": "error", "message": message}
+
+
+def invalid_request() -> dict[str, Any]:
+    """A refusal of a body that is no JSON object."""
+    return {"status": "error", "message": "Invalid API Request", "tip": "Check that the body is JSON"}
+
+
+def http_error(status: int) -> dict[str, Any]:
+    """The body beside an HTTP status: a wrong address answers JSON without `status`."""
+    if status < 400 or status in (404, 405):
+        return WRONG_URL
+    return error(HTTP_ERRORS.get(status, HTTP_ERRORS[503]))
 
 
 def queue_full(limit: int, retry_after: int) -> dict[str, Any]:
@@ -104,3 +133,9 @@ def meta(work: Work) -> dict[str, Any]:
         "vae": given.get("vae"),
         "outdir": "out",
     }
+
+
+def _echoes(work: Work, base: str) -> dict[str, Any]:
+    """What the answer of a queued request repeats in its meta."""
+    addresses = work.addresses(base)
+    return {"webhook": work.webhook, "track_id": work.track_id, "id": str(work.id), "output": addresses}

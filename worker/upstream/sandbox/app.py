@@ -43,11 +43,11 @@ class Sandbox:
         """POST /text2img and its variants. Whatever it comes to is a row of the bill."""
         content = await read_content(request) or {}
         key, track_id = str(content.get("key")), _track(content)
-        refusal = self._refusal(content)
+        faults = parse_faults(str(content.get("prompt")))
+        refusal = self._refusal(content, faults)
         if refusal is not None:
             self.bill.add(track_id, key, "refused", None, taken=False)
             return as_json(refusal)
-        faults = parse_faults(content["prompt"])
         status = self._status_instead(content["prompt"], faults)
         if status is not None and not faults.taken:
             self.bill.add(track_id, key, str(status), None, taken=False)
@@ -71,8 +71,8 @@ class Sandbox:
             return as_json(answers.not_found())
         if not work.told:
             return as_json(answers.fetched_pending())
-        if work.failure is not None:
-            return as_json(answers.fetched_failed(work, work.failure))
+        if work.faults.fail:
+            return as_json(answers.fetched_failed(work, work.faults.fail))
         work.renew()
         return as_json(answers.fetched(work, work.output(self.generator.base)))
 
@@ -102,14 +102,12 @@ class Sandbox:
         """GET /."""
         return HTMLResponse(render_page(self.bill))
 
-    def _refusal(self, content: dict[str, Any]) -> dict[str, Any] | None:
+    def _refusal(self, content: dict[str, Any], faults: Faults) -> dict[str, Any] | None:
         if not content:
             return answers.invalid_request()
         if str(content.get("key")) not in self._keys:
             return answers.error("Invalid API key")
-        if "reject" in (first := parse_faults(str(content.get("prompt")))).asked:
-            return answers.error(first.reject)
-        problem = first_error(content)
+        problem = first_error(content) or faults.reject
         return answers.error(problem) if problem else None
 
     def _status_instead(self, prompt: str, faults: Faults) -> int | None:
@@ -134,9 +132,10 @@ class Sandbox:
         if faults.accept_then_drop:
             return await hang_up(request)
         if faults.sync:
-            await work.finished.wait()
-            failed = work.failure is not None
-            return as_json(answers.failed() if failed else answers.success(work, work.output(base)))
+            await asyncio.sleep(work.seconds)
+            work.finish()
+            work.told = True
+            return as_json(answers.failed() if faults.fail else answers.success(work, work.output(base)))
         body = answers.processing(work, base)
         if faults.no_id:
             del body["id"]

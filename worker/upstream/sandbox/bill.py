@@ -3,6 +3,7 @@
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import lru_cache
 from hashlib import sha256
 from typing import Any
 
@@ -30,8 +31,12 @@ class Bill:
     def add(self, track_id: str | None, key: str, status: str, request_id: str | None, *, taken: bool) -> None:
         """Notes one POST."""
         at = datetime.now(UTC).isoformat(timespec="milliseconds")
-        fingerprint = sha256(key.encode()).hexdigest()[:8]
-        self.rows.append(Row(track_id, fingerprint, at, taken, status, request_id))
+        self.rows.append(Row(track_id, _fingerprint(key), at, taken, status, request_id))
+
+    def clear(self) -> None:
+        """Forgets every row; what is in work stays counted."""
+        self.rows.clear()
+        self.max_in_flight = sum(self.in_flight.values())
 
     def begin(self, key: str) -> None:
         """One more in work for that key."""
@@ -45,12 +50,17 @@ class Bill:
     def shown(self, track_id: str | None = None) -> dict[str, Any]:
         """The bill as JSON, whole or of one track_id."""
         rows = [row for row in self.rows if track_id is None or row.track_id == track_id]
-        taken = Counter(row.track_id for row in rows if row.taken)
+        by_track_id = Counter(row.track_id for row in rows if row.taken and row.track_id is not None)
         return {
             "posts": [{name: getattr(row, name) for name in Row.__slots__} for row in rows],
-            "taken": sum(taken.values()),
-            "by_track_id": taken,
+            "taken": sum(row.taken for row in rows),
+            "by_track_id": by_track_id,
             "refused_429": sum(row.status == "429" for row in rows),
             "in_flight": sum(self.in_flight.values()),
             "max_in_flight": self.max_in_flight,
         }
+
+
+@lru_cache(maxsize=1024)
+def _fingerprint(key: str) -> str:
+    return sha256(key.encode()).hexdigest()[:8]

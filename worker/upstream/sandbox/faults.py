@@ -1,10 +1,19 @@
-"""Faults, as they are asked for inside a prompt. Pure; the table below is also what the sandbox's page shows."""
+"""Faults, as they are asked for inside a prompt: `[[name]]` or `[[name=value]]`. Pure.
+
+The table below is the list of them; the sandbox's page shows it.
+"""
 
 import re
 from dataclasses import dataclass, fields
 
 MARK = re.compile(r"\[\[([a-z0-9-]{1,40})(?:=([^\]\[]{0,200}))?\]\]")
-LONGEST_SECONDS = 3600.0
+LARGEST_VALUE = 3600.0
+RANGES = {"http": (300, 599), "http_once": (300, 599), "callback": (0, 20), "image_404": (0, 10**6)}
+BARE_TEXTS = {
+    "fail": "Processing failed: out of memory",
+    "reject": "The prompt is not allowed",
+    "contradict": "after",
+}
 
 MEANINGS = {
     "delay": "generating takes so many seconds",
@@ -12,7 +21,8 @@ MEANINGS = {
     "fail": "generation fails, with that text",
     "reject": "the POST is refused with 200 and `error`, with that text",
     "http": "the POST is answered with that HTTP status and not taken",
-    "taken": "with `http`: it is taken and billed all the same",
+    "http-once": "the first POST of this prompt is answered with that HTTP status and not taken",
+    "taken": "with `http` or `http-once`: it is taken and billed all the same",
     "busy": "the first so many POSTs of this prompt are answered with 429",
     "accept-then-drop": "taken and billed, then the connection is dropped without an answer",
     "garbled": "taken and billed, then half an answer",
@@ -23,8 +33,11 @@ MEANINGS = {
     "forged": "callbacks with a wrong token, another track_id, another id come before the true one",
     "contradict": "a `failed` callback follows the success; `first`: one with another id comes before it",
     "no-output": "the callback says success without output",
+    "no-track-id": "callbacks come without track_id",
     "image-404": "the first so many reads of a picture are 404",
     "image-truncated": "the first so many reads of a picture break off",
+    "slow-drip": "a picture trickles for so many seconds",
+    "expire": "a picture's address dies so many seconds after it was done or last told by fetch",
     "image-html": "the picture is an HTML page",
     "image-garbage": "the picture is noise",
     "image-bomb": "the picture is tiny and claims 30,000 × 30,000 pixels",
@@ -53,6 +66,7 @@ class Faults:
     fail: str | None = None
     reject: str | None = None
     http: int | None = None
+    http_once: int | None = None
     taken: bool = False
     busy: int = 0
     accept_then_drop: bool = False
@@ -64,8 +78,11 @@ class Faults:
     forged: bool = False
     contradict: str | None = None
     no_output: bool = False
+    no_track_id: bool = False
     image_404: int = 0
     image_truncated: int = 0
+    slow_drip: float = 0
+    expire: float | None = None
     image_html: bool = False
     image_garbage: bool = False
     image_bomb: bool = False
@@ -90,19 +107,21 @@ KINDS = {field.name: str(field.type) for field in fields(Faults)}
 def parse_faults(prompt: str) -> Faults:
     """The faults in a prompt; what is no fault, or has an unusable value, is part of the picture."""
     found = {name.replace("-", "_"): value for name, value in MARK.findall(prompt)}
-    usable = {name: _value(KINDS[name], value) for name, value in found.items() if name in KINDS}
+    usable = {name: _value(name, value) for name, value in found.items() if name in KINDS}
     return Faults(**{name: value for name, value in usable.items() if value is not None})  # type: ignore[arg-type]
 
 
-def _value(kind: str, text: str) -> object:
+def _value(name: str, text: str) -> object:
+    kind = KINDS[name]
     if kind.startswith("bool"):
         return True
     if kind.startswith("str"):
-        return text or "yes"
+        return text or BARE_TEXTS[name]
     try:
         number = float(text or 1)
     except ValueError:
         return None
-    if not 0 <= number <= LONGEST_SECONDS:
+    lowest, highest = RANGES.get(name, (0, LARGEST_VALUE))
+    if not lowest <= number <= highest:
         return None
     return number if kind.startswith("float") else int(number)

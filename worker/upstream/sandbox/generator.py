@@ -3,11 +3,12 @@
 import asyncio
 import itertools
 import random
-from collections import OrderedDict
+from collections import Counter, OrderedDict
 from typing import Any
 
 import aiohttp
 import orjson
+import structlog
 
 from config.settings import Settings
 from worker.upstream.sandbox import answers
@@ -15,10 +16,11 @@ from worker.upstream.sandbox.bill import Bill
 from worker.upstream.sandbox.faults import Faults
 from worker.upstream.sandbox.work import Work
 
-KEPT_WORK = 200_000
+log = structlog.get_logger()
+
+MOST_KEPT = 100_000
 CALLBACK_SECONDS = 30
-RETRY_AFTER_SECONDS = 3
-DEFAULT_FAILURE = "Processing failed: out of memory"
+CALLBACKS_AT_ONCE = 200
 
 
 class QueueFull(Exception):
@@ -33,12 +35,10 @@ class Generator:
         self._bill = bill
         self._ids = itertools.count(random.randrange(10**8, 2 * 10**8))
         self._running: set[asyncio.Task[None]] = set()
-        self._busy: dict[str, int] = {}
+        self.posts_of_prompt: Counter[str] = Counter()
         self.work: OrderedDict[int, Work] = OrderedDict()
         self.by_prefix: dict[str, Work] = {}
-        self.session: aiohttp.ClientSession | None = None
-        self.lost_callbacks = 0
-        self.last_lost = ""
+        self._session: aiohttp.ClientSession | None = None
 
     @property
     def base(self) -> str:
@@ -46,10 +46,15 @@ class Generator:
         settings = self._settings
         return settings.sandbox_public_url or f"http://{settings.sandbox_host}:{settings.sandbox_port}"
 
-    def refuses_as_busy(self, prompt: str, times: int) -> bool:
-        """Whether this POST is among the first `times` of that prompt."""
-        seen = self._busy[prompt] = self._busy.get(prompt, 0) + 1
-        return seen <= times
+    def count_post(self, prompt: str) -> int:
+        """Which POST of that prompt this is, from 1."""
+        self.posts_of_prompt[prompt] += 1
+        return self.posts_of_prompt[prompt]
+
+    def find(self, request_id: object) -> Work | None:
+        """The work of that id, as a number or as text."""
+        text = str(request_id)
+        return self.work.get(int(text)) if text.isascii() and text.isdigit() and len(text) < 18 else None
 
     def take(self, key: str, request: dict[str, Any], faults: Faults) -> Work:
         """Takes a request. Raises QueueFull."""
@@ -60,7 +65,7 @@ class Generator:
         webhook = str(request["webhook"]) if request.get("webhook") else None
         work = Work(next(self._ids), key, request, faults, seconds, request.get("track_id"), webhook)
         self.work[work.id] = self.by_prefix[work.prefix] = work
-        if len(self.work) > KEPT_WORK:
+        if len(self.work) > MOST_KEPT:
             _, oldest = self.work.popitem(last=False)
             del self.by_prefix[oldest.prefix]
         self._bill.begin(key)
@@ -76,7 +81,7 @@ class Generator:
     async def _run(self, work: Work) -> None:
         try:
             await asyncio.sleep(work.seconds)
-            work.done = True
+            work.finish()
         finally:
             self._bill.end(work.key)
         await asyncio.sleep(work.faults.late)
@@ -86,9 +91,10 @@ class Generator:
 
     async def _call_back(self, work: Work, webhook: str) -> None:
         faults = work.faults
-        true = answers.callback(work, work.output(self.base))
-        if faults.fail is not None:
-            true = answers.failed_callback(work, faults.fail if faults.fail != "yes" else DEFAULT_FAILURE)
+        if faults.fail:
+            true = answers.failed_callback(work, faults.fail)
+        else:
+            true = answers.callback(work, work.output(self.base))
         bodies = [(webhook, true)] * max(1, faults.callback)
         if faults.forged:
             bodies = [*_forged(webhook, true), *bodies]
@@ -101,16 +107,23 @@ class Generator:
 
     async def _post(self, address: str, body: dict[str, Any]) -> None:
         """Best effort, as documented: one try, whatever it comes to."""
-        if self.session is None:
-            self.session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=200))
+        if self._session is None:
+            self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CALLBACKS_AT_ONCE))
         headers = {"content-type": "application/json"}
         timeout = aiohttp.ClientTimeout(total=CALLBACK_SECONDS)
         try:
-            async with self.session.post(address, data=orjson.dumps(body), headers=headers, timeout=timeout) as answer:
+            async with self._session.post(address, data=orjson.dumps(body), headers=headers, timeout=timeout) as answer:
                 await answer.read()
         except (aiohttp.ClientError, TimeoutError, OSError) as error:
-            self.lost_callbacks += 1
-            self.last_lost = type(error).__name__
+            log.info("sandbox.callback_lost", request_id=body.get("id"), error=type(error).__name__)
+
+    async def aclose(self) -> None:
+        """Ends what is in work and closes the connections."""
+        for task in self._running:
+            task.cancel()
+        await asyncio.gather(*self._running, return_exceptions=True)
+        if self._session is not None:
+            await self._session.close()
 
 
 def _forged(webhook: str, true: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:

@@ -25,23 +25,37 @@ SCHEDULERS = tuple(
         "LCM",
     ]
 )
-RANGES = {"width": (1, 1024), "height": (1, 1024), "samples": (1, 4), "clip_skip": (1, 8)}
+RANGES = {
+    "width": (1, 1024),
+    "height": (1, 1024),
+    "samples": (1, 4),
+    "clip_skip": (1, 8),
+    "num_inference_steps": (1, 50),
+    "guidance_scale": (0, 100),
+    "seed": (0, 2**32 - 1),
+}
+WHOLE = frozenset(RANGES) - {"guidance_scale"}
 
 
 def first_error(content: dict[str, Any]) -> object:
     """The message of the first thing that is wrong, text or a list per field; None where nothing is."""
     for name in ("prompt", "model_id"):
-        if not content.get(name):
+        if not isinstance(content.get(name), str) or not content[name]:
             return {name: [f"The {name.replace('_', ' ')} field is required."]}
     for name, (low, high) in RANGES.items():
         value = content.get(name)
-        if value not in (None, "") and not _within(value, low, high):
+        if value not in (None, "") and not _within(value, low, high, whole=name in WHOLE):
             return f"{name} must be between {low} and {high}"
     if content.get("scheduler") not in (None, "", *SCHEDULERS):
         return "scheduler is not valid"
     return None
 
 
-def _within(value: object, low: int, high: int) -> bool:
+def _within(value: object, low: int, high: int, *, whole: bool) -> bool:
     text = str(value)
-    return text.isdigit() and low <= int(text[:9]) <= high
+    if whole and not (text.isascii() and text.isdigit()):
+        return False
+    try:
+        return low <= float(text) <= high
+    except ValueError:
+        return False

@@ -2,20 +2,25 @@
 
 import random
 import uuid
+import zlib
 from base64 import b64encode
 from dataclasses import dataclass, field
+from functools import lru_cache
+from struct import pack
+from time import monotonic
 from typing import Any
 
 from worker.upstream.sandbox.faults import Faults
 from worker.upstream.sandbox.painter import blank, paint
 
 HTML = b"<!doctype html><title>Not a picture</title><script>alert(1)</script>"
-# a PNG head that claims 30,000 x 30,000 pixels, and nothing behind it
-BOMB = bytes.fromhex("89504e470d0a1a0a0000000d494844520000753000007530080200000066f7f2ba0000000049454e44ae426082")
+TRAILER = b"<script>alert(1)</script>"
+BOMB_SIDE_PIXELS = 30_000
+GARBAGE_BYTES = 20_000
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 
 
-@dataclass
+@dataclass(slots=True)
 class Work:
     """See the module. `seconds` is how long generating takes."""
 
@@ -30,6 +35,8 @@ class Work:
     """The pictures are there."""
     told: bool = False
     """Fetch and callback know it."""
+    fresh_at: float = 0.0
+    """When the addresses were made or last told by fetch, on the monotonic clock."""
     reads: dict[int, int] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: str(uuid.uuid4()))
     seed: int = 0
@@ -37,6 +44,26 @@ class Work:
     def __post_init__(self) -> None:
         given = self.request.get("seed")
         self.seed = int(given) if given not in (None, "") else random.getrandbits(32)
+
+    def finish(self) -> None:
+        """The pictures are there from now on."""
+        self.done = True
+        self.renew()
+
+    def renew(self) -> None:
+        """The addresses live anew."""
+        self.fresh_at = monotonic()
+
+    def count_read(self, index: int) -> int:
+        """How often that picture was asked for, this time included."""
+        self.reads[index] = self.reads.get(index, 0) + 1
+        return self.reads[index]
+
+    def shows(self, index: int, ending: str) -> bool:
+        """Whether there is a picture at that address now."""
+        expires = self.faults.expire
+        alive = expires is None or monotonic() - self.fresh_at <= expires
+        return self.done and alive and not self.faults.fail and index < self.shown and ending == self.ending
 
     @property
     def shown_id(self) -> int | str:
@@ -49,6 +76,11 @@ class Work:
     @property
     def samples(self) -> int:
         return int(self.request.get("samples") or 1)
+
+    @property
+    def shown(self) -> int:
+        """How many pictures come of it."""
+        return max(0, self.samples - self.faults.fewer)
 
     @property
     def width(self) -> int:
@@ -64,33 +96,57 @@ class Work:
             return "image/jpeg"
         return "image/webp" if self.faults.image_webp else "image/png"
 
+    @property
+    def as_text(self) -> bool:
+        """Whether the addresses lead to base64 text."""
+        return self.faults.base64 or _is_yes(self.request.get("base64"))
+
+    @property
+    def ending(self) -> str:
+        return "base64" if self.as_text else self.media_type.removeprefix("image/")
+
     def addresses(self, base: str) -> list[str]:
         """Where the pictures are, or will be."""
-        as_text = self.faults.base64 or (str(self.request.get("base64") or "no") == "yes")
-        ending = ".base64" if as_text else f".{self.media_type.removeprefix('image/')}"
-        kept = max(0, self.samples - self.faults.fewer)
-        return [f"{base}/generations/{self.prefix}-{index}{ending}" for index in range(kept)]
+        folder = "temp" if _is_yes(self.request.get("temp")) else "generations"
+        return [f"{base}/{folder}/{self.prefix}-{index}.{self.ending}" for index in range(self.shown)]
 
     def output(self, base: str) -> list[str]:
         """What the answers' `output` holds."""
-        if self.faults.base64_inline or self.faults.base64_data_uri:
-            texts = [b64encode(self.picture(index)).decode() for index in range(self.samples)]
-            head = f"data:{self.media_type};base64," if self.faults.base64_data_uri else ""
-            return [head + text for text in texts]
-        return self.addresses(base)
+        if not (self.faults.base64_inline or self.faults.base64_data_uri):
+            return self.addresses(base)
+        head = f"data:{self.media_type};base64," if self.faults.base64_data_uri else ""
+        return [head + b64encode(self.picture(index)).decode() for index in range(self.shown)]
 
     def picture(self, index: int) -> bytes:
         """The bytes of one picture, with the faults that change them."""
         if self.faults.image_html:
             return HTML
         if self.faults.image_bomb:
-            return BOMB
+            return _bomb()
         if self.faults.image_garbage:
-            return random.Random(self.seed).randbytes(20_000)
-        scale = 2 if str(self.request.get("upscale") or "no") == "yes" else 1
+            return random.Random(self.seed).randbytes(GARBAGE_BYTES)
+        scale = 2 if _is_yes(self.request.get("upscale")) else 1
         width, height = self.width * scale, self.height * scale
         if self.faults.nsfw:
             return blank(width, height)
         seed = (self.seed + index) % 2**32
         data = paint(str(self.request.get("prompt")), seed, width, height, FORMATS[self.media_type])
-        return data + b"<script>alert(1)</script>" if self.faults.image_trailer else data
+        return data + TRAILER if self.faults.image_trailer else data
+
+
+def _is_yes(flag: object) -> bool:
+    return flag is True or flag == "yes"
+
+
+@lru_cache(maxsize=1)
+def _bomb() -> bytes:
+    """A whole, valid PNG of 110 KB that takes 112 MB as one bit a pixel, and 2.7 GB as RGB."""
+    squeeze = zlib.compressobj(9)
+    row = bytes(1 + BOMB_SIDE_PIXELS // 8)
+    rows = b"".join([*(squeeze.compress(row) for _ in range(BOMB_SIDE_PIXELS)), squeeze.flush()])
+    head = pack(">IIBBBBB", BOMB_SIDE_PIXELS, BOMB_SIDE_PIXELS, 1, 0, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+
+
+def _chunk(kind: bytes, data: bytes) -> bytes:
+    return pack(">I", len(data)) + kind + data + pack(">I", zlib.crc32(kind + data))
