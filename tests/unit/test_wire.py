@@ -71,23 +71,8 @@ JSON = st.recursive(
     max_leaves=12,
 )
 FIELDS = st.sampled_from(
-    [
-        "status",
-        "id",
-        "track_id",
-        "eta",
-        "output",
-        "image_links",
-        "future_links",
-        "meta",
-        "seed",
-        "message",
-        "messege",
-        "tip",
-        "tips",
-        "retry_after",
-    ]
-)
+    ["status", "id", "track_id", "eta", "output", "image_links", "future_links", "meta", "seed", "message", "messege"]
+) | st.sampled_from(["tip", "tips", "retry_after", "nsfw_content_detected"])
 ANSWERS = st.dictionaries(FIELDS, JSON | st.sampled_from(["success", "processing", "failed", "error", LINK]))
 
 

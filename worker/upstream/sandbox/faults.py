@@ -5,6 +5,7 @@ The table below is the list of them; the sandbox's page shows it.
 
 import re
 from dataclasses import dataclass, fields
+from typing import get_args
 
 MARK = re.compile(r"\[\[([a-z0-9-]{1,40})(?:=([^\]\[]{0,200}))?\]\]")
 LARGEST_VALUE = 3600.0
@@ -101,7 +102,10 @@ class Faults:
     fetch_404: bool = False
 
 
-KINDS = {field.name: str(field.type) for field in fields(Faults)}
+KINDS = {
+    field.name: next(kind for kind in (bool, int, float, str) if kind in (field.type, *get_args(field.type)))
+    for field in fields(Faults)
+}
 
 
 def parse_faults(prompt: str) -> Faults:
@@ -113,9 +117,9 @@ def parse_faults(prompt: str) -> Faults:
 
 def _value(name: str, text: str) -> object:
     kind = KINDS[name]
-    if kind.startswith("bool"):
+    if kind is bool:
         return True
-    if kind.startswith("str"):
+    if kind is str:
         return text or BARE_TEXTS[name]
     try:
         number = float(text or 1)
@@ -124,4 +128,4 @@ def _value(name: str, text: str) -> object:
     lowest, highest = RANGES.get(name, (0, LARGEST_VALUE))
     if not lowest <= number <= highest:
         return None
-    return number if kind.startswith("float") else int(number)
+    return kind(number)
