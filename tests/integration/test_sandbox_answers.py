@@ -11,6 +11,7 @@ import pytest
 from tests.support.sandbox import CalledBack, called_back, running_sandbox
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
+HTTP = httpx.Client(trust_env=False, timeout=30)
 REQUEST = {"key": "sandbox", "model_id": "some-model", "prompt": "a lighthouse", "width": "64", "height": 64}
 
 
@@ -33,11 +34,11 @@ def recorded(name: str) -> dict[str, Any]:
 
 
 def submit(url: str, prompt: str = "a lighthouse", **more: object) -> httpx.Response:
-    return httpx.post(f"{url}/text2img", json=REQUEST | {"prompt": prompt} | more)
+    return HTTP.post(f"{url}/text2img", json=REQUEST | {"prompt": prompt} | more)
 
 
 def fetch(url: str, request_id: object) -> httpx.Response:
-    return httpx.post(f"{url}/fetch", json={"key": "sandbox", "request_id": str(request_id)})
+    return HTTP.post(f"{url}/fetch", json={"key": "sandbox", "request_id": str(request_id)})
 
 
 def assert_same_shape(live: object, recording: object, path: str = "body") -> None:
@@ -105,7 +106,7 @@ def test_a_refusal_is_answered_as_recorded(url: str, more: dict[str, str], name:
 
 def test_a_body_that_is_no_json_is_answered_as_recorded(url: str) -> None:
     """200 and "Invalid API Request"."""
-    assert_as_recorded(httpx.post(f"{url}/text2img", content=b'{"key":'), "submit-error-broken-json")
+    assert_as_recorded(HTTP.post(f"{url}/text2img", content=b'{"key":'), "submit-error-broken-json")
 
 
 def test_a_finished_request_is_fetched_as_recorded(url: str) -> None:
@@ -155,7 +156,7 @@ def test_a_callback_comes_as_recorded(url: str, receiver: CalledBack, prompt: st
 )
 def test_a_management_call_is_answered_as_recorded(url: str, call: str, name: str) -> None:
     """The fields of the documents."""
-    assert_as_recorded(httpx.post(f"{url}/{call}", json={"key": "sandbox"}), name)
+    assert_as_recorded(HTTP.post(f"{url}/{call}", json={"key": "sandbox"}), name)
 
 
 def test_no_answer_to_a_submit_has_a_field_that_is_not_recorded(url: str) -> None:
