@@ -5,6 +5,7 @@ The table below is the list of them; the sandbox's page shows it.
 
 import re
 from dataclasses import dataclass, fields
+from functools import lru_cache
 from typing import get_args
 
 MARK = re.compile(r"\[\[([a-z0-9-]{1,40})(?:=([^\]\[]{0,200}))?\]\]")
@@ -108,6 +109,7 @@ KINDS = {
 }
 
 
+@lru_cache(maxsize=4096)
 def parse_faults(prompt: str) -> Faults:
     """The faults in a prompt; what is no fault, or has an unusable value, is part of the picture."""
     found = {name.replace("-", "_"): value for name, value in MARK.findall(prompt)}
