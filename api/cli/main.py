@@ -1,48 +1,50 @@
-"""`darkroom`: one command, its verbs in modules of their own."""
+"""`darkroom`: one command, each group of verbs in a module of its own that is loaded only when it is asked for."""
 
 import argparse
 import sys
-from collections.abc import Callable
-
-Run = Callable[[argparse.Namespace], int]
-
-
-def main() -> int:
-    """Runs the verb given on the command line; its exit code is the process's."""
-    arguments = _parser().parse_args()
-    run: Run = arguments.run
-    return run(arguments)
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import import_module
 
 
-def _parser() -> argparse.ArgumentParser:
+@dataclass(frozen=True)
+class Verb:
+    """A verb: its module has `run(arguments) -> exit code` and, where it takes options, `add_options(parser)`."""
+
+    module: str
+    help: str
+
+
+VERBS = {
+    "up": Verb("api.cli.up", "run the whole stack with a sandbox upstream"),
+    "demo": Verb("api.cli.demo", "run one job through the whole stack, show its picture, stop"),
+    "settings": Verb("api.cli.settings_docs", "show every setting with its default and meaning"),
+    "alive": Verb("api.cli.alive", "say by the exit code whether a part answers (for health checks)"),
+}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs the verb given on the command line; what it gives back is the process's exit code."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    arguments = _parser(words[0] if words else "").parse_args(words)
+    try:
+        code: int = arguments.run(arguments)
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _parser(chosen: str) -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="darkroom", description="An asynchronous job queue for text-to-image.")
     verbs = parser.add_subparsers(required=True, metavar="VERB")
-    verbs.add_parser("up", help="run the whole stack with a sandbox upstream").set_defaults(run=_up)
-    verbs.add_parser("demo", help="run one job through the whole stack and stop").set_defaults(run=_demo)
-    settings = verbs.add_parser("settings", help="show every setting")
-    settings.add_argument("--env", action="store_true", help="as an environment file instead of a table")
-    settings.add_argument("--markdown", action="store_true", help="as a table (the default)")
-    settings.set_defaults(run=_settings)
+    for name, verb in VERBS.items():
+        options = verbs.add_parser(name, help=verb.help, description=verb.help)
+        if name == chosen:
+            module = import_module(verb.module)
+            options.set_defaults(run=module.run)
+            if hasattr(module, "add_options"):
+                module.add_options(options)
     return parser
-
-
-def _up(_: argparse.Namespace) -> int:
-    from api.cli.up import run
-
-    return run()
-
-
-def _demo(_: argparse.Namespace) -> int:
-    from api.cli.demo import run
-
-    return run()
-
-
-def _settings(arguments: argparse.Namespace) -> int:
-    from api.cli.settings_docs import environment, markdown
-
-    print(environment() if arguments.env else markdown(), end="")
-    return 0
 
 
 if __name__ == "__main__":

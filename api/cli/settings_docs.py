@@ -1,26 +1,62 @@
 """`darkroom settings`: every setting as a table or as an environment file, made from the one class that holds them."""
 
+import argparse
+
 from pydantic import SecretStr
 from pydantic_core import PydanticUndefined
 
 from config.settings import Settings
 
-HEAD = "# Configuration\n\nEnvironment variables, or lines of `.env`. Made by `darkroom settings --markdown`.\n\n"
+HEAD = """# Configuration
+
+Environment variables, or lines of `.env` in the working directory; the environment wins. A value that is not usable
+stops the process at start with one sentence. This page is made by `darkroom settings --markdown`.
+
+"""
+FOOT = """
+Read from the environment by others than Darkroom: `FLOWER_BASIC_AUTH` (`user:password`, needed by `docker compose`),
+`FLOWER_PORT` (for `make up`), and the usual `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` for `s3://`.
+"""
+ENVIRONMENT_HEAD = """# Made by `darkroom settings --env`. Copy to .env and uncomment what you set.
+"""
+ENVIRONMENT_FOOT = """
+# user:password of Flower under docker compose
+#FLOWER_BASIC_AUTH=
+
+# With `docker compose --profile sandbox up`, no account and no spend, these in place of the provider's:
+#DARKROOM_UPSTREAM_URL=http://sandbox:8001/api/v1/enterprise
+#DARKROOM_UPSTREAM_KEY=sandbox
+#DARKROOM_PUBLIC_URL=http://api:8000
+#DARKROOM_ALLOW_PRIVATE_ADDRESSES=true
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """In which form."""
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--markdown", action="store_true", help="as the page docs/configuration.md (the default)")
+    forms.add_argument("--env", action="store_true", help="as the file .env.example")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Prints them."""
+    print(environment() if arguments.env else markdown(), end="")
+    return 0
 
 
 def markdown() -> str:
     """docs/configuration.md."""
     rows = "\n".join(
-        f"| `{_name(name)}` | {f'`{default}`' if (default := _default(name)) else '–'} | {_text(name)} |"
+        f"| `{_name(name)}` | {f'`{default}`' if (default := _default(name)) else '–'} | {_cell(_text(name))} |"
         for name in Settings.model_fields
     )
-    return f"{HEAD}| name | default | meaning |\n|---|---|---|\n{rows}\n"
+    return f"{HEAD}| name | default | meaning |\n|---|---|---|\n{rows}\n{FOOT}"
 
 
 def environment() -> str:
     """.env.example."""
-    lines = (f"# {_text(name)}\n#{_name(name)}={_default(name)}\n" for name in Settings.model_fields)
-    return "# Made by `darkroom settings --env`. Copy to .env and uncomment what you set.\n\n" + "\n".join(lines)
+    lines = (f"\n# {_text(name)}\n#{_name(name)}={_default(name)}\n" for name in Settings.model_fields)
+    return ENVIRONMENT_HEAD + "".join(lines) + ENVIRONMENT_FOOT
 
 
 def _name(field: str) -> str:
@@ -28,7 +64,11 @@ def _name(field: str) -> str:
 
 
 def _text(field: str) -> str:
-    return (Settings.model_fields[field].description or "").replace("|", "\\|")
+    return Settings.model_fields[field].description or ""
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|")
 
 
 def _default(field: str) -> str:

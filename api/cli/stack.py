@@ -1,67 +1,36 @@
-"""The whole product on one machine: Redis, sandbox, worker, API and Flower as children of one process.
+"""The whole product on one machine: Redis, sandbox, worker, API and Flower as children of one process."""
 
-Children run in sessions of their own and are stopped in reverse order. Each is started under a watchdog that ends it
-when this process is gone, however it went: nothing is left behind, not even after `kill -9`.
-"""
-
-import json
 import os
-import secrets
+import shutil
 import signal
-import socket
-import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
-from config.embedded import EmbeddedRedis, NoServer, free_port
+import httpx
+
+from api.cli.children import Children
+from api.cli.premises import Ports, Secrets, choose_ports, kept_secrets, lock_folder
+from config.embedded import EmbeddedRedis, NoServer
 from config.settings import stop
 
 READY_SECONDS = 40.0
-STOP_SECONDS = 30.0
-TAIL_LINES = 15
-WATCHDOG = """
-import os, signal, subprocess, sys, threading
-child = subprocess.Popen(sys.argv[1:], start_new_session=True, stdin=subprocess.DEVNULL)
-def tell(number, frame): child.send_signal(number)
-signal.signal(signal.SIGTERM, tell); signal.signal(signal.SIGINT, signal.SIG_IGN)
-def watch():
-    sys.stdin.buffer.read()
-    child.terminate()
-    try: child.wait(20)
-    except subprocess.TimeoutExpired: os.killpg(child.pid, signal.SIGKILL)
-threading.Thread(target=watch, daemon=True).start()
-sys.exit(child.wait() & 0xFF)
-"""
-"""Runs a command and passes SIGTERM on; its standard input ends when the stack's process does, and then so does it."""
+STOP_ORDER = (("api", "flower"), ("worker",), ("sandbox",), ("redis",))
+"""No new jobs; then the worker, which waits for the answers that it has paid for; then what it spoke to."""
 
 
 @dataclass(frozen=True)
-class Ports:
-    """Where the parts listen."""
-
-    api: int
-    sandbox: int
-    flower: int
-    redis: int
-
-
-@dataclass
 class Stack:
-    """See the module. `folder` keeps secrets, data and logs."""
+    """See the module. Everything it keeps is in its folder: secrets, logs, Redis' files, pictures."""
 
     folder: Path
     ports: Ports
-    key: str
-    secret: str
-    flower_password: str
-    extra: dict[str, str] = field(default_factory=dict)
-    _children: dict[str, "subprocess.Popen[bytes]"] = field(default_factory=dict)
-    _redis: EmbeddedRedis | None = None
+    secrets: Secrets
+    children: Children
+    http: httpx.Client
 
     @property
     def api_url(self) -> str:
@@ -80,167 +49,108 @@ class Stack:
         return self.folder / "images"
 
     def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Starts everything and waits until it answers; stops what it started where something does not."""
-        try:
-            tell("Redis")
-            environment = self._environment(self._start_redis())
-            for name, command in self._commands().items():
-                tell(name)
-                self._children[name] = self._spawn(name, command, environment)
-            self._wait_until_ready()
-        except BaseException:
-            self.stop()
-            raise
+        """Starts everything and returns once it answers. One sentence and the end where something does not."""
+        tell("redis")
+        environment = self._environment(self._start_redis())
+        for name, command in _commands(self.ports).items():
+            tell(name)
+            self.children.start(name, command, environment)
+        self._wait_for(self._is_ready)
 
     def stop(self) -> None:
-        """Stops everything, last started first."""
-        children = list(reversed(self._children.items()))
-        for _, child in children:
-            if child.poll() is None:
-                child.terminate()
-        for _, child in children:
-            _ended(child)
-        if self._redis:
-            self._redis.stop()
-
-    def dead(self) -> str | None:
-        """The name of a part that ended by itself, if one did."""
-        return next((name for name, child in self._children.items() if child.poll() is not None), None)
-
-    def tail(self, name: str) -> str:
-        """The last lines of a part's log."""
-        path = self.folder / "logs" / f"{name}.log"
-        return "\n".join(path.read_text(errors="replace").splitlines()[-TAIL_LINES:]) if path.exists() else ""
+        """Stops what was started, in order."""
+        for names in STOP_ORDER:
+            self.children.stop(*names)
+        self.http.close()
 
     def _start_redis(self) -> str:
-        given = os.environ.get("DARKROOM_REDIS_URL")
-        if given:
+        if given := os.environ.get("DARKROOM_REDIS_URL"):
             return given
-        self._redis = EmbeddedRedis(self.folder / "redis", self.ports.redis)
+        redis = EmbeddedRedis(self.folder / "redis", self.ports.redis)
         try:
-            # in a session of its own, so that Ctrl-C reaches us first and Redis last
-            self._redis.start()
+            self.children.start("redis", redis.command(), os.environ)
         except NoServer as error:
             stop(str(error))
-        return self._redis.url
+        self._wait_for(redis.answers)
+        return redis.url
 
     def _environment(self, redis_url: str) -> dict[str, str]:
-        ours = {
+        return os.environ | {
             "DARKROOM_REDIS_URL": redis_url,
+            "DARKROOM_HOST": "127.0.0.1",
             "DARKROOM_PORT": str(self.ports.api),
             "DARKROOM_PUBLIC_URL": self.api_url,
-            "DARKROOM_SECRET": self.secret,
-            "DARKROOM_API_KEYS": f"demo:{self.key}",
+            "DARKROOM_SECRET": self.secrets.secret,
+            "DARKROOM_API_KEYS": f"demo:{self.secrets.key}",
             "DARKROOM_UPSTREAM_URL": f"{self.sandbox_url}/api/v1/enterprise",
             "DARKROOM_UPSTREAM_KEY": "sandbox",
+            "DARKROOM_SANDBOX_KEY": "sandbox",
+            "DARKROOM_SANDBOX_HOST": "127.0.0.1",
             "DARKROOM_SANDBOX_PORT": str(self.ports.sandbox),
+            "DARKROOM_SANDBOX_PUBLIC_URL": self.sandbox_url,
             "DARKROOM_ALLOW_PRIVATE_ADDRESSES": "true",
-            "DARKROOM_IMAGES_URL": f"file://{self.images.resolve()}",
-            "FLOWER_BASIC_AUTH": f"demo:{self.flower_password}",
-        }
-        return os.environ | ours | self.extra
-
-    def _commands(self) -> dict[str, list[str]]:
-        python = sys.executable
-        flower = ["flower", "--address=127.0.0.1", f"--port={self.ports.flower}", "--max_tasks=5000"]
-        return {
-            "sandbox": [python, "-m", "worker.upstream"],
-            "worker": [python, "-m", "worker"],
-            "api": [python, "-m", "api"],
-            "flower": [python, "-m", "celery", "-A", "worker.app:app", *flower],
+            "DARKROOM_IMAGES_URL": f"file://{self.images}",
+            "FLOWER_BASIC_AUTH": f"demo:{self.secrets.flower_password}",
         }
 
-    def _spawn(self, name: str, command: list[str], environment: dict[str, str]) -> "subprocess.Popen[bytes]":
-        path = self.folder / "logs" / f"{name}.log"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("ab") as output:
-            return subprocess.Popen(
-                [sys.executable, "-c", WATCHDOG, *command],
-                env=environment,
-                stdin=subprocess.PIPE,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
-            )
-
-    def _wait_until_ready(self) -> None:
+    def _wait_for(self, condition: Callable[[], bool]) -> None:
         until = time.monotonic() + READY_SECONDS
-        while not self._ready():
-            name = self.dead()
+        while not condition():
+            name = self.children.dead()
             if name or time.monotonic() > until:
-                stop(f"{name or 'the stack'} did not start. Its last words:\n{self.tail(name or 'worker')}")
-            time.sleep(0.1)
+                words = self.children.last_words(name or "worker")
+                stop(f"{name or 'the stack'} did not start. Its last words:\n{words}")
+            time.sleep(0.05)
 
-    def _ready(self) -> bool:
-        facts = _get_json(f"{self.api_url}/readyz")
-        workers = facts.get("workers", 0) if facts else 0
-        return workers >= 2 and _answers(f"{self.sandbox_url}/bill") and _answers(f"{self.flower_url}/healthcheck")
+    def _is_ready(self) -> bool:
+        addresses = (f"{self.api_url}/readyz", f"{self.sandbox_url}/bill", f"{self.flower_url}/healthcheck")
+        facts, bill, flower = map(self._answer, addresses)
+        return facts is not None and bill is not None and flower is not None and facts.json().get("workers", 0) >= 2
 
-
-def new_stack(folder: Path, *, may_move: bool, **extra: str) -> Stack:
-    """A stack in that folder with the secrets it had before; a busy port is moved, or is one sentence and the end."""
-    folder.mkdir(parents=True, exist_ok=True)
-    kept = _kept_secrets(folder / "secrets.json")
-    ports = Ports(
-        api=_port("DARKROOM_PORT", 8000, may_move=may_move),
-        sandbox=_port("DARKROOM_SANDBOX_PORT", 8001, may_move=may_move),
-        flower=_port("FLOWER_PORT", 5555, may_move=may_move),
-        redis=free_port(),
-    )
-    return Stack(folder, ports, kept["key"], kept["secret"], kept["flower_password"], extra)
-
-
-def _kept_secrets(path: Path) -> dict[str, str]:
-    if path.exists():
-        kept: dict[str, str] = json.loads(path.read_text())
-        return kept
-    made = {
-        "key": f"dk_{secrets.token_urlsafe(24)}",
-        "secret": secrets.token_hex(32),
-        "flower_password": secrets.token_urlsafe(12),
-    }
-    path.touch(mode=0o600)
-    path.write_text(json.dumps(made))
-    return made
-
-
-def _port(setting: str, default: int, *, may_move: bool) -> int:
-    wanted = int(os.environ.get(setting, default))
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    def _answer(self, url: str) -> httpx.Response | None:
         try:
-            probe.bind(("127.0.0.1", wanted))
-        except OSError:
-            if may_move and setting not in os.environ:
-                return free_port()
-            stop(f"port {wanted} is in use: stop what listens there or set {setting}.")
-    return wanted
+            return self.http.get(url)
+        except httpx.TransportError:
+            return None
 
 
-def _get_json(url: str) -> dict[str, int] | None:
+@contextmanager
+def running_stack(folder: Path, *, throwaway: bool, tell: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
+    """A stack in that folder, with the secrets it had before, stopped again when the block ends, by a signal as well.
+
+    A folder or a port that is in use ends the process with one sentence. A throwaway one forgets the jobs and logs of
+    the last time, moves to other ports where the usual ones are busy, and does not look at `.env`.
+    """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, signal.default_int_handler)
+    stack = _new_stack(folder.resolve(), throwaway=throwaway)
     try:
-        with urllib.request.urlopen(url, timeout=2) as answer:
-            facts: dict[str, int] = json.load(answer)
-            return facts
-    except (OSError, ValueError):
-        return None
+        stack.start(tell)
+        yield stack
+    finally:
+        for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+            signal.signal(number, signal.SIG_IGN)  # stopping is under way: asking twice must not break it
+        stack.stop()
 
 
-def _answers(url: str) -> bool:
-    try:
-        urllib.request.urlopen(url, timeout=2).close()
-    except urllib.error.HTTPError:
-        return True
-    except OSError:
-        return False
-    return True
+def _new_stack(folder: Path, *, throwaway: bool) -> Stack:
+    lock = lock_folder(folder)
+    if throwaway:
+        shutil.rmtree(folder / "redis", ignore_errors=True)
+        shutil.rmtree(folder / "logs", ignore_errors=True)
+    ports = choose_ports(may_move=throwaway)
+    children = Children(folder / "logs", folder if throwaway else Path.cwd(), lock)
+    # nothing on this machine is asked through a proxy
+    http = httpx.Client(trust_env=False, timeout=10)
+    return Stack(folder, ports, kept_secrets(folder / "secrets.json"), children, http)
 
 
-def _ended(child: "subprocess.Popen[bytes]") -> None:
-    try:
-        child.wait(STOP_SECONDS)
-    except subprocess.TimeoutExpired:
-        os.killpg(child.pid, signal.SIGKILL)
-        child.wait()
-    if child.stdin:
-        child.stdin.close()
+def _commands(ports: Ports) -> dict[str, list[str]]:
+    python = sys.executable
+    flower = ["flower", "--address=127.0.0.1", f"--port={ports.flower}", "--max_tasks=5000"]
+    return {
+        "sandbox": [python, "-m", "worker.upstream"],
+        "worker": [python, "-m", "worker"],
+        "api": [python, "-m", "api"],
+        "flower": [python, "-m", "celery", "-A", "worker.app:app", *flower],
+    }

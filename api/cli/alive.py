@@ -1,0 +1,52 @@
+"""`darkroom alive PART`: the health check of a container, run inside of it. Says nothing, the exit code tells."""
+
+import argparse
+import platform
+import urllib.request
+from pathlib import Path
+
+from config.settings import Settings, load_settings
+
+SECONDS = 3.0
+ROLES = 2
+"""Celery workers in one worker container: submit and settle."""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which part to ask."""
+    parser.add_argument("part", choices=("api", "worker", "flower", "sandbox"))
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """0 where the part of this machine answers."""
+    settings = load_settings()
+    if arguments.part == "worker":
+        return 0 if _workers_here(settings) >= ROLES else 1
+    addresses = {
+        "api": f"http://127.0.0.1:{settings.port}/healthz",
+        "flower": "http://127.0.0.1:5555/healthcheck",
+        "sandbox": f"http://127.0.0.1:{settings.sandbox_port}/bill?track_id=none",
+    }
+    return 0 if _answers(addresses[arguments.part]) else 1
+
+
+def _answers(url: str) -> bool:
+    try:
+        urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=SECONDS).close()
+    except OSError:
+        return False
+    return True
+
+
+def _workers_here(settings: Settings) -> int:
+    """How many of this container's processes have a worker's heartbeat (worker/heartbeat.py) in Redis."""
+    from redis import Redis
+    from redis.exceptions import RedisError
+
+    pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
+    url = settings.redis_url.get_secret_value()
+    try:
+        with Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as redis:
+            return int(redis.exists(*(f"worker:{platform.node()}:{pid}" for pid in pids)))
+    except RedisError:
+        return 0
