@@ -262,8 +262,9 @@ def _overdue(job: Job, now: Milliseconds) -> Step:
 
 def _succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
     missing = max(0, int(job.order.request.get("samples") or 1) - len(images))
-    ended = {"images": images, "images_missing": missing, "late": job.is_terminal, "error": None, "finished_at": now}
-    done = job.moved(Status.SUCCEEDED, now, **ended)
+    blanked = job.nsfw or any(image.nsfw for image in images)
+    stored = replace(job, images=images, images_missing=missing, nsfw=blanked, late=job.is_terminal, error=None)
+    done = stored.moved(Status.SUCCEEDED, now, finished_at=now)
     return Step(done, "late_result" if job.is_terminal else "stored", None, frees_place=True)
 
 

@@ -82,7 +82,7 @@ class Lane:
         """Waits for what is under way, then closes the connections."""
         while self._trips:
             await asyncio.gather(*self._trips)
-        await self.redis.aclose()
+        await self.redis.aclose(close_connection_pool=True)
 
     async def _travel(self) -> None:
         while self._waiting:

@@ -1,4 +1,4 @@
-"""The story with our real processes: from the documentation's own body to a stored picture, and every fault in between."""
+"""The story with our real processes: from the documentation's body to a stored picture, and every fault between."""
 
 import hashlib
 from collections.abc import Iterator

@@ -81,5 +81,5 @@ def _image(job: Job, index: int, key: str, picture: Picture) -> Image:
         format=picture.format,
         bytes=len(picture.data),
         seed=job.seed,
-        nsfw=job.nsfw,
+        nsfw=job.nsfw or (picture.blank and job.order.request.get("safety_checker") != "no"),
     )

@@ -32,6 +32,8 @@ class Picture:
     height: int
     data: bytes
     sha256: str
+    blank: bool = False
+    """One colour all over: what the upstream's safety checker puts in a picture's place."""
 
 
 def inspect(data: bytes, max_pixels: int) -> Picture:
@@ -41,7 +43,7 @@ def inspect(data: bytes, max_pixels: int) -> Picture:
         warnings.simplefilter("error")
         try:
             _check_head(data, max_pixels)
-            width, height, form = _decode(data)
+            width, height, form, blank = _decode(data)
         except BrokenPicture:
             raise
         except (
@@ -55,7 +57,7 @@ def inspect(data: bytes, max_pixels: int) -> Picture:
             raise BrokenPicture(f"does not decode ({type(error).__name__})") from error
         except (struct.error, EOFError, IndexError, KeyError, TypeError, OverflowError, MemoryError) as error:
             raise BrokenPicture(f"breaks the decoder ({type(error).__name__})") from error
-    return Picture(form, width, height, data, hashlib.sha256(data).hexdigest())
+    return Picture(form, width, height, data, hashlib.sha256(data).hexdigest(), blank)
 
 
 def _check_head(data: bytes, max_pixels: int) -> None:
@@ -70,10 +72,11 @@ def _check_head(data: bytes, max_pixels: int) -> None:
         image.verify()
 
 
-def _decode(data: bytes) -> tuple[int, int, str]:
+def _decode(data: bytes) -> tuple[int, int, str, bool]:
     with Image.open(BytesIO(data), formats=FORMATS) as image:  # verify() leaves the file used up
         image.load()
-        return image.width, image.height, str(image.format)
+        blank = all(low == high for low, high in image.convert("RGB").getextrema())
+        return image.width, image.height, str(image.format), blank
 
 
 def _end_of_picture(data: bytes) -> int:

@@ -1,0 +1,218 @@
+"""The door over real sockets: what it takes, what it refuses and how, and that both ways in answer alike."""
+
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import uvicorn
+from redis import Redis
+
+from api.app import create_app
+from api.express import Express
+from config.settings import Settings
+from worker.signing import callback_token
+
+BODY = {"model_id": "m", "prompt": "a cat"}
+
+
+class Server:
+    """The API in a thread, on a port of its own."""
+
+    def __init__(self, app: Any) -> None:
+        config = uvicorn.Config(app, port=0, log_config=None, http="httptools", lifespan="on")
+        self.uvicorn = uvicorn.Server(config)
+        self.thread = threading.Thread(target=self.uvicorn.run, daemon=True)
+        self.thread.start()
+        while not self.uvicorn.started:
+            time.sleep(0.01)
+        port = self.uvicorn.servers[0].sockets[0].getsockname()[1]
+        headers = {"authorization": "Bearer acme-key-0123"}
+        self.client = httpx.Client(base_url=f"http://127.0.0.1:{port}", headers=headers, timeout=10)
+
+    def stop(self) -> None:
+        self.client.close()
+        self.uvicorn.should_exit = True
+        self.thread.join(10)
+
+
+@pytest.fixture(params=["express", "framework"])
+def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[httpx.Client]:
+    """A client of the same application both ways in: what one refuses the other must refuse alike."""
+    app = create_app(settings)
+    server = Server(Express(app, settings.max_body_bytes) if request.param == "express" else app)
+    yield server.client
+    server.stop()
+
+
+def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
+    assert answer.status_code == status, answer.text
+    assert answer.headers["content-type"] == "application/problem+json"
+    content: dict[str, Any] = answer.json()
+    assert (content["code"], content["status"]) == (code, status)
+    return content
+
+
+def test_the_documentations_body_is_accepted_word_for_word(client: httpx.Client) -> None:
+    """202, a Location, and the job."""
+    answer = client.post("/v1/jobs", content=Path("api/example.json").read_bytes())
+    assert answer.status_code == 202
+    assert client.get(answer.headers["location"].partition("8000")[2]).json()["id"] == answer.json()["id"]
+
+
+def test_the_fresh_job_is_shown_as_it_is_shown_later(client: httpx.Client) -> None:
+    """What accept answers from memory is what Redis has; only where it stands may differ."""
+    fresh = client.post("/v1/jobs", json=BODY | {"metadata": {"a": 1}, "track_id": 5}).json()
+    later = client.get(f"/v1/jobs/{fresh['id']}").json()
+    for view in (fresh, later):
+        view.pop("position")
+        view.pop("explain")
+    assert fresh == later
+
+
+@pytest.mark.parametrize(
+    ("content", "status", "code"),
+    [
+        (b"{", 400, "invalid_json"),
+        (b"\xff\xfe", 400, "invalid_json"),
+        (b"[" * 100_00, 400, "invalid_json"),
+        (b'{"prompt": NaN}', 400, "invalid_json"),
+        (b"[]", 422, "invalid_request"),
+        (b"{}", 422, "invalid_request"),
+        (b'{"prompt": "' + b"x" * 70_000 + b'"}', 413, "body_too_large"),
+    ],
+)
+def test_a_bad_body_is_a_clear_problem(client: httpx.Client, content: bytes, status: int, code: str) -> None:
+    """Never a 500."""
+    problem(client.post("/v1/jobs", content=content), status, code)
+
+
+def test_a_body_that_grows_past_the_limit_is_refused_without_a_declared_length(client: httpx.Client) -> None:
+    """Counted while it streams."""
+
+    def chunks() -> Iterator[bytes]:
+        for _ in range(100):
+            yield b" " * 1024
+
+    problem(client.post("/v1/jobs", content=chunks()), 413, "body_too_large")
+
+
+def test_a_compressed_body_is_refused(client: httpx.Client) -> None:
+    """A small one may unpack to anything."""
+    answer = client.post("/v1/jobs", content=b"x", headers={"content-encoding": "gzip"})
+    problem(answer, 415, "unsupported_media_type")
+
+
+def test_a_refusal_names_the_field_and_never_the_prompt(client: httpx.Client) -> None:
+    """What came and what is allowed."""
+    answer = client.post("/v1/jobs", json={"prompt": "canary-text", "model_id": "m", "width": 5000, "widht": 3})
+    content = problem(answer, 422, "invalid_request")
+    assert {error["field"]: error["allowed"] for error in content["errors"]} == {
+        "width": "a whole number from 1 to 1024",
+        "widht": "width",
+    }
+    assert "canary" not in answer.text
+
+
+@pytest.mark.parametrize("header", [{}, {"authorization": "Bearer wrong"}, {"authorization": "Basic acme-key-0123"}])
+def test_without_a_valid_key_nothing_is_told(client: httpx.Client, header: dict[str, str]) -> None:
+    """401 on every call that is about jobs."""
+    client.headers.pop("authorization")
+    for method, path in (("POST", "/v1/jobs"), ("GET", "/v1/jobs"), ("GET", "/v1/jobs/01M859N4P0ZK88SXJWVC1PBXXR")):
+        problem(client.request(method, path, headers=header, json=BODY), 401, "unauthorized")
+
+
+def test_an_idempotency_key_answers_the_same_job_and_refuses_another_body(client: httpx.Client) -> None:
+    """Also in a batch, where the key stands for all of it."""
+    headers = {"idempotency-key": "k1"}
+    first = client.post("/v1/jobs", json=BODY, headers=headers).json()
+    assert client.post("/v1/jobs", json=BODY, headers=headers).json()["id"] == first["id"]
+    problem(client.post("/v1/jobs", json=BODY | {"seed": 1}, headers=headers), 422, "idempotency_mismatch")
+    batch = client.post("/v1/jobs/batch", json=[BODY, BODY], headers=headers).json()["jobs"]
+    again = client.post("/v1/jobs/batch", json=[BODY, BODY], headers=headers).json()["jobs"]
+    assert [job["id"] for job in batch] == [job["id"] for job in again]
+
+
+def test_a_batch_with_one_bad_request_accepts_none(client: httpx.Client, redis: Redis) -> None:
+    """And names the index."""
+    content = problem(client.post("/v1/jobs/batch", json=[BODY, BODY | {"samples": 9}]), 422, "invalid_request")
+    assert content["errors"][0]["field"] == "1.samples"
+    assert redis.hget("counts", "queued") is None
+
+
+def test_a_list_is_filtered_and_paged(client: httpx.Client) -> None:
+    """Newest first, by cursor, without timeline."""
+    ids = [client.post("/v1/jobs", json=BODY | {"metadata": {"n": n % 2}}).json()["id"] for n in range(5)]
+    page = client.get("/v1/jobs", params={"limit": 2}).json()
+    assert sorted(job["id"] for job in page["jobs"]) == sorted(ids[-2:])
+    seen = [job["id"] for job in page["jobs"]]
+    while cursor := page["next_cursor"]:
+        page = client.get("/v1/jobs", params={"limit": 2, "cursor": cursor}).json()
+        seen += [job["id"] for job in page["jobs"]]
+    assert sorted(seen) == sorted(ids)
+    odd = client.get("/v1/jobs", params={"metadata.n": "1"}).json()["jobs"]
+    assert sorted(job["id"] for job in odd) == sorted(ids[1::2])
+    assert "timeline" not in odd[0]
+    problem(client.get("/v1/jobs", params={"status": "nonsense"}), 422, "invalid_request")
+
+
+def test_cancel_delete_and_retry_follow_the_status(client: httpx.Client) -> None:
+    """A queued job is not charged; only an ended one can be deleted or run again."""
+    job = client.post("/v1/jobs", json=BODY).json()
+    problem(client.delete(f"/v1/jobs/{job['id']}"), 409, "conflict")
+    cancelled = client.post(f"/v1/jobs/{job['id']}/cancel").json()
+    assert (cancelled["status"], cancelled["charged"]) == ("cancelled", False)
+    problem(client.post(f"/v1/jobs/{job['id']}/cancel"), 409, "conflict")
+    assert client.post(f"/v1/jobs/{job['id']}/retry").json()["retry_of"] == job["id"]
+    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    problem(client.get(f"/v1/jobs/{job['id']}"), 404, "not_found")
+
+
+def test_a_callback_with_a_wrong_token_is_like_no_address(client: httpx.Client, settings: Settings) -> None:
+    """Truncated, another attempt's, empty: the same answer; nothing is written."""
+    job = client.post("/v1/jobs", json=BODY).json()
+    token = callback_token(f"{job['id']}-1", settings.secrets)
+    wrong = [token[:-1], token.replace("-1.", "-2."), "x", f"{job['id']}-1.", token.swapcase(), "a" * 5000]
+    answers = [client.post(f"/webhooks/modelslab/{each}", json={"status": "success"}) for each in wrong]
+    assert {answer.status_code for answer in answers} == {404}
+    assert len({answer.json()["detail"] for answer in answers}) == 1
+    assert len(client.get(f"/v1/jobs/{job['id']}").json()["timeline"]) == 1
+
+
+def test_a_callback_with_its_token_is_kept_and_answered_twice(client: httpx.Client, settings: Settings) -> None:
+    """A duplicate answers 200; broken JSON is 400."""
+    job = client.post("/v1/jobs", json=BODY).json()
+    address = f"/webhooks/modelslab/{callback_token(job['id'] + '-1', settings.secrets)}"
+    assert client.post(address, json={"status": "processing"}).json() == {"received": "kept"}
+    assert client.post(address, json={"status": "processing"}).json() == {"received": "duplicate"}
+    problem(client.post(address, content=b"{"), 400, "invalid_json")
+    problem(client.post(address, content=b"[" * 10_000), 400, "invalid_json")
+
+
+def test_the_operators_pages_need_no_key_and_tell_nothing_of_jobs(client: httpx.Client) -> None:
+    """Alive, ready, measured, documented."""
+    client.headers.pop("authorization")
+    client.post("/v1/jobs", json=BODY, headers={"authorization": "Bearer acme-key-0123"})
+    for path in ("/healthz", "/readyz", "/metrics", "/docs", "/openapi.json", "/"):
+        answer = client.get(path)
+        assert answer.status_code == 200, path
+        assert "a cat" not in answer.text
+    assert 'darkroom_jobs{status="queued"} 1.0' in client.get("/metrics").text
+
+
+def test_a_redis_that_is_away_is_503_with_retry_after_at_once(settings: Settings) -> None:
+    """Not a hang, and not a 500."""
+    away = settings.model_copy(update={"redis_url": type(settings.redis_url)("redis://127.0.0.1:1/0")})
+    server = Server(Express(create_app(away), away.max_body_bytes))
+    try:
+        began = time.monotonic()
+        content = problem(server.client.post("/v1/jobs", json=BODY), 503, "unavailable")
+        assert "Idempotency-Key" in content["detail"]
+        assert time.monotonic() - began < 2
+        assert server.client.get("/readyz").status_code == 503
+        assert server.client.get("/healthz").status_code == 200
+    finally:
+        server.stop()

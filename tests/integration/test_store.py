@@ -1,0 +1,269 @@
+"""The scripts on a real server: accept once, one writer wins, the backlog, the due times, the inbox."""
+
+import asyncio
+import json
+from typing import Any
+
+import pytest
+from redis import Redis
+
+from worker import decisions
+from worker.app import app
+from worker.codec import decode_timeline
+from worker.job import Job, Order, Status, new_job_id
+from worker.messages import Task, queue_key
+from worker.store import JobStore, Loaded, UpstreamLimit
+from worker.timing import Limits
+from worker.upstream.outcome import NotTaken, Reason, Taken
+from worker.upstream.wire import Answer
+
+LIMITS = Limits(80_000, 60_000, 300_000)
+SUCCESS = Answer("success", request_id="7", links=("https://cdn/a.png",))
+
+
+def order(store: JobStore, tenant: str = "acme", **more: Any) -> Order:
+    now = store.now()
+    return Order(new_job_id(now), tenant, now, now + 3_600_000, {"prompt": "a cat", "model_id": "m"}, **more)
+
+
+async def accepted(store: JobStore, **more: Any) -> str:
+    made = order(store, **more)
+    assert (await store.accept([made], 1000)).verdict == "created"
+    return made.id
+
+
+async def loaded(store: JobStore, job_id: str) -> Loaded:
+    found = await store.load(job_id)
+    assert found is not None
+    return found
+
+
+async def claimed(store: JobStore, job_id: str) -> Job:
+    found = await loaded(store, job_id)
+    step = decisions.claim(found.job, found.job.place or "", found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+    return step.job
+
+
+async def test_a_record_comes_back_as_it_was_accepted(store: JobStore) -> None:
+    """Every field of the order, the status, the first row of the timeline."""
+    made = order(
+        store, webhook="https://a.example/x", track_id="mine", metadata={"a": 1}, priority=7, on_unknown="fail"
+    )
+    await store.accept([made], 1000)
+    found = await loaded(store, made.id)
+    assert found.job.order == made
+    assert (found.job.status, found.job.version) == (Status.QUEUED, 1)
+    assert [row["cause"] for row in decode_timeline(found.timeline)] == ["accepted"]
+
+
+async def test_accepting_twice_changes_nothing(store: JobStore, redis: Redis) -> None:
+    """A client library that repeats a lost call makes no second job and no second message."""
+    await store.configure([UpstreamLimit("key-1", 10)])
+    made = order(store)
+    for _ in range(2):
+        assert (await store.accept([made], 1000)).verdict == "created"
+    assert redis.llen(queue_key("submit")) == 1
+    assert redis.hget("counts", "queued") == b"1"
+
+
+async def test_the_message_is_the_one_that_celery_itself_writes(store: JobStore, redis: Redis, redis_url: str) -> None:
+    """Equal to `apply_async` but for its ids and its origin, so a stock worker runs it."""
+    await store.configure([UpstreamLimit("key-1", 10)])
+    job_id = await accepted(store)
+    ours = json.loads(redis.rpop(queue_key("submit")))  # type: ignore[arg-type]
+    with app.connection_for_write(redis_url) as connection, app.amqp.Producer(connection) as producer:
+        app.send_task(
+            Task.SUBMIT.full_name,
+            args=(job_id,),
+            task_id=ours["headers"]["id"],
+            queue="submit",
+            producer=producer,
+            ignore_result=True,
+        )
+    theirs = json.loads(redis.rpop(queue_key("submit")))  # type: ignore[arg-type]
+    for message in (ours, theirs):
+        message["headers"].pop("origin")
+        message["properties"].pop("delivery_tag")
+        message["properties"].pop("reply_to")
+    assert ours == theirs
+
+
+@pytest.mark.parametrize(("fingerprint", "verdict"), [("same-body", "same"), ("another-body", "mismatch")])
+async def test_an_idempotency_key_answers_the_same_job_or_refuses(
+    store: JobStore, fingerprint: str, verdict: str
+) -> None:
+    """The same body: the first job. Another body: nothing."""
+    first, second = order(store), order(store)
+    await store.accept([first], 1000, ("idempotency:acme:k", "same-body"))
+    again = await store.accept([second], 1000, ("idempotency:acme:k", fingerprint))
+    assert (again.verdict, again.ids) == (verdict, (first.id,))
+    assert await store.load(second.id) is None
+
+
+async def test_one_idempotency_key_used_at_once_makes_one_job(store: JobStore, redis: Redis) -> None:
+    """Fifty at the same moment: one is created, all name it."""
+    replies = await asyncio.gather(
+        *(store.accept([order(store)], 1000, ("idempotency:acme:k", "body")) for _ in range(50))
+    )
+    assert [reply.verdict for reply in replies].count("created") == 1
+    assert len({reply.ids for reply in replies}) == 1
+    assert redis.hget("counts", "queued") == b"1"
+
+
+async def test_a_full_queue_refuses_the_whole_batch(store: JobStore) -> None:
+    """All or none."""
+    batch = [order(store) for _ in range(3)]
+    assert (await store.accept(batch, 2)).verdict == "full"
+    assert await store.load(batch[0].id) is None
+
+
+async def test_one_of_many_writers_wins(store: JobStore, redis: Redis) -> None:
+    """Twenty workers with the same message: one claims, nineteen see that they were late."""
+    await store.configure([UpstreamLimit("key-1", 10)])
+    found = await loaded(store, await accepted(store))
+    step = decisions.claim(found.job, "key-1", found.now, LIMITS)
+    assert step is not None
+    won = await asyncio.gather(*(store.advance(found, step) for _ in range(20)))
+    assert won.count(True) == 1
+    assert redis.hgetall("counts") == {b"queued": b"0", b"submitting": b"1"}
+
+
+async def test_no_more_jobs_are_handed_out_than_there_are_places(store: JobStore, redis: Redis) -> None:
+    """The rest waits, and gets its message in the step that frees a place."""
+    await store.configure([UpstreamLimit("key-1", 2)])
+    ids = [await accepted(store) for _ in range(4)]
+    assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (2, b"2")
+    job = await claimed(store, ids[0])
+    found = await loaded(store, job.id)
+    step = decisions.answered(job, 1, Taken(SUCCESS), found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+    assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (3, b"1")
+    assert redis.zcard("places:key-1") == 2
+
+
+async def test_jobs_accepted_before_any_worker_wait_for_one(store: JobStore, redis: Redis) -> None:
+    """The first worker that makes its keys known gets them."""
+    await accepted(store)
+    assert redis.llen(queue_key("submit")) == 0
+    await store.configure([UpstreamLimit("key-1", 5)])
+    assert redis.llen(queue_key("submit")) == 1
+
+
+async def test_tenants_are_served_in_turn(store: JobStore, redis: Redis) -> None:
+    """One that queued a hundred first does not keep another waiting for all of them."""
+    for _ in range(6):
+        await accepted(store, tenant="big")
+    small = [await accepted(store, tenant="small") for _ in range(2)]
+    await store.configure([UpstreamLimit("key-1", 4)])
+    handed_out = redis.zrange("places:key-1", 0, -1)
+    assert set(small) <= {each.decode() for each in handed_out}
+
+
+async def test_a_higher_priority_goes_first(store: JobStore, redis: Redis) -> None:
+    """Within a tenant, as a head start."""
+    await accepted(store, priority=1)
+    urgent = await accepted(store, priority=9)
+    await store.configure([UpstreamLimit("key-1", 1)])
+    assert redis.zrange("places:key-1", 0, -1) == [urgent.encode()]
+
+
+async def test_a_full_upstream_queue_lowers_a_learned_limit_to_what_it_held(store: JobStore, redis: Redis) -> None:
+    """And the job waits for the next place instead of being sent again at once."""
+    await store.configure([UpstreamLimit("key-1", 0)])
+    ids = [await accepted(store) for _ in range(5)]
+    job = await claimed(store, ids[0])
+    found = await loaded(store, job.id)
+    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 3), found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+    assert redis.hget("upstream:key-1", "limit") == b"4"
+    assert redis.zcard("places:key-1") == 4
+    assert (await loaded(store, job.id)).job.place is None
+
+
+async def test_a_broken_key_is_paused_and_then_probed_with_one_job(store: JobStore, redis: Redis) -> None:
+    """The breaker: nothing is handed out in the pause, one job after it."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    job = await claimed(store, await accepted(store))
+    found = await loaded(store, job.id)
+    step = decisions.answered(job, 1, NotTaken(Reason.KEY_REFUSED, "Invalid API key"), found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+    redis.delete(queue_key("submit"))
+    await accepted(store)
+    assert redis.llen(queue_key("submit")) == 0
+    redis.hset("upstream:key-1", "paused_until", 0)
+    await store.tick()
+    assert redis.llen(queue_key("submit")) == 1
+
+
+async def test_a_lost_message_is_written_again_by_its_due_time(store: JobStore, redis: Redis) -> None:
+    """FLUSHALL of Celery's queues alone loses nothing."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    job_id = await accepted(store)
+    redis.delete(queue_key("submit"))
+    redis.zadd("due", {job_id: 0})
+    jobs, _, _ = await store.tick()
+    assert (jobs, redis.llen(queue_key("submit"))) == (1, 1)
+
+
+async def test_a_message_that_still_waits_in_a_long_list_is_not_written_twice(store: JobStore, redis: Redis) -> None:
+    """Only one older than the oldest in the list is known to be lost."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    job_id = await accepted(store)
+    redis.zadd("due", {job_id: 0})
+    jobs, _, _ = await store.tick()
+    assert (jobs, redis.llen(queue_key("submit"))) == (0, 1)
+
+
+async def test_any_number_of_ticks_wake_a_job_once(store: JobStore, redis: Redis) -> None:
+    """Ten processes at the same time."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    job = await claimed(store, await accepted(store))
+    redis.delete(queue_key("submit"))
+    redis.zadd("due", {job.id: 0})
+    moved = await asyncio.gather(*(store.tick() for _ in range(10)))
+    assert sum(jobs for jobs, _, _ in moved) == 1
+
+
+async def test_a_callback_is_kept_once_and_wakes_its_job(store: JobStore, redis: Redis) -> None:
+    """Raw, before anything is decided; the second copy changes nothing; the inbox is bounded."""
+    job_id = await accepted(store)
+    assert await store.keep_callback(job_id, 1, b'{"a": 1}', b"") == "kept"
+    assert await store.keep_callback(job_id, 1, b'{"a": 1}', b"") == "duplicate"
+    assert redis.llen(queue_key("settle")) == 1
+    assert [row.split(b" ", 1)[1] for row in (await loaded(store, job_id)).inbox] == [b'1 {"a": 1}']
+    for number in range(30):
+        await store.keep_callback(job_id, 1, b"%d" % number, b"")
+    assert redis.llen(f"inbox:{job_id}") == 20
+
+
+async def test_a_callback_for_no_job_is_kept_as_an_orphan(store: JobStore, redis: Redis) -> None:
+    """It may be matched later."""
+    assert await store.keep_callback(new_job_id(1), 1, b"{}", b"orphan-row") == "orphan"
+    assert redis.lrange("orphans", 0, -1) == [b"orphan-row"]
+
+
+async def test_an_end_with_a_webhook_makes_one_delivery(store: JobStore, redis: Redis) -> None:
+    """In the same step as the status, with an id of its own."""
+    found = await loaded(store, await accepted(store, webhook="https://a.example/x"))
+    step = decisions.cancelled(found.job, found.now)
+    assert step is not None
+    assert await store.advance(found, step)
+    ids = redis.lrange(f"deliveries:{found.job.id}", 0, -1)
+    assert ids == [f"msg_{found.job.id}_2".encode()]
+    assert redis.llen(queue_key("tell")) == 1
+
+
+async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None:
+    """Every key and every index."""
+    found = await loaded(store, await accepted(store, webhook="https://a.example/x"))
+    step = decisions.cancelled(found.job, found.now)
+    assert step is not None
+    await store.advance(found, step)
+    await store.forget(step.job)
+    redis.delete("counts", "stats", queue_key("tell"), "waiting", "fair:served")
+    assert redis.keys("*") == []
