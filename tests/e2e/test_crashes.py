@@ -1,0 +1,194 @@
+"""What a crash costs: time. Never a job, never a second purchase.
+
+Setup: our real processes, leases of two seconds. Timeline: something is killed, stopped or emptied while jobs are on
+their way, and comes back. Proves: every accepted job ends, each is on the sandbox's bill at most once.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.support.processes import Installation, children_of, until
+
+
+@pytest.fixture
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """An installation of its own for every crash."""
+    folder = tmp_path_factory.mktemp("installation")
+    settings = {
+        "unknown_wait_seconds": "3",
+        "deadline_seconds": "60",
+        "upstream_timeout_seconds": "3",
+        "upstream_connect_timeout_seconds": "1",
+    }
+    with Installation(folder, **settings) as installation:
+        yield installation
+
+
+def taken(here: Installation, job_id: str) -> int:
+    return [row["taken"] for row in here.bill(job_id)].count(True)
+
+
+def test_a_worker_killed_while_it_waits_for_the_answer_buys_nothing_twice(here: Installation) -> None:
+    """The attempt becomes unknown, the callback brings the picture."""
+    ids = [here.post(f"a ship {n} [[answer-delay=2]] [[delay=4]]")["id"] for n in range(4)]
+    until(lambda: all(taken(here, each) for each in ids), what="all on the bill")
+    here.kill("worker")
+    here.start("worker")
+    jobs = [here.reaches(each, "succeeded", seconds=40) for each in ids]
+    assert [taken(here, job["id"]) for job in jobs] == [1] * 4
+    assert all(job["attempts"][0]["number"] == 1 for job in jobs)
+
+
+def test_a_worker_killed_before_its_answer_whose_callback_is_lost_stays_unknown(here: Installation) -> None:
+    """Nobody knows, so nobody buys again: at the deadline it expires, honestly."""
+    job = here.post("a wreck [[answer-delay=5]] [[no-callback]]", deadline_seconds=12)
+    until(lambda: taken(here, job["id"]), what="on the bill")
+    here.kill("worker")
+    here.start("worker")
+    ended = here.reaches(job["id"], "expired", seconds=40)
+    assert taken(here, job["id"]) == 1
+    assert ended["charged"] is None
+    assert "may have charged" in ended["explain"]
+
+
+def test_the_policy_resubmit_buys_once_more_and_shows_the_duplicate(here: Installation) -> None:
+    """The caller's say-so: a second attempt with its own track_id; the first one's late callback is duplicate spend."""
+    job = here.post("a tide [[accept-then-drop]] [[late=8]]", on_unknown="resubmit")
+    ended = here.reaches(job["id"], "succeeded", seconds=40)
+    assert taken(here, job["id"]) == 2
+    assert [each["number"] for each in ended["attempts"]] == [1, 2]
+    shown = until(
+        lambda: (now := here.job(job["id"])) and [a["status"] for a in now["attempts"]].count("duplicate") and now,
+        what="duplicate shown",
+    )
+    assert sorted(each["status"] for each in shown["attempts"]) == ["duplicate", "succeeded"]
+
+
+def test_a_result_that_comes_after_the_deadline_is_adopted(here: Installation) -> None:
+    """Expired becomes succeeded, marked late."""
+    job = here.post("an evening [[accept-then-drop]] [[late=6]]", deadline_seconds=3)
+    here.reaches(job["id"], "expired")
+    late = here.reaches(job["id"], "succeeded")
+    assert late["late"] is True
+    assert taken(here, job["id"]) == 1
+
+
+def test_redis_killed_under_load_loses_nothing_accepted(here: Installation) -> None:
+    """kill -9 of Redis, restart: whatever was answered 202 is stored in the end, each bought once."""
+    ids = [here.post(f"a storm {n}")["id"] for n in range(10)]
+    here.redis.kill()
+    answer = here.client.post("/v1/jobs", json={"model_id": "m", "prompt": "while away"})
+    assert (answer.status_code, answer.headers["retry-after"]) == (503, "2")
+    time.sleep(1)
+    here.redis.start()
+    jobs = [here.reaches(each, "succeeded", seconds=60) for each in ids]
+    assert [taken(here, job["id"]) for job in jobs] == [1] * 10
+
+
+def test_a_hanging_redis_is_503_within_two_seconds_and_then_goes_on(here: Installation) -> None:
+    """SIGSTOP: the API answers, the workers come back by themselves."""
+    job = here.post("a calm [[delay=2]]")
+    assert here.redis.pid
+    os.kill(here.redis.pid, signal.SIGSTOP)
+    try:
+        began = time.monotonic()
+        answer = here.client.post("/v1/jobs", json={"model_id": "m", "prompt": "p"})
+        assert (answer.status_code, time.monotonic() - began < 2) == (503, True)
+    finally:
+        os.kill(here.redis.pid, signal.SIGCONT)
+    assert taken(here, here.reaches(job["id"], "succeeded", seconds=40)["id"]) == 1
+
+
+def test_emptied_celery_queues_lose_nothing(here: Installation) -> None:
+    """The messages are wake-ups; the due times bring them back."""
+    here.stop("worker")
+    ids = [here.post(f"a wave {n}")["id"] for n in range(5)]
+    with Redis.from_url(here.redis.url) as redis:
+        for key in redis.keys("celery:*"):
+            redis.delete(key)
+    here.start("worker")
+    jobs = [here.reaches(each, "succeeded", seconds=40) for each in ids]
+    assert [taken(here, job["id"]) for job in jobs] == [1] * 5
+
+
+def test_a_worker_that_is_told_to_stop_finishes_what_it_has_sent(here: Installation) -> None:
+    """SIGTERM drains: the answers in the air are recorded, exit code 0, no process is left."""
+    ids = [here.post(f"a port {n} [[answer-delay=2]]")["id"] for n in range(3)]
+    until(lambda: all(taken(here, each) for each in ids), what="all on the bill")
+    pid = here.processes["worker"].pid
+    family = children_of(pid)
+    assert here.stop("worker") == 0
+    assert not [each for each in family if os.path.exists(f"/proc/{each}") and _runs(each)]
+    assert all(here.job(each)["status"] in ("processing", "storing", "succeeded") for each in ids)
+    here.start("worker")
+    for each in ids:
+        here.reaches(each, "succeeded", seconds=40)
+
+
+def test_a_stopped_worker_that_wakes_up_late_writes_nothing_over_what_others_did(here: Installation) -> None:
+    """SIGSTOP past its lease: another worker goes on, and the sleeper's stale step is refused."""
+    job = here.post("a doze [[answer-delay=1]]")
+    until(lambda: taken(here, job["id"]), what="on the bill")
+    family = [here.processes["worker"].pid, *children_of(here.processes["worker"].pid)]
+    for pid in family:
+        os.kill(pid, signal.SIGSTOP)
+    here.start("worker", name="second")
+    try:
+        ended = here.reaches(job["id"], "succeeded", seconds=40)
+    finally:
+        for pid in family:
+            os.kill(pid, signal.SIGCONT)
+    time.sleep(1)
+    after = here.job(job["id"])
+    assert (after["status"], after["images"][0]["sha256"]) == ("succeeded", ended["images"][0]["sha256"])
+    assert taken(here, job["id"]) == 1
+
+
+def test_an_api_killed_under_load_leaves_no_half_accepted_job(here: Installation) -> None:
+    """What was answered 202 ends; the same Idempotency-Key after the crash makes no second job."""
+    body = {"model_id": "m", "prompt": "a dusk", "width": 64, "height": 64}
+    accepted = here.client.post("/v1/jobs", json=body, headers={"idempotency-key": "once"}).json()["id"]
+    here.kill("api")
+    with pytest.raises(httpx.HTTPError):
+        here.client.get("/healthz")
+    here.start("api")
+    until(here.ready, what="ready again")
+    again = here.client.post("/v1/jobs", json=body, headers={"idempotency-key": "once"}).json()["id"]
+    assert again == accepted
+    assert taken(here, here.reaches(accepted, "succeeded")["id"]) == 1
+
+
+def test_an_upstream_that_is_away_costs_nothing_but_time(here: Installation) -> None:
+    """Connection refused is proof that nothing was taken: tried again, with pauses, until it is back."""
+    here.kill("worker.upstream")
+    job = here.post("a fog")
+    until(lambda: here.job(job["id"])["attempts"], what="a try")
+    waiting = here.job(job["id"])
+    assert waiting["charged"] is False
+    here.start("worker.upstream")
+    assert taken(here, here.reaches(job["id"], "succeeded", seconds=40)["id"]) == 1
+
+
+def test_a_full_disk_keeps_the_job_in_storing_until_there_is_room(here: Installation) -> None:
+    """The folder cannot be written: the picture is fetched again once it can."""
+    images = here.folder / "images"
+    images.mkdir(exist_ok=True)
+    blocker = images / "acme"
+    blocker.write_text("a file where the folder should be")
+    job = here.post("a lamp")
+    until(lambda: here.job(job["id"])["status"] == "storing", what="storing")
+    time.sleep(1)
+    assert here.job(job["id"])["status"] == "storing"
+    blocker.unlink()
+    assert taken(here, here.reaches(job["id"], "succeeded", seconds=40)["id"]) == 1
+
+
+def _runs(pid: int) -> bool:
+    with open(f"/proc/{pid}/stat") as stat:
+        return stat.read().rpartition(")")[2].split()[0] != "Z"
