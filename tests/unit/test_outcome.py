@@ -6,11 +6,13 @@ from email.utils import format_datetime
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.upstream.outcome import LONGEST_WAIT_SECONDS, NotTaken, Open, Outcome, Reason, Taken, judge_answer
 
+# on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 BUSY, KEY, REJECTED = Reason.BUSY, Reason.KEY_REFUSED, Reason.REJECTED
 
@@ -129,6 +131,7 @@ def test_a_tenants_model_name_does_not_decide_for_everybody(model: str, status: 
     assert named(judge_answer(status, {}, error(f"Model not found: {model}"))) == REJECTED
 
 
+@PATIENT
 @given(st.integers(100, 599), st.dictionaries(st.just("retry-after"), st.text(max_size=30)), st.binary(max_size=80))
 def test_bytes_that_say_nothing_are_never_taken(status: int, headers: dict[str, str], body: bytes) -> None:
     """Noise of any status neither raises nor counts as bought; a noisy 2xx or 5xx is open."""
@@ -138,6 +141,7 @@ def test_bytes_that_say_nothing_are_never_taken(status: int, headers: dict[str, 
         assert isinstance(outcome, Open)
 
 
+@PATIENT
 @given(st.sampled_from([408, *range(500, 600)]), st.sampled_from(["error", "failed", "success", "processing"]))
 def test_a_failing_server_proves_nothing(status: int, said: str) -> None:
     """A 5xx may stand in front of a server that took the request, whatever its body says."""

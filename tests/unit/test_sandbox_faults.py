@@ -4,12 +4,15 @@ from dataclasses import fields
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
 from worker.upstream.sandbox.faults import MEANINGS, Faults, parse_faults
 from worker.upstream.sandbox.painter import paint
+
+# on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 @pytest.mark.parametrize(
@@ -45,12 +48,14 @@ def test_a_prompt_asks_for_the_faults_in_it(prompt: str, faults: Faults) -> None
     assert parse_faults(prompt) == faults
 
 
+@PATIENT
 @given(st.text(max_size=200))
 def test_any_text_is_a_prompt(prompt: str) -> None:
     """Parsing never raises."""
     assert isinstance(parse_faults(prompt), Faults)
 
 
+@PATIENT
 @given(st.sampled_from(sorted(MEANINGS)), st.text(st.characters(exclude_characters="[]"), max_size=20))
 def test_any_value_of_a_known_fault_is_usable_or_left_out(name: str, value: str) -> None:
     """Numbers stay inside their limits, whatever is written."""
@@ -75,6 +80,7 @@ def test_another_prompt_or_seed_gives_another_picture(prompt: str, seed: int) ->
     assert paint(prompt, seed, 96, 64) != paint("a cat", 7, 96, 64)
 
 
+@PATIENT
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 2**32 - 1))
 def test_a_picture_has_the_size_that_was_asked_for(width: int, height: int, seed: int) -> None:
     """Down to one pixel."""

@@ -5,11 +5,13 @@ import math
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.upstream.wire import MESSAGE_CHARACTERS, Answer, fetch_body, parse_answer, submit_body
 
+# on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
+PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 LINK = "https://cdn.example/generations/05c3260d-0000-4000-8000-000000000000-0.png"
 WAIT_WORDS = "Rate limit exceeded. Maximum 5 queued requests allowed."
@@ -110,12 +112,14 @@ def test_every_recording_names_its_source(path: Path) -> None:
     assert path.stem.startswith(recording["kind"])
 
 
+@PATIENT
 @given(st.binary(max_size=300))
 def test_bytes_of_any_kind_are_never_a_success(body: bytes) -> None:
     """Noise neither raises nor reads as a result."""
     assert parse_answer(body).kind == "unreadable"
 
 
+@PATIENT
 @given(ANSWERS)
 def test_any_types_in_the_known_fields_give_a_clean_answer(content: dict[str, object]) -> None:
     """Wrong types never raise, and what comes out has the types that are promised."""
