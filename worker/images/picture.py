@@ -75,7 +75,7 @@ def _check_head(data: bytes, max_pixels: int) -> None:
 def _decode(data: bytes) -> tuple[int, int, str, bool]:
     with Image.open(BytesIO(data), formats=FORMATS) as image:  # verify() leaves the file used up
         image.load()
-        blank = all(low == high for low, high in image.convert("RGB").getextrema())
+        blank = image.convert("RGB").getcolors(1) is not None
         return image.width, image.height, str(image.format), blank
 
 
