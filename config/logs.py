@@ -5,6 +5,7 @@ import re
 import sys
 from collections.abc import MutableMapping
 from typing import Any
+from urllib.parse import unquote, urlsplit
 
 import structlog
 from pydantic import SecretStr
@@ -13,7 +14,11 @@ from config.settings import Settings
 
 QUIET = ("httpx", "httpcore", "aiohttp", "uvicorn", "celery", "kombu", "asyncio", "urllib3", "PIL", "amqp")
 TOKENS = re.compile(r"(Bearer\s+|/webhooks/modelslab/|signature=|whsec_)[\w.~+/=-]+")
-SHORTEST_SECRET = 6
+"""What is secret by its shape, whoever issued it."""
+SHORTEST_SECRET_CHARACTERS = 6
+NOT_SECRET = {"sandbox"}
+"""The sandbox's own key by default; taking it out would take the word out of every line."""
+MASK = "***"
 
 Event = MutableMapping[str, Any]
 
@@ -23,6 +28,7 @@ def configure_logs(settings: Settings, process: str) -> None:
     as_console = settings.log_format == "console" or (settings.log_format == "auto" and sys.stderr.isatty())
     shared: list[structlog.typing.Processor] = [
         structlog.contextvars.merge_contextvars,
+        _name_process(process),
         structlog.stdlib.add_log_level,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
@@ -46,26 +52,63 @@ def configure_logs(settings: Settings, process: str) -> None:
         logger_factory=structlog.stdlib.LoggerFactory(),
         cache_logger_on_first_use=True,
     )
-    structlog.contextvars.bind_contextvars(process=process)
 
 
 class Redactor:
-    """Takes known secrets, tokens and signatures out of every text of a line."""
+    """Takes known secrets, tokens and signatures out of every text of a line, however deep it is in there."""
 
     def __init__(self, settings: Settings) -> None:
-        values = (getattr(settings, name) for name in type(settings).model_fields)
-        texts = [value.get_secret_value() for value in values if isinstance(value, SecretStr)]
-        parts = {part for text in texts for part in re.split(r"[,|:@/\n]", text) if len(part) >= SHORTEST_SECRET}
-        self._secrets = sorted(parts - {"127.0.0.1", "localhost", "sandbox"}, key=len, reverse=True)
+        self._secrets = sorted(_secrets_in(settings), key=len, reverse=True)
 
     def __call__(self, _logger: object, _method: str, event: Event) -> Event:
         for name, value in event.items():
-            if isinstance(value, str):
-                event[name] = self.redact(value)
+            if not name.startswith("_"):  # structlog's own
+                event[name] = self._clean(value)
         return event
 
     def redact(self, text: str) -> str:
         """The text without what must not be in a log."""
         for secret in self._secrets:
-            text = text.replace(secret, "***")
-        return TOKENS.sub(r"\1***", text)
+            text = text.replace(secret, MASK)
+        return TOKENS.sub(rf"\1{MASK}", text)
+
+    def _clean(self, value: object) -> object:
+        if isinstance(value, str):
+            return self.redact(value)
+        if isinstance(value, dict):
+            return {self._clean(key): self._clean(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple | set | frozenset):
+            return [self._clean(inner) for inner in value]
+        # JSONRenderer writes what it does not know as its repr, and that may hold anything
+        return value if isinstance(value, bool | int | float | None) else self.redact(repr(value))
+
+
+def _name_process(process: str) -> structlog.typing.Processor:
+    """Not a context variable: those do not reach other threads."""
+
+    def name_process(_logger: object, _method: str, event: Event) -> Event:
+        event["process"] = process
+        return event
+
+    return name_process
+
+
+def _secrets_in(settings: Settings) -> set[str]:
+    """The secret part of each secret setting: tenants, hosts and addresses are none."""
+    found: set[str] = set()
+    for name in type(settings).model_fields:
+        value = getattr(settings, name)
+        if isinstance(value, SecretStr):
+            for part in value.get_secret_value().split(","):
+                found |= _secrets_of(name, part.strip())
+    return {secret for secret in found - NOT_SECRET if len(secret) >= SHORTEST_SECRET_CHARACTERS}
+
+
+def _secrets_of(name: str, part: str) -> set[str]:
+    if name == "api_keys":
+        return {part.partition(":")[2]}  # tenant:key
+    if "://" not in part:
+        return {part, part.removeprefix("whsec_")}
+    address, _, key = part.partition("|")  # scheme://user:password@host, or address|key
+    password = urlsplit(address).password or ""
+    return {password, unquote(password), key}
