@@ -27,7 +27,7 @@ MOST_WAIT_SECONDS = 60.0
 MOST_KEY_CHARACTERS = 255
 RETRY_WHEN_FULL_SECONDS = 10
 ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_large", "unsupported_media_type",
-                   "idempotency_mismatch", "queue_full", "unavailable")  # fmt: skip
+                   "idempotency_mismatch", "queue_full", "insufficient_storage", "unavailable")  # fmt: skip
 
 
 @router.post(
@@ -136,9 +136,18 @@ async def _accept(request: Request, here: State, orders: list[Order], body: byte
     if accepted.verdict == "mismatch":
         raise Problem("idempotency_mismatch", "This Idempotency-Key was used with another body.")
     if accepted.verdict == "full":
+        await _refuse_if_store_away(here)
         headers = {"retry-after": str(RETRY_WHEN_FULL_SECONDS)}
         raise Problem("queue_full", "As many jobs are waiting as this installation takes.", headers=headers)
     return accepted
+
+
+async def _refuse_if_store_away(here: State) -> None:
+    """Why the queue is full matters to a caller: a full upstream passes by itself, a full disk does not."""
+    _, _, away = await here["store"].health()
+    if away:
+        headers = {"retry-after": str(RETRY_WHEN_FULL_SECONDS)}
+        raise Problem("insufficient_storage", "Pictures cannot be stored now, so nothing is bought.", headers=headers)
 
 
 def _idempotency(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:

@@ -9,6 +9,7 @@ from prometheus_client.registry import Collector
 
 from api.state import state
 from worker.census import Census
+from worker.health import callbacks_arrive
 from worker.job import Status
 
 router = APIRouter(tags=["operator"])
@@ -32,6 +33,11 @@ class CensusCollector(Collector):
         yield steps
         yield GaugeMetricFamily("darkroom_waiting_jobs", "Jobs that wait for a place upstream", census.waiting)
         yield GaugeMetricFamily("darkroom_overdue_seconds", "Age of the oldest due step", census.overdue_seconds)
+        trusted = callbacks_arrive(census.callbacks, census.winning_polls)
+        yield GaugeMetricFamily(
+            "darkroom_callbacks_arrive", "0 while callbacks do not come, and polls do", int(trusted)
+        )
+        yield GaugeMetricFamily("darkroom_images_away", "1 while pictures cannot be stored", int(census.images_away))
         yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
         yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
         yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)

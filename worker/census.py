@@ -15,6 +15,9 @@ class Census:
     limits: dict[str, float] = field(default_factory=dict)
     messages: dict[str, float] = field(default_factory=dict)
     steps: dict[tuple[str, str], int] = field(default_factory=dict)
+    callbacks: int = 0
+    winning_polls: int = 0
+    images_away: bool = False
 
 
 def parse_census(reply: list[Any]) -> Census:

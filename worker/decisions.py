@@ -21,9 +21,9 @@ KEPT_REFUSED_ATTEMPTS = 10
 
 @dataclass(frozen=True, slots=True)
 class KeyNews:
-    """What an attempt taught about its upstream key: `ok`, `busy` (its queue is full) or `down` (breaker)."""
+    """What an attempt taught about its upstream key: it works, its queue is full, it answers oddly, it is down."""
 
-    kind: Literal["ok", "busy", "down"]
+    kind: Literal["ok", "busy", "shaky", "down"]
     upstream: str
     pause: Milliseconds = 0
     reason: str = ""
@@ -52,6 +52,14 @@ def claim(job: Job, upstream: str, now: Milliseconds, limits: Limits) -> Step | 
     attempt = Attempt(number, f"{job.id}-{number}", upstream, now)
     claimed = job.moved(Status.SUBMITTING, now, attempts=(*_kept(job.attempts), attempt))
     return Step(claimed, "intent", until_deadline(job, now, limits.submit_lease))
+
+
+def handed_back(job: Job, now: Milliseconds) -> Step | None:
+    """A job that has its place but must not be bought now: back to the queue, nothing was asked."""
+    if job.status is not Status.QUEUED or job.place is None:
+        return None
+    waiting = job.moved(Status.QUEUED, now)
+    return Step(waiting, "store_away", max(0, job.order.deadline_at - now), frees_place=True)
 
 
 def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits: Limits) -> Step | None:
@@ -175,7 +183,7 @@ def _left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, lim
         return None
     attempt = replace(attempt, status="unknown", outcome=outcome.reason, message=outcome.message or None)
     noted = job.with_attempt(attempt)
-    news = KeyNews("down", attempt.upstream, reason=outcome.reason)
+    news = KeyNews("shaky", attempt.upstream, reason=outcome.reason)
     if job.status is not Status.SUBMITTING or attempt != noted.attempt:
         return replace(_recorded(noted, "answer", now, limits), key_news=news)
     return replace(_stay_unknown(noted, outcome.reason, now, limits), key_news=news)

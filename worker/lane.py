@@ -14,7 +14,7 @@ from hiredis import pack_command
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import NoScriptError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
 MOST_CALLS_PER_TRIP = 256
 TRIPS_AT_ONCE = 2
@@ -108,8 +108,13 @@ class Lane:
         try:
             # packed by hiredis in C: redis-py's own packing is a third of an accept
             await connection.send_packed_command(b"".join(pack_command(command) for command, _ in calls))
+            moved_away = False
             for _, future in calls:
-                _settle(future, await _reply(connection))
+                reply = await _reply(connection)
+                moved_away = moved_away or isinstance(reply, ReadOnlyError)
+                _settle(future, reply)
+            if moved_away:  # a primary that became a replica: the next connection may reach the new one
+                await connection.disconnect(nowait=True)
         except BaseException:
             await connection.disconnect(nowait=True)
             raise

@@ -39,7 +39,10 @@ async def submit(r: Resources, job_id: str) -> None:
     if loaded is None or loaded.job.status is not Status.QUEUED or loaded.job.place is None:
         return  # a redelivered message, a second worker, a cancelled job
     upstream = r.upstream(loaded.job.place)
-    step = decisions.claim(loaded.job, upstream.name, loaded.now, r.limits)
+    if r.health.images_away:
+        step = decisions.handed_back(loaded.job, loaded.now)
+    else:
+        step = decisions.claim(loaded.job, upstream.name, loaded.now, r.limits)
     if step is None or not await r.store.advance(loaded, step):
         return
     _note(loaded.job, step)

@@ -1,9 +1,10 @@
 """The composition root of a worker process: what it holds open, opened once on its loop and closed in order."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from config.settings import Settings
 from worker.composition import job_store, limits_of, viewer_of
+from worker.health import Health
 from worker.images.collect import Pictures
 from worker.images.decoder import Decoder
 from worker.images.download import PictureSource
@@ -28,8 +29,14 @@ class Resources:
     pictures: Pictures
     notifier: Notifier
     pool: dict[str, UpstreamKey]
-    limits: Limits
+    base_limits: Limits
+    health: Health
     viewer: Viewer
+
+    @property
+    def limits(self) -> Limits:
+        """The durations as they are now: polls come sooner while callbacks do not arrive."""
+        return replace(self.base_limits, callbacks_trusted=self.health.callbacks_trusted)
 
     def upstream(self, name: str) -> UpstreamKey:
         """The key with that name; where it has left the configuration, the first one, which at least has the host."""
@@ -58,7 +65,8 @@ async def open_resources(settings: Settings) -> Resources:
         pictures=pictures,
         notifier=Notifier(settings, lane),
         pool=upstream_pool(settings),
-        limits=limits_of(settings),
+        base_limits=limits_of(settings),
+        health=Health(),
         viewer=viewer_of(settings),
     )
 

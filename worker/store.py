@@ -5,7 +5,7 @@ Python decides, Lua guards: every method is one script or one command over the s
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from worker.census import Census, parse_census
@@ -28,8 +28,11 @@ MOST_INBOX_ROWS = 20
 FIRST_LIMIT_TRIED = 5
 """The smallest plan's queue: where learning an upstream key's limit starts."""
 
+HEALTH = Script("clock", "health")
 FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
+
+HEALTH_MINUTES = 5
 
 Verdict = Literal["created", "same", "mismatch", "full"]
 
@@ -171,9 +174,27 @@ class JobStore:
         """Removes every trace of a finished job."""
         await self._lane.run(FORGET, job.id, job.order.tenant)
 
+    async def health(self) -> tuple[int, int, str]:
+        """Callbacks and winning polls of the last minutes, and why the image store is away, if it is."""
+        callbacks, polls, away = await self._lane.run(HEALTH, HEALTH_MINUTES)
+        return int(callbacks), int(polls), away.decode()
+
+    async def note_images_away(self, reason: str | None, seconds: int) -> None:
+        """Holds everything back for so long while the image store cannot be written; None lets it go."""
+        if reason is None:
+            await self._lane.call("DEL", "store:away")
+        else:
+            await self._lane.call("SET", "store:away", reason, "EX", seconds)
+
+    async def finished_before(self, at: Milliseconds, most: int = 100) -> list[str]:
+        """Ids of jobs that ended before then, oldest first."""
+        return [each.decode() for each in await self._lane.call("ZRANGEBYSCORE", "finished", 0, at, "LIMIT", 0, most)]
+
     async def census(self) -> Census:
         """Counts over the whole store, for metrics and the operator."""
-        return parse_census(await self._lane.run(CENSUS, self._common[1]))
+        census = parse_census(await self._lane.run(CENSUS, self._common[1]))
+        callbacks, polls, away = await self.health()
+        return replace(census, callbacks=callbacks, winning_polls=polls, images_away=bool(away))
 
     def _set_clock(self, redis_now: int) -> None:
         self._offset = int(redis_now) - int(time.monotonic() * 1000)

@@ -46,9 +46,9 @@ POSTS = [
     (NotTaken(Reason.KEY_REFUSED, "Invalid API key"), Status.QUEUED, True, "down"),
     (NotTaken(Reason.MISCONFIGURED), Status.QUEUED, True, "down"),
     (NotTaken(Reason.REJECTED, "width"), Status.FAILED, False, "ok"),
-    (Open("read_timeout"), Status.UNKNOWN, False, "down"),
-    (Open("http_503"), Status.UNKNOWN, False, "down"),
-    (Open("unreadable_answer"), Status.UNKNOWN, False, "down"),
+    (Open("read_timeout"), Status.UNKNOWN, False, "shaky"),
+    (Open("http_503"), Status.UNKNOWN, False, "shaky"),
+    (Open("unreadable_answer"), Status.UNKNOWN, False, "shaky"),
 ]
 
 

@@ -3,7 +3,7 @@
 --
 -- ARGV  template, prefix, lease_ms, id, expected version, status, doc, timeline row or '', due_in_ms or '',
 --       collect '1' or '', free place '1' or '', delivery id or '', inbox rows read,
---       key news '' | ok | busy | down, key name, pause_ms, jitter 0..1, reason, cause
+--       key news '' | ok | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause
 -- Reply {now, 1} or {now, 0} where another writer was quicker
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key, to = 'job:' .. id, ARGV[6]
@@ -24,10 +24,13 @@ if from ~= to then
   count(from, -1)
   count(to, 1)
   if from == 'queued' then dequeue(id, tenant) end
-  if to == 'queued' then enqueue(id, tenant, job[5]) end
   redis.call('PUBLISH', 'events', id .. ' ' .. to)
 end
 redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
+if to == 'queued' and ARGV[11] == '1' then enqueue(id, tenant, job[5]) end
+if to == 'storing' and ARGV[19] == 'poll' and from ~= to then
+  note_health('poll')
+end
 if ARGV[10] == '1' then
   redis.call('HSET', key, 'pushed', now)
   push(template, prefix, 'settle', 'collect', id)
@@ -44,12 +47,14 @@ if to == 'succeeded' or to == 'failed' or to == 'cancelled' or to == 'expired' t
   redis.call('ZADD', 'finished', 'NX', now, id)
 end
 
-local news, name = ARGV[14], 'upstream:' .. ARGV[15]
+local news = ARGV[14]
 if news == 'ok' then
-  redis.call('HDEL', name, 'failures', 'reason', 'paused_until')
+  heal(ARGV[15])
   learn_more(ARGV[15])
 elseif news == 'busy' then
   learn_less(ARGV[15], tonumber(ARGV[16]), tonumber(ARGV[17]))
+elseif news == 'shaky' then
+  strain(ARGV[15], tonumber(ARGV[17]), ARGV[18])
 elseif news == 'down' then
   trip(ARGV[15], tonumber(ARGV[17]), ARGV[18])
 end

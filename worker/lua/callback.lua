@@ -15,6 +15,7 @@ for _, earlier in ipairs(kept) do
 end
 if #kept >= tonumber(ARGV[7]) then return {now, 'full'} end
 redis.call('RPUSH', inbox, now .. ' ' .. row)
+note_health('callback')
 redis.call('ZADD', 'due', 'LT', now + lease, id)
 redis.call('HSET', 'job:' .. id, 'pushed', now)
 push(template, prefix, 'settle', 'settle', id)

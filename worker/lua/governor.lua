@@ -2,6 +2,7 @@
 
 local PROBE_MS = 60000        -- how long a learned limit is kept before one more place is tried
 local LONGEST_PAUSE_MS = 60000
+local STRAINS = 5
 
 -- A taken request: while it was never refused, the learned limit grows by one for each; after that by one a window.
 local function learn_more(name)
@@ -34,4 +35,16 @@ local function trip(name, jitter, reason)
   local failures = redis.call('HINCRBY', key, 'failures', 1)
   local pause = math.min(LONGEST_PAUSE_MS, 250 * 2 ^ math.min(failures, 10))
   redis.call('HSET', key, 'paused_until', now + math.floor(pause * (0.75 + jitter / 2)), 'reason', reason)
+end
+
+-- An answer that proves nothing (time-out, 5xx): one is an accident, several in a row are an outage.
+local function strain(name, jitter, reason)
+  if redis.call('HINCRBY', 'upstream:' .. name, 'strains', 1) >= STRAINS then trip(name, jitter, reason) end
+end
+
+-- The key works: a tripped breaker closes. The pause of a full queue stays: it says nothing about the key.
+local function heal(name)
+  local key = 'upstream:' .. name
+  redis.call('HDEL', key, 'strains')
+  if redis.call('HDEL', key, 'failures') == 1 then redis.call('HDEL', key, 'reason', 'paused_until') end
 end

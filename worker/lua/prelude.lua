@@ -10,6 +10,8 @@
 -- upstreams           SET   names of the upstream keys
 -- upstream:<name>     HASH  limit learned | paused_until failures reason probe_at window
 -- places:<name>       ZSET  job id → ms at which the place is given back by itself
+-- store:away          STR   why the image store cannot be written; nothing is handed out while it is there
+-- health:<minute>     HASH  callback, poll → results that came that way; kept for an hour
 -- counts              HASH  status → jobs
 -- stats               HASH  '<status> <cause>' → how often a step with that cause left a job in that status
 -- Queues are Celery's own lists; a message is pushed here only with the template that kombu made.
@@ -28,6 +30,12 @@ end
 local function oldest(prefix, queue)
   local message = redis.call('LINDEX', prefix .. queue, -1)
   return message and tonumber(message:match('%-%a+%-(%d+)"'))
+end
+
+local function note_health(channel)
+  local minute = 'health:' .. math.floor(now / 60000)
+  redis.call('HINCRBY', minute, channel, 1)
+  redis.call('EXPIRE', minute, 3600)
 end
 
 local function count(status, by)
@@ -76,6 +84,7 @@ end
 
 -- The least loaded upstream key with a free place. A key whose breaker is open is given one probe when its pause is over.
 local function free_upstream()
+  if redis.call('EXISTS', 'store:away') == 1 then return nil end -- what cannot be stored is not bought
   local best, best_load
   for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
     local key = redis.call('HMGET', 'upstream:' .. name, 'limit', 'paused_until')
