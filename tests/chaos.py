@@ -38,6 +38,10 @@ FAULTS = {
 }  # fmt: skip
 ENDS = {"succeeded", "failed", "cancelled", "expired"}
 DEADLINE_SECONDS = 75
+JOBS_PER_SECOND = 20
+"""Spread out, so that every kill meets jobs in every state."""
+AFTER_LOAD_SECONDS = 8
+CALLERS = 12
 SETTLE_SECONDS = DEADLINE_SECONDS + 45
 
 
@@ -83,6 +87,7 @@ def chaos(folder: Path, jobs: int, seed: int) -> tuple[Run, dict[str, Any]]:
         killer = threading.Thread(target=_kill_at_random, args=(here, run, random.Random(dice.random()), stopping))
         killer.start()
         _load(here, run, jobs, dice, receiver)
+        time.sleep(AFTER_LOAD_SECONDS)
         stopping.set()
         killer.join()
         _wait_for_ends(here, run)
@@ -94,7 +99,7 @@ def chaos(folder: Path, jobs: int, seed: int) -> tuple[Run, dict[str, Any]]:
 
 def _load(here: Installation, run: Run, jobs: int, dice: random.Random, receiver: Receiver) -> None:
     plans = [_plan(number, dice, receiver.url) for number in range(jobs)]
-    with ThreadPoolExecutor(12) as pool:
+    with ThreadPoolExecutor(CALLERS) as pool:
         for job_id, plan in pool.map(lambda plan: (_accept(here, run, plan), plan), plans):
             run.jobs[job_id] = plan["on_unknown"]
     run.faults.update(plan["prompt"].partition(" ")[2] or "none" for plan in plans)
@@ -112,6 +117,7 @@ def _plan(number: int, dice: random.Random, webhook: str) -> dict[str, Any]:
 def _accept(here: Installation, run: Run, plan: dict[str, Any]) -> str:
     """As a careful caller does: the same Idempotency-Key until there is an answer."""
     headers = {"idempotency-key": plan["prompt"].partition(" ")[0]}
+    time.sleep(CALLERS / JOBS_PER_SECOND)
     while True:
         try:
             answer = here.client.post("/v1/jobs", json=plan, headers=headers)
@@ -131,7 +137,7 @@ def _kill_at_random(here: Installation, run: Run, dice: random.Random, stopping:
         "freeze a worker": lambda: _freeze(here, dice),
         "kill the API": lambda: _restart(here, "api", kill=True),
         "restart the API": lambda: _restart(here, "api", kill=False),
-        "kill Redis": lambda: (here.redis.kill(), time.sleep(dice.uniform(0, 1)), here.redis.start()) and None,
+        "kill Redis": lambda: _kill_redis(here, dice),
         "freeze Redis": lambda: _freeze_redis(here, dice),
         "empty Celery's queues": lambda: _empty_queues(here),
     }
@@ -160,6 +166,12 @@ def _freeze(here: Installation, dice: random.Random) -> None:
     time.sleep(dice.uniform(1, 5))
     for each in family:
         _signal(each, signal.SIGCONT)
+
+
+def _kill_redis(here: Installation, dice: random.Random) -> None:
+    here.redis.kill()
+    time.sleep(dice.uniform(0, 1))
+    here.redis.start()
 
 
 def _freeze_redis(here: Installation, dice: random.Random) -> None:
