@@ -35,7 +35,9 @@ DENIED_V6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "
 
 PUBLIC_PORTS = frozenset({80, 443})
 MOST_URL_CHARACTERS = 2048
-BAD_CHARACTERS = re.compile(r"[\x00-\x20\x7f\\]")
+BAD_CHARACTERS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
+# no `%` or `;`: what one parser takes for the end of a host is part of it for another
+HOST_NAME = re.compile(r"[\w.-]+")
 
 
 class AddressRefused(OSError):
@@ -43,13 +45,17 @@ class AddressRefused(OSError):
 
 
 def is_public(address: str) -> bool:
-    """Whether a numeric address is on the public internet; a text that is no address is not."""
+    """Whether a numeric address is on the public internet; a text that is no address is not.
+
+    An IPv4 address written as IPv6 (`::ffff:…`) is dialled as IPv4 and judged as such. Every other form that hides one
+    (compatible, NAT64, 6to4, Teredo) is outside of what is allowed.
+    """
     try:
-        parsed = ip_address(address.partition("%")[0])
+        parsed = ip_address(address)
     except ValueError:
         return False
     if isinstance(parsed, IPv6Address):
-        return parsed in ALLOWED_V6 and not any(parsed in network for network in DENIED_V6)
+        return _public_v4(parsed.ipv4_mapped) if parsed.ipv4_mapped else _public_v6(parsed)
     return _public_v4(parsed)
 
 
@@ -71,7 +77,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
         port = parts.port
     except ValueError:
         raise AddressRefused("the address cannot be read") from None
-    if parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc:
+    if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or "") or "@" in parts.netloc:
         raise AddressRefused("the address must be http(s) with a host and without a user name")
     if not allow_private and port is not None and port not in PUBLIC_PORTS:
         raise AddressRefused("the address must use port 80 or 443")
@@ -83,8 +89,21 @@ def check_dialled(address: str, *, allow_private: bool) -> None:
         raise AddressRefused("the address is not on the public internet")
 
 
+def _public_v6(address: IPv6Address) -> bool:
+    return address in ALLOWED_V6 and not any(address in network for network in DENIED_V6)
+
+
 def _public_v4(address: IPv4Address) -> bool:
     return not any(address in network for network in DENIED_V4)
+
+
+def _is_host(host: str) -> bool:
+    if ":" not in host:
+        return HOST_NAME.fullmatch(host) is not None
+    try:
+        return IPv6Address(host).scope_id is None
+    except ValueError:
+        return False
 
 
 def _matches(name: str, pattern: str) -> bool:
