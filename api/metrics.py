@@ -38,6 +38,7 @@ class CensusCollector(Collector):
             "darkroom_callbacks_arrive", "0 while callbacks do not come, and polls do", int(trusted)
         )
         yield GaugeMetricFamily("darkroom_images_away", "1 while pictures cannot be stored", int(census.images_away))
+        yield GaugeMetricFamily("darkroom_audit_findings", "Findings of the last audit", census.audit_findings)
         yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
         yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
         yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)

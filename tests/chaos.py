@@ -227,6 +227,8 @@ def _judge(here: Installation, run: Run, receiver: Receiver) -> dict[str, Any]:
     run.broken += [f"succeeded without readable bytes: {each}" for each in unreadable]
     run.broken += [f"{each}: {finding}" for each, job in jobs.items() for finding in _odd(job, bought[each])]
     run.broken += [f"{each}: {finding}" for each, job in jobs.items() for finding in _untold(job, receiver)]
+    audit = here.run("api.cli.main", "audit")
+    run.broken += [f"audit: {line}" for line in audit.stdout.splitlines()] if audit.returncode else []
     statuses = Counter(job["status"] for job in jobs.values())
     return {
         "jobs accepted": len(jobs), "refused and repeated by the caller": run.refused,

@@ -18,11 +18,12 @@ class Census:
     callbacks: int = 0
     winning_polls: int = 0
     images_away: bool = False
+    audit_findings: int = 0
 
 
 def parse_census(reply: list[Any]) -> Census:
     """The reply of lua/census.lua as a Census."""
-    by_status, waiting, overdue_ms, upstreams, messages, steps = reply
+    by_status, waiting, overdue_ms, upstreams, messages, steps, findings = reply
     return Census(
         by_status={name: int(count) for name, count in _pairs(by_status).items()},
         waiting=int(waiting or 0),
@@ -31,6 +32,7 @@ def parse_census(reply: list[Any]) -> Census:
         limits={upstreams[at].decode(): float(upstreams[at + 2]) for at in range(0, len(upstreams), 3)},
         messages={name: float(count) for name, count in _pairs(messages).items()},
         steps={_step(name): int(count) for name, count in _pairs(steps).items()},
+        audit_findings=int(findings),
     )
 
 

@@ -29,6 +29,7 @@ FIRST_LIMIT_TRIED = 5
 """The smallest plan's queue: where learning an upstream key's limit starts."""
 
 HEALTH = Script("clock", "health")
+PUT_BACK = Script("clock", "prelude", "put_back")
 FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
@@ -169,6 +170,24 @@ class JobStore:
                 start = max(0, rank + 1 - newer)
         arguments = (key, f"({before}", after, "LIMIT", start, most)
         return [each.decode() for each in await self._lane.call("ZREVRANGEBYSCORE", *arguments)]
+
+    async def put_back(self, job: Job) -> None:
+        """Puts a queued job that stands nowhere back into its queue."""
+        await self._lane.run(PUT_BACK, *self._common, job.id)
+
+    async def replay(self, job_id: str) -> None:
+        """Has all kept callbacks of a job decided on again; deciding twice changes nothing."""
+        await self._lane.call("HSET", f"job:{job_id}", "inbox_read", 0)
+        await self.again_at(job_id, 0)
+
+    async def orphans(self) -> list[bytes]:
+        """Callbacks whose job was not known when they came."""
+        rows: list[bytes] = await self._lane.call("LRANGE", "orphans", 0, -1)
+        return rows
+
+    async def drop_orphan(self, row: bytes) -> None:
+        """Removes one, once it has been matched."""
+        await self._lane.call("LREM", "orphans", 1, row)
 
     async def forget(self, job: Job) -> None:
         """Removes every trace of a finished job."""

@@ -18,6 +18,9 @@ class Verb:
 VERBS = {
     "up": Verb("api.cli.up", "run the whole stack with a sandbox upstream"),
     "demo": Verb("api.cli.demo", "run one job through the whole stack, show its picture, stop"),
+    "doctor": Verb("api.cli.doctor", "say in plain words whether this installation is fit to buy"),
+    "audit": Verb("api.cli.audit", "check every promise over the whole store (exit code for cron)"),
+    "callbacks": Verb("api.cli.callbacks", "orphaned callbacks, and deciding again on kept ones"),
     "settings": Verb("api.cli.settings_docs", "show every setting with its default and meaning"),
     "alive": Verb("api.cli.alive", "say by the exit code whether a part answers (for health checks)"),
 }

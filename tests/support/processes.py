@@ -137,6 +137,11 @@ class Installation:
         rows = httpx.get(f"http://127.0.0.1:{self.sandbox_port}/bill", timeout=20).json()["posts"]
         return [row for row in rows if str(row["track_id"]).startswith(job_id)]
 
+    def run(self, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Runs one of our commands to its end."""
+        command = [sys.executable, "-m", module, *arguments]
+        return subprocess.run(command, env=os.environ | self.settings, capture_output=True, text=True, check=False)
+
     def log(self, name: str) -> str:
         """Everything that a process has said."""
         return (self.folder / f"{name}.log").read_text()

@@ -16,4 +16,4 @@ end
 local first = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]
 local late = first and math.max(0, now - tonumber(first)) or 0
 return {redis.call('HGETALL', 'counts'), redis.call('GET', 'waiting') or '0', late, upstreams, messages,
-  redis.call('HGETALL', 'stats')}
+  redis.call('HGETALL', 'stats'), redis.call('HGET', 'audit', 'findings') or '0'}

@@ -13,7 +13,12 @@ from worker.upstream.wire import Answer, parse_answer
 FETCH_SECONDS = 20.0
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
 """Four pictures as base64 in the answer itself are the largest that is documented."""
-HEADERS = {"content-type": "application/json", "accept": "application/json", "user-agent": "darkroom"}
+HEADERS = {
+    "content-type": "application/json",
+    "accept": "application/json",
+    "accept-encoding": "identity",  # nothing here unpacks: a compressed answer would be one that cannot be read
+    "user-agent": "darkroom",
+}
 
 
 class AnswerTooLarge(Exception):
@@ -42,8 +47,10 @@ class UpstreamClient:
         try:
             async with asyncio.timeout(self._total_seconds):
                 status, headers, answer = await self._post(f"{base_url}/text2img", body)
-        except (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol) as error:
+        except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return NotTaken(Reason.UNREACHABLE, f"no connection ({error})")
+        except httpx.InvalidURL:
+            return NotTaken(Reason.MISCONFIGURED, "the upstream's address cannot be read")
         except (httpx.TimeoutException, TimeoutError):
             return Open("read_timeout")
         except httpx.TransportError as error:
@@ -57,7 +64,7 @@ class UpstreamClient:
         try:
             async with asyncio.timeout(FETCH_SECONDS):
                 status, _, content = await self._post(f"{base_url}/fetch", body)
-        except (httpx.TransportError, TimeoutError, AnswerTooLarge) as error:
+        except (httpx.TransportError, httpx.InvalidURL, TimeoutError, AnswerTooLarge) as error:
             raise Unavailable(type(error).__name__) from error
         answer = parse_answer(content)
         if status == 429 or status >= 500 or answer.kind == "error":

@@ -2,19 +2,20 @@
 
 httpx's own pool costs 25 ms of CPU a POST with 1,000 in flight, aiohttp's 0.3 ms (docs/decisions/0004). The ready-made
 bridge between the two maps every lost connection to `ConnectTimeout`, which reads as "not sent": taken at its word it
-would buy twice. Here only a connection that was never established is a connect error; all the rest is open.
+would buy twice. Here a connect error needs two proofs: aiohttp says so by its class, and its trace never saw the
+request get a connection. All the rest is open.
 
 Every outgoing socket of the product is made here, so the address check at the socket holds for all of them.
 """
 
-import asyncio
 import socket
-import ssl
 from collections.abc import AsyncIterator
+from dataclasses import dataclass
 from typing import Any
 
 import aiohttp
 import httpx
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from config.settings import Settings
 from worker.addresses import check_dialled
@@ -27,10 +28,18 @@ MOST_HEADER_BYTES = 16_384
 
 NEVER_CONNECTED = (
     aiohttp.ClientConnectorError,  # refused, unreachable, DNS, TLS handshake
-    aiohttp.ConnectionTimeoutError,
     aiohttp.ClientConnectorCertificateError,
-    aiohttp.ClientConnectorSSLError,
+    aiohttp.ConnectionTimeoutError,
+    aiohttp.InvalidURL,
 )
+
+
+@dataclass(slots=True)
+class Sending:
+    """What is known of one request while it is under way."""
+
+    connected: bool = False
+    """Whether it ever had a connection: from then on a byte of it may have left."""
 
 
 def open_transport(settings: Settings) -> "AiohttpTransport":
@@ -49,7 +58,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
         """Sends once. Raises ConnectError or ConnectTimeout only where no byte of the request can have left."""
         session = self._session or self._open()
-        timeout = request.extensions.get("timeout", {})
+        sending = Sending()
         try:
             answer = await session.request(
                 request.method,
@@ -57,10 +66,11 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers.multi_items(),
                 data=await request.aread() or None,
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(sock_connect=timeout.get("connect"), sock_read=timeout.get("read")),
+                timeout=_timeout(request),
+                trace_request_ctx=sending,
             )
         except Exception as error:
-            raise translated(error, request) from error
+            raise translated(error, sending, request) from error
         return httpx.Response(answer.status, headers=answer.raw_headers, stream=_Stream(answer), request=request)
 
     async def aclose(self) -> None:
@@ -74,6 +84,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             ssl=self._tls,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
             ttl_dns_cache=DNS_SECONDS,
+            resolver=GuardedResolver(allow_private=self._allow_private),
             socket_factory=self._socket,
         )
         self._session = aiohttp.ClientSession(
@@ -85,6 +96,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
             max_line_size=MOST_HEADER_BYTES,
             max_field_size=MOST_HEADER_BYTES,
             timeout=aiohttp.ClientTimeout(total=None),
+            trace_configs=[_trace()],
         )
         return self._session
 
@@ -97,6 +109,27 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         return made
 
 
+class GuardedResolver(AbstractResolver):
+    """Refuses a name as soon as one of its addresses may not be reached: such a name is up to something."""
+
+    def __init__(self, *, allow_private: bool) -> None:
+        self._allow_private = allow_private
+        self._resolver = aiohttp.ThreadedResolver()
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
+    ) -> list[ResolveResult]:
+        """The addresses of the name. Raises AddressRefused, an OSError, as a failed lookup does."""
+        found = await self._resolver.resolve(host, port, family)
+        for each in found:
+            check_dialled(each["host"], allow_private=self._allow_private)
+        return found
+
+    async def close(self) -> None:
+        """Nothing is open."""
+        await self._resolver.close()
+
+
 class _Stream(httpx.AsyncByteStream):
     def __init__(self, answer: aiohttp.ClientResponse) -> None:
         self._answer = answer
@@ -106,7 +139,7 @@ class _Stream(httpx.AsyncByteStream):
             async for chunk in self._answer.content.iter_chunked(CHUNK_BYTES):
                 yield chunk
         except Exception as error:
-            raise translated(error, None) from error
+            raise translated(error, Sending(connected=True), None) from error
 
     async def aclose(self) -> None:
         # closed, not released: what is left of a body that nobody reads is not worth its connection
@@ -115,17 +148,28 @@ class _Stream(httpx.AsyncByteStream):
         self._answer.release()
 
 
-def translated(error: Exception, request: httpx.Request | None) -> Exception:
+def translated(error: Exception, sending: Sending, request: httpx.Request | None) -> httpx.TransportError:
     """The httpx error that says what is proven. Its text is the kind of the cause only: causes quote addresses."""
     kind = type(error).__name__
-    if isinstance(error, aiohttp.ConnectionTimeoutError):
-        return httpx.ConnectTimeout(kind, request=request)
-    if isinstance(error, NEVER_CONNECTED):
-        return httpx.ConnectError(kind, request=request)
-    if isinstance(error, aiohttp.InvalidURL):
-        return httpx.UnsupportedProtocol(kind, request=request)
-    if isinstance(error, TimeoutError | asyncio.TimeoutError):
+    if isinstance(error, NEVER_CONNECTED) and not sending.connected:
+        timed_out = isinstance(error, aiohttp.ConnectionTimeoutError)
+        return httpx.ConnectTimeout(kind, request=request) if timed_out else httpx.ConnectError(kind, request=request)
+    if isinstance(error, TimeoutError):
         return httpx.ReadTimeout(kind, request=request)
-    if isinstance(error, aiohttp.ClientError | OSError | ssl.SSLError):
-        return httpx.ReadError(kind, request=request)
-    return error
+    return httpx.ReadError(kind, request=request)
+
+
+def _timeout(request: httpx.Request) -> aiohttp.ClientTimeout:
+    """`connect` bounds name, dial and TLS together; `read` each wait for bytes. The whole is the caller's to bound."""
+    given = request.extensions.get("timeout", {})
+    return aiohttp.ClientTimeout(connect=given.get("connect"), sock_read=given.get("read"))
+
+
+def _trace() -> aiohttp.TraceConfig:
+    async def connected(_session: object, context: Any, _event: object) -> None:
+        context.trace_request_ctx.connected = True
+
+    trace = aiohttp.TraceConfig()
+    trace.on_connection_create_end.append(connected)
+    trace.on_connection_reuseconn.append(connected)
+    return trace

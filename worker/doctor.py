@@ -1,0 +1,108 @@
+"""`darkroom doctor`: is this installation fit to buy, in plain words. Spends nothing.
+
+It sends itself a callback through DARKROOM_PUBLIC_URL, because a tunnel, a proxy or a name that does not lead back here
+is the most frequent reason that callbacks never come.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+import orjson
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+from worker.images.store import StoreError, open_store
+from worker.lane import connect
+from worker.signing import callback_token
+from worker.startup import check_redis
+from worker.upstream.pool import upstream_pool
+from worker.upstream.transport import open_transport
+from worker.upstream.wire import parse_answer
+
+PROBE_TRACK_ID = "00000000000000000000000000-0"
+MOST_SKEW_SECONDS = 5.0
+SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that was looked at: well or not, and what it means."""
+
+    subject: str
+    well: bool
+    words: str
+
+
+async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """Looks at everything that a job needs, one after another."""
+    for subject, look in _LOOKS.items():
+        try:
+            async with asyncio.timeout(SECONDS):
+                problem = await look(settings)
+        except (RedisError, OSError, TimeoutError, StoreError, httpx.HTTPError) as error:
+            problem = f"does not answer ({type(error).__name__}: {error})"
+        yield Diagnosis(subject, problem is None, problem or "well")
+
+
+async def _redis(settings: Settings) -> str | None:
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        warnings = await check_redis(redis)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    return "; ".join(warnings) or None
+
+
+async def _clock(settings: Settings) -> str | None:
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        seconds, microseconds = await redis.time()
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    skew = abs(time.time() - seconds - microseconds / 1e6)
+    return f"this machine's clock is {skew:.0f} s off Redis': set up NTP" if skew > MOST_SKEW_SECONDS else None
+
+
+async def _images(settings: Settings) -> str | None:
+    await open_store(settings).check()
+    return None
+
+
+async def _callback(settings: Settings) -> str | None:
+    """A callback for a job that does not exist: the API that holds our secret keeps it as an orphan and says so."""
+    url = f"{settings.public_url}/webhooks/modelslab/{callback_token(PROBE_TRACK_ID, settings.secrets)}"
+    async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
+        answer = await client.post(url, json={"status": "processing", "track_id": PROBE_TRACK_ID})
+    if answer.status_code == 404:
+        return "the API behind DARKROOM_PUBLIC_URL does not know our secret: is DARKROOM_SECRET the same there?"
+    if answer.status_code != 200 or b"orphan" not in answer.content:
+        return f"DARKROOM_PUBLIC_URL answers {answer.status_code}, not as our API does: callbacks would not arrive"
+    if settings.public_url.startswith("http://") and "modelslab.com" in settings.upstream_url:
+        return "it arrives, but the provider wants https: set DARKROOM_PUBLIC_URL to a public https address"
+    return None
+
+
+async def _upstream(settings: Settings) -> str | None:
+    """Asks each key for its server's details, which costs nothing."""
+    problems = []
+    async with httpx.AsyncClient(transport=open_transport(settings), timeout=SECONDS, trust_env=False) as client:
+        for upstream in upstream_pool(settings).values():
+            body = orjson.dumps({"key": upstream.key})
+            headers = {"content-type": "application/json"}
+            answer = await client.post(f"{upstream.base_url}/system_details", content=body, headers=headers)
+            told = parse_answer(answer.content)
+            if answer.status_code != 200 or told.kind == "error":
+                problems.append(f"{upstream.name} is refused: HTTP {answer.status_code} {told.message}".strip())
+    return "; ".join(problems) or None
+
+
+_LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
+    "Redis keeps what it accepts": _redis,
+    "the clocks agree": _clock,
+    "the image store can be written": _images,
+    "a callback comes back here": _callback,
+    "the upstream takes our key": _upstream,
+}
