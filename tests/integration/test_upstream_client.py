@@ -1,0 +1,348 @@
+"""What the client says of a POST to servers that misbehave on real sockets: sent once, "not taken" only when proven."""
+
+import asyncio
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+
+import aiohttp
+import httpx
+import pytest
+
+from config.settings import Settings
+from worker.upstream.client import UpstreamClient
+from worker.upstream.errors import Unavailable, Unreadable
+from worker.upstream.outcome import NotTaken, Open, Reason, Taken
+from worker.upstream.transport import Sending, translated
+
+BODY = b'{"key":"canary-key","prompt":"canary prompt"}'
+PROCESSING = b'{"status":"processing","id":134701497,"eta":2.75,"output":[]}'
+Script = Callable[["Connection"], Awaitable[None]]
+
+
+class Connection:
+    """One connection to the server, in the hands of a script."""
+
+    def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.server = server
+        self.reader = reader
+        self.writer = writer
+
+    async def request(self) -> None:
+        """Reads one whole request and notes it."""
+        head = await self.reader.readuntil(b"\r\n\r\n")
+        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
+        self.server.requests.append((head, await self.reader.readexactly(length)))
+
+    async def send(self, answer: bytes) -> None:
+        """Sends these bytes as they are."""
+        self.writer.write(answer)
+        await self.writer.drain()
+
+    def reset(self) -> None:
+        """Ends the connection with an RST."""
+        raw = self.writer.get_extra_info("socket")
+        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
+        self.writer.transport.abort()
+
+    async def hang(self) -> None:
+        """Does nothing until the other side has gone."""
+        await self.reader.read()
+
+
+class Server:
+    """A server that follows a script on every connection, and counts."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.connections = 0
+        self.requests: list[tuple[bytes, bytes]] = []
+
+
+@asynccontextmanager
+async def serving(script: Script) -> AsyncIterator[Server]:
+    """A server on a free port for the length of a test."""
+    server = Server()
+
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        server.connections += 1
+        try:
+            await script(Connection(server, reader, writer))
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return  # the client has gone, as some tests want
+        finally:
+            writer.close()
+
+    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
+    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/canary-path"
+    async with listening:
+        yield server
+
+
+def answer(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
+    """A whole HTTP answer."""
+    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n{headers}\r\n".encode() + body
+
+
+def answering(raw: bytes) -> Script:
+    """Reads a request, sends these bytes, closes."""
+
+    async def script(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(raw)
+
+    return script
+
+
+@asynccontextmanager
+async def client(
+    *, allow_private: bool = True, seconds: float = 5, connect_seconds: float = 2
+) -> AsyncIterator[UpstreamClient]:
+    """A client with short timeouts."""
+    settings = Settings(
+        _env_file=None,
+        allow_private_addresses=allow_private,
+        upstream_timeout_seconds=seconds,
+        upstream_connect_timeout_seconds=connect_seconds,
+    )
+    opened = UpstreamClient(settings)
+    try:
+        yield opened
+    finally:
+        await opened.aclose()
+
+
+async def refuse(connection: Connection) -> None:
+    await connection.request()
+
+
+async def reset_after_request(connection: Connection) -> None:
+    await connection.request()
+    connection.reset()
+
+
+async def reset_at_once(connection: Connection) -> None:
+    connection.reset()
+
+
+async def never_answer(connection: Connection) -> None:
+    await connection.request()
+    await connection.hang()
+
+
+async def drip(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
+    while not connection.writer.is_closing():
+        await connection.send(b"x")
+        await asyncio.sleep(0.05)
+
+
+async def flood(connection: Connection) -> None:
+    await connection.request()
+    await connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
+    for _ in range(70):
+        await connection.send(bytes(2**20))
+
+
+OPEN_SCRIPTS: dict[str, Script] = {
+    "closes without an answer": refuse,
+    "resets after the request": reset_after_request,
+    "resets as soon as it is connected": reset_at_once,
+    "never answers": never_answer,
+    "drips": drip,
+    "sends more than anyone asked for": flood,
+    "breaks off in the status line": answering(b"HTTP/1.1 20"),
+    "breaks off in the headers": answering(b"HTTP/1.1 200 OK\r\ncontent-le"),
+    "breaks off in the body": answering(answer(PROCESSING)[:-5]),
+    "breaks off in a chunk": answering(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n40\r\n{"),
+    "speaks something else": answering(b"220 mail.example ESMTP\r\n"),
+    "answers 500": answering(answer(b'{"status":"error","message":"x"}', "500 No")),
+    "answers 503 by a proxy": answering(answer(b"<html>", "503 No")),
+    "answers 200 that is not JSON": answering(answer(b"<html>")),
+    "answers compressed although asked not to": answering(
+        answer(b"\x1f\x8b\x08", headers="content-encoding: gzip\r\n")
+    ),
+}
+
+
+@pytest.mark.parametrize("name", OPEN_SCRIPTS)
+async def test_a_server_that_may_have_taken_the_request_leaves_it_open(name: str) -> None:
+    """From the moment there was a connection, nothing but a clear answer proves anything; and one POST is all."""
+    async with serving(OPEN_SCRIPTS[name]) as server, client(seconds=0.5, connect_seconds=0.5) as upstream:
+        outcome = await upstream.submit(server.url, BODY)
+    assert isinstance(outcome, Open), outcome
+    assert server.connections == 1
+    assert len(server.requests) <= 1
+    assert "canary" not in repr(outcome)
+
+
+async def test_a_kept_connection_that_breaks_leaves_the_request_open_and_is_not_tried_again() -> None:
+    """The trap of every pool: a second POST on a connection that the server is just closing."""
+
+    async def answer_first_only(connection: Connection) -> None:
+        await connection.request()
+        await connection.send(answer(PROCESSING))
+        await connection.request()
+
+    async with serving(answer_first_only) as server, client() as upstream:
+        first = await upstream.submit(server.url, BODY)
+        second = await upstream.submit(server.url, BODY)
+    assert isinstance(first, Taken)
+    assert isinstance(second, Open)
+    assert (server.connections, len(server.requests)) == (1, 2)
+
+
+def free_port() -> int:
+    """A port that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.mark.parametrize("url", ["http://127.0.0.1:{port}", "http://nothing.invalid:{port}", "http://127.1:{port}"])
+async def test_without_a_connection_nothing_was_taken(url: str) -> None:
+    """Refused, a name that does not exist, and a host that is no proper address."""
+    async with client() as upstream:
+        outcome = await upstream.submit(url.format(port=free_port()), BODY)
+    assert isinstance(outcome, NotTaken)
+    assert outcome.reason is Reason.UNREACHABLE
+
+
+async def test_a_failed_tls_handshake_means_not_taken() -> None:
+    """No byte of the request goes out before the handshake is done."""
+
+    async def no_tls(connection: Connection) -> None:
+        await connection.reader.read(1)
+        await connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+
+    async with serving(no_tls) as server, client() as upstream:
+        outcome = await upstream.submit(server.url.replace("http:", "https:"), BODY)
+    assert isinstance(outcome, NotTaken)
+    assert outcome.reason is Reason.UNREACHABLE
+
+
+async def test_a_connection_that_is_not_made_in_time_means_not_taken() -> None:
+    """Here the handshake hangs; the total must not end it first, which would leave it open."""
+    async with (
+        serving(lambda connection: connection.hang()) as server,
+        client(seconds=5, connect_seconds=0.3) as upstream,
+    ):
+        outcome = await upstream.submit(server.url.replace("http:", "https:"), BODY)
+    assert outcome == NotTaken(Reason.UNREACHABLE, "no connection (ConnectionTimeoutError)")
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "[::ffff:127.0.0.1]"])
+async def test_a_private_address_is_not_dialled_unless_allowed(host: str) -> None:
+    """By number, by name, and hidden in IPv6: nobody is connected to, nothing is taken."""
+    async with serving(never_answer) as server, client(allow_private=False) as upstream:
+        outcome = await upstream.submit(server.url.replace("127.0.0.1", host), BODY)
+        assert server.connections == 0
+    assert isinstance(outcome, NotTaken)
+    assert outcome.reason is Reason.UNREACHABLE
+
+
+async def test_an_address_that_is_none_is_a_wrong_configuration() -> None:
+    """Nothing is raised for it either."""
+    async with client() as upstream:
+        outcome = await upstream.submit("http://127.0.0.1:port", BODY)
+    assert isinstance(outcome, NotTaken)
+    assert outcome.reason is Reason.MISCONFIGURED
+
+
+async def test_a_redirect_is_not_followed() -> None:
+    """A second POST elsewhere would be a second bill, and would carry the key away."""
+    async with serving(never_answer) as elsewhere:
+        moved = answering(answer(b"", "307 Moved", f"location: {elsewhere.url}\r\n"))
+        async with serving(moved) as server, client() as upstream:
+            outcome = await upstream.submit(server.url, BODY)
+        assert elsewhere.connections == 0
+    assert isinstance(outcome, NotTaken)
+    assert outcome.reason is Reason.MISCONFIGURED
+
+
+async def test_the_request_goes_out_as_it_is_and_asks_for_a_plain_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """To the path of the documents, byte for byte, past any proxy of the environment."""
+    monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
+    async with serving(answering(answer(PROCESSING))) as server, client() as upstream:
+        outcome = await upstream.submit(server.url, BODY)
+    assert isinstance(outcome, Taken)
+    assert outcome.answer.request_id == "134701497"
+    head, body = server.requests[0]
+    assert head.startswith(b"POST /canary-path/text2img HTTP/1.1\r\n")
+    assert b"\r\naccept-encoding: identity\r\n" in head.lower()
+    assert body == BODY
+
+
+async def test_hundreds_are_in_flight_at_once() -> None:
+    """No hidden limit: all are on the wire before the first is answered."""
+    together = asyncio.Barrier(300)
+
+    async def answer_when_all_are_here(connection: Connection) -> None:
+        await connection.request()
+        await together.wait()
+        await connection.send(answer(PROCESSING))
+
+    async with serving(answer_when_all_are_here) as server, client(seconds=20, connect_seconds=10) as upstream:
+        outcomes = await asyncio.gather(*(upstream.submit(server.url, BODY) for _ in range(300)))
+    assert all(isinstance(each, Taken) for each in outcomes)
+    assert len(server.requests) == 300
+
+
+@pytest.mark.parametrize(
+    ("error", "connected", "expected"),
+    [
+        (aiohttp.InvalidURL("http://"), False, httpx.ConnectError),
+        (aiohttp.ConnectionTimeoutError("x"), False, httpx.ConnectTimeout),
+        (aiohttp.ConnectionTimeoutError("x"), True, httpx.ReadTimeout),
+        (aiohttp.InvalidURL("http://"), True, httpx.ReadError),
+        (aiohttp.ServerDisconnectedError(), False, httpx.ReadError),
+        (aiohttp.ClientConnectionError("canary"), False, httpx.ReadError),
+        (aiohttp.SocketTimeoutError("x"), True, httpx.ReadTimeout),
+        (ConnectionResetError("canary"), True, httpx.ReadError),
+        (RuntimeError("canary"), False, httpx.ReadError),
+    ],
+)
+def test_not_sent_needs_both_proofs(error: Exception, connected: bool, expected: type[Exception]) -> None:
+    """The class of the error and the trace; where they disagree, or the error is unknown, it is open."""
+    found = translated(error, Sending(connected), None)
+    assert type(found) is expected
+    assert "canary" not in str(found)
+
+
+async def test_fetch_says_what_the_upstream_says() -> None:
+    """A picture that is done comes with its addresses."""
+    done = b'{"status":"success","id":13443927,"output":["https://cdn.example/0.png"]}'
+    async with serving(answering(answer(done))) as server, client() as upstream:
+        found = await upstream.fetch(server.url, b"{}")
+    assert server.requests[0][0].startswith(b"POST /canary-path/fetch ")
+    assert (found.kind, found.links) == ("success", ("https://cdn.example/0.png",))
+
+
+@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
+async def test_a_request_that_the_upstream_does_not_know_is_an_answer(status: str) -> None:
+    """It is told from an upstream that could not be asked, whatever its HTTP status."""
+    unknown = b'{"status":"failed","id":"","message":"Request not found","output":""}'
+    async with serving(answering(answer(unknown, status))) as server, client() as upstream:
+        found = await upstream.fetch(server.url, b"{}")
+    assert (found.kind, found.message) == ("failed", "Request not found")
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (answering(answer(b"<html>", "503 No")), Unavailable),
+        (answering(answer(b'{"status":"error","message":"Rate limit exceeded"}', "429 No")), Unavailable),
+        (answering(answer(b'{"status":"error","message":"Invalid API key"}')), Unavailable),
+        (answering(answer(PROCESSING)[:-3]), Unavailable),
+        (answering(answer(b"<html>")), Unreadable),
+        (answering(answer(b'{"message":""}', "404 Not Found")), Unreadable),
+        (refuse, Unavailable),
+    ],
+)
+async def test_an_upstream_that_could_not_be_asked_is_an_error(script: Script, expected: type[Exception]) -> None:
+    """One of two kinds, both harmless to repeat, neither with an address in it."""
+    async with serving(script) as server, client() as upstream:
+        with pytest.raises(expected) as caught:
+            await upstream.fetch(server.url, b"{}")
+    assert "canary" not in str(caught.value)
