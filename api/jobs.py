@@ -18,6 +18,7 @@ from api.schemas.request import ParsedRequest, parse_batch, parse_request, reque
 from api.state import State, state
 from worker.codec import decode_timeline, encode_row
 from worker.job import TERMINAL, Job, Order, Status, is_job_id, new_job_id
+from worker.recovery import Point, reached
 from worker.store import Accepted, Loaded
 from worker.view import Standing, job_view, rfc3339
 
@@ -133,6 +134,7 @@ def _order(tenant: str, parsed: ParsedRequest, here: State) -> Order:
 async def _accept(request: Request, here: State, orders: list[Order], body: bytes) -> Accepted:
     idempotency = _idempotency(request, orders[0].tenant, body)
     accepted = await here["store"].accept(orders, here["settings"].max_waiting_jobs, idempotency)
+    reached(Point.ACCEPT_WRITTEN)
     if accepted.verdict == "mismatch":
         raise Problem("idempotency_mismatch", "This Idempotency-Key was used with another body.")
     if accepted.verdict == "full":

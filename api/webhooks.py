@@ -12,6 +12,7 @@ from pydantic_core import from_json
 
 from api.problems import Problem, problem_responses
 from api.state import state
+from worker.recovery import Point, reached
 from worker.signing import check_callback_token
 
 router = APIRouter(tags=["upstream"])
@@ -37,6 +38,7 @@ async def receive_callback(token: str, request: Request) -> Response:
     job_id, attempt = known
     orphan = orjson.dumps({"at": int(time.time() * 1000), "job": job_id, "attempt": attempt, "body": body.decode()})
     verdict = await here["store"].keep_callback(job_id, attempt, body, orphan)
+    reached(Point.CALLBACK_KEPT)
     return Response(orjson.dumps({"received": verdict}), media_type="application/json")
 
 

@@ -97,6 +97,8 @@ class Settings(BaseSettings):
     log_format: str = Field("auto", pattern="^(auto|json|console)$", description="Shape of log lines")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Quietest line shown")
 
+    crash_at: str = Field("", description="For tests only: the recovery point at which a process kills itself")
+
     # The sandbox upstream
     sandbox_host: str = Field("127.0.0.1", description="Where the sandbox listens")
     sandbox_port: int = Field(8001, ge=1, le=65535, description="Where the sandbox listens")

@@ -15,6 +15,7 @@ from worker.decisions import Step
 from worker.images.collect import collect_pictures
 from worker.job import Attempt, Job, Milliseconds, Status
 from worker.lane import Unavailable
+from worker.recovery import Point, reached
 from worker.resources import Resources
 from worker.signing import callback_token
 from worker.store import Loaded
@@ -46,6 +47,7 @@ async def submit(r: Resources, job_id: str) -> None:
     if step is None or not await r.store.advance(loaded, step):
         return
     _note(loaded.job, step)
+    reached(Point.INTENT_WRITTEN)
     if step.job.status is Status.SUBMITTING and (attempt := step.job.attempt):
         await _submit_claimed(r, step.job, attempt, upstream)
 
@@ -103,10 +105,12 @@ async def tell(r: Resources, delivery_id: str) -> None:
 
 async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey) -> None:
     outcome = await _post(r, job, attempt, upstream)
+    reached(Point.ANSWER_RECEIVED)
     log.info("attempt.answered", **_facts(job), outcome=type(outcome).__name__)
     recorded = await _record(
         r, job.id, lambda current, now: decisions.answered(current, attempt.number, outcome, now, r.limits)
     )
+    reached(Point.OUTCOME_WRITTEN)
     inline = outcome.answer.inline if isinstance(outcome, Taken) else ()
     if recorded and inline and recorded.status is Status.STORING:
         await _collect_known(r, recorded, inline)
@@ -139,7 +143,9 @@ async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
 
 async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> None:
     images, outstanding = await collect_pictures(r.pictures, job, inline)
+    reached(Point.PICTURES_STORED)
     await _record(r, job.id, lambda current, now: decisions.collected(current, images, outstanding, now, r.limits))
+    reached(Point.END_WRITTEN)
 
 
 async def _current(r: Resources, job_id: str) -> Loaded | None:
@@ -167,6 +173,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> None:
         await r.store.mark_read(loaded.job.id, loaded.inbox_read + 1)
     elif await r.store.advance(loaded, step, inbox_read=loaded.inbox_read + 1):
         _note(loaded.job, step)
+        reached(Point.CALLBACK_APPLIED)
 
 
 async def _confirmed(r: Resources, job: Job, number: int, hint: Answer) -> Answer:

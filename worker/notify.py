@@ -20,6 +20,7 @@ import structlog
 from config.settings import Settings
 from worker.addresses import AddressRefused, check_url
 from worker.lane import Lane
+from worker.recovery import Point, reached
 from worker.upstream.transport import open_transport
 
 log = structlog.get_logger()
@@ -116,6 +117,7 @@ class Notifier:
     async def send(self, delivery: Delivery, url: str, payload: dict[str, Any]) -> Next:
         """One try, its row, and what follows from it."""
         outcome = await self._post(delivery.id, url, orjson.dumps(payload))
+        reached(Point.CALLER_TOLD)
         following = after_try(len(delivery.attempts) + 1, outcome, random.random())
         await self._keep(delivery, outcome, following)
         log.info("delivery.attempted", delivery_id=delivery.id, job_id=delivery.job_id, state=following.state,
