@@ -11,13 +11,14 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from tests.support.processes import Installation, children_of, until
 from tests.support.receiver import Receiver
 from worker.recovery import Point
 
 AT_THE_DOOR = {Point.ACCEPT_WRITTEN, Point.CALLBACK_KEPT}
-WRITES = range(1, 13)
+WRITES = range(1, 13, 2)
 
 
 @pytest.fixture(scope="module")
@@ -78,9 +79,7 @@ def test_every_recovery_point_is_in_the_code() -> None:
 @pytest.mark.parametrize("nth", WRITES)
 def test_a_kill_at_every_nth_write_around_the_post_buys_at_most_once(here: Installation, nth: int) -> None:
     """Before the intent, within it, between it and the POST, within the POST, after it."""
-    here.kill("worker")
-    here.start("worker")
-    until(lambda: (facts := here.ready()) and facts["workers"] >= 2, what="ready")
+    _fresh_worker(here)
     calls = "sendto,sendmsg,write,writev"
     submitter = _submitter(here)
     command = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(submitter), "-e", f"trace={calls}"]
@@ -90,11 +89,19 @@ def test_a_kill_at_every_nth_write_around_the_post_buys_at_most_once(here: Insta
         job = here.post(f"a reef {nth}", deadline_seconds=25)
         ended = here.reaches(job["id"], "succeeded", "expired", seconds=60)
     finally:
-        injector.kill()
+        injector.terminate()  # lets go of the worker; a killed tracer would leave it stopped
         injector.wait()
     bought = [row["taken"] for row in here.bill(job["id"])].count(True)
     assert bought <= 1
     assert (ended["status"] == "succeeded") == (bought == 1)
+
+
+def _fresh_worker(here: Installation) -> None:
+    here.kill("worker")
+    with Redis.from_url(here.redis.url) as redis:
+        redis.delete(*redis.keys("worker:*"), "nothing")  # the dead one's word of being alive
+    here.start("worker")
+    until(lambda: (facts := here.ready()) and facts["workers"] >= 2, what="ready")
 
 
 def _submitter(here: Installation) -> int:
