@@ -1,86 +1,145 @@
 """Decoding in child processes: a picture that kills its decoder kills a child, never the worker.
 
-Children are spawned, not forked (the worker has threads), limited in memory and CPU time, and replaced when they die.
-A pool that breaks fails all that were in it; each of those is tried once more alone, so that only the one that kills
-pays for it.
+A pool of our own because `ProcessPoolExecutor` fails everything in it when one child dies, cannot end one that hangs
+without cancelling its neighbours, and starts children with the worker's modules and its environment.
 """
 
 import asyncio
-import multiprocessing
-import resource
-import signal
-from concurrent.futures import ProcessPoolExecutor
-from concurrent.futures.process import BrokenProcessPool
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import IO, Any, cast
 
 from config.settings import Settings
-from worker.images.picture import BrokenPicture, Picture, inspect
+from worker.images.child import LENGTH_BYTES
+from worker.images.picture import BrokenPicture, Picture
 
 CHILDREN = 2
-CHILD_BYTES = 1_500_000_000
-CHILD_CPU_SECONDS = 3600
-"""Over a child's life; a hang is ended sooner, by DECODE_SECONDS."""
 DECODE_SECONDS = 20.0
+END_SECONDS = 5.0
+LONGEST_ANSWER_BYTES = 65_536
+ROOT = Path(__file__).parents[2]
+CHILD_COMMAND = (sys.executable, "-m", "worker.images.child")
+
+
+class ChildGone(Exception):
+    """A child ended instead of answering. The text says how."""
 
 
 class Decoder:
-    """A small pool of children, started with the first picture."""
+    """A few children, started when they are first needed. `inspect` waits for a free one."""
 
-    def __init__(self, settings: Settings) -> None:
-        self._max_pixels = settings.image_max_pixels
-        self._pool: ProcessPoolExecutor | None = None
-        self._alone = asyncio.Lock()
+    def __init__(
+        self, settings: Settings, *, command: Sequence[str] = CHILD_COMMAND, seconds: float = DECODE_SECONDS
+    ) -> None:
+        self._command = (*command, str(settings.image_max_pixels))
+        self._seconds = seconds
+        self._free = asyncio.Semaphore(CHILDREN)
+        self._threads = ThreadPoolExecutor(CHILDREN, "decoder")
+        self._idle: list[_Child] = []
+        self._busy: set[_Child] = set()
 
     async def inspect(self, data: bytes) -> Picture:
-        """The picture in these bytes. Raises BrokenPicture, also where the child died of it."""
-        try:
-            return await self._in_pool(data)
-        except (BrokenProcessPool, TimeoutError):
-            self._discard()
-        async with self._alone:  # whose fault it was shows when it is alone
-            return await self._in_fresh_child(data)
+        """The picture in these bytes. Raises BrokenPicture, also where a child died or hung on it."""
+        async with self._free:
+            if self._idle:
+                with suppress(ChildGone):  # of this picture, or by itself while it was idle: a fresh one will tell
+                    return await self._ask(self._idle.pop(), data)
+            try:
+                return await self._ask(_Child(self._command), data)
+            except ChildGone as error:
+                raise BrokenPicture(f"ends its decoder ({error})") from error
 
     async def aclose(self) -> None:
-        """Ends the children."""
-        self._discard()
+        """Ends the children, also those that are at work."""
+        for child in (*self._idle, *self._busy):
+            child.kill()
+        self._threads.shutdown()
+        while self._idle:
+            self._idle.pop().reap()
 
-    async def _in_pool(self, data: bytes) -> Picture:
-        self._pool = self._pool or _new_pool(CHILDREN)
-        return await self._run(self._pool, data)
-
-    async def _in_fresh_child(self, data: bytes) -> Picture:
-        pool = _new_pool(1)
+    async def _ask(self, child: "_Child", data: bytes) -> Picture:
+        self._busy.add(child)
+        answer: dict[str, Any] | None = None
         try:
-            return await self._run(pool, data)
-        except (BrokenProcessPool, TimeoutError) as error:
-            raise BrokenPicture("kills or hangs the decoder") from error
+            async with asyncio.timeout(self._seconds):
+                answer = await asyncio.get_running_loop().run_in_executor(self._threads, child.ask, data)
+        except TimeoutError as error:
+            raise BrokenPicture("hangs its decoder") from error
         finally:
-            _end(pool)
-
-    async def _run(self, pool: ProcessPoolExecutor, data: bytes) -> Picture:
-        loop = asyncio.get_running_loop()
-        async with asyncio.timeout(DECODE_SECONDS):
-            return await loop.run_in_executor(pool, inspect, data, self._max_pixels)
-
-    def _discard(self) -> None:
-        pool, self._pool = self._pool, None
-        if pool:
-            _end(pool)
+            self._busy.discard(child)
+            if answer is None:  # died, hung, or nobody waits any more: the thread at its pipe reaps it
+                child.kill()
+            else:
+                self._idle.append(child)
+        return _picture(answer, data)
 
 
-def _new_pool(children: int) -> ProcessPoolExecutor:
-    spawn = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(children, mp_context=spawn, initializer=_limit_child)
+class _Child:
+    """One process and its two pipes. `ask` and `reap` block; `kill` does not and is for every thread."""
+
+    def __init__(self, command: Sequence[str]) -> None:
+        self._command = command
+        self._process: subprocess.Popen[bytes] | None = None
+        self._killed = False
+
+    def ask(self, data: bytes) -> dict[str, Any]:
+        """The child's answer for these bytes. Raises ChildGone."""
+        try:
+            self._process = self._process or self._start()
+            return _exchange(self._process, data)
+        except OSError as error:
+            self.reap()
+            raise ChildGone(type(error).__name__) from error
+        except ChildGone:
+            raise ChildGone(f"exit {self.reap()}") from None
+
+    def kill(self) -> None:
+        """Ends the process now; whoever waits for its answer gets ChildGone."""
+        self._killed = True
+        if process := self._process:
+            process.kill()
+
+    def reap(self) -> int | None:
+        """Leaves neither a zombie nor an open pipe; the exit code."""
+        process, self._process = self._process, None
+        if process is None:
+            return None
+        process.kill()
+        for pipe in _pipes(process):
+            with suppress(OSError):  # bytes that it did not read any more
+                pipe.close()
+        return process.wait(END_SECONDS)
+
+    def _start(self) -> "subprocess.Popen[bytes]":
+        process = subprocess.Popen(self._command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=ROOT, env={})
+        if self._killed:  # killed while it was being started
+            process.kill()
+        return process
 
 
-def _limit_child() -> None:
-    """In the child: bounded memory and CPU, and Ctrl-C is the parent's to handle."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    resource.setrlimit(resource.RLIMIT_CPU, (CHILD_CPU_SECONDS, CHILD_CPU_SECONDS))
-    resource.setrlimit(resource.RLIMIT_AS, (CHILD_BYTES, CHILD_BYTES))
+def _exchange(process: "subprocess.Popen[bytes]", data: bytes) -> dict[str, Any]:
+    stdin, stdout = _pipes(process)
+    stdin.write(len(data).to_bytes(LENGTH_BYTES, "big"))
+    stdin.write(data)
+    stdin.flush()
+    line = stdout.readline(LONGEST_ANSWER_BYTES)
+    if not line.endswith(b"\n"):
+        raise ChildGone
+    answer: dict[str, Any] = json.loads(line)
+    return answer
 
 
-def _end(pool: ProcessPoolExecutor) -> None:
-    children = list((pool._processes or {}).values())  # no public way to end a child that hangs before Python 3.14
-    pool.shutdown(wait=False, cancel_futures=True)
-    for child in children:
-        child.kill()
+def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
+    return cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
+
+
+def _picture(answer: dict[str, Any], data: bytes) -> Picture:
+    if "broken" in answer:
+        raise BrokenPicture(answer["broken"])
+    whole = data if answer["size"] == len(data) else data[: answer["size"]]
+    return Picture(answer["format"], answer["width"], answer["height"], whole, answer["sha256"], answer["blank"])

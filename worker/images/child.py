@@ -1,0 +1,66 @@
+"""The process that looks at pictures: one on stdin, what it is on stdout, until stdin ends.
+
+Started by decoder.py with an empty environment, so that a picture that takes its decoder over finds no secret. It ends
+with its parent, however that ends, because its stdin does. Imports Pillow and nothing of ours but picture.py.
+"""
+
+import json
+import resource
+import signal
+import sys
+from collections.abc import Callable
+
+from worker.images.picture import BrokenPicture, Picture, inspect
+
+LENGTH_BYTES = 8
+"""Before each picture its length, big-endian. The answer is one line of JSON."""
+MOST_MEMORY_BYTES = 1024**3
+PICTURE_CPU_SECONDS = 15
+
+Look = Callable[[bytes, int], Picture]
+
+
+def serve(look: Look, max_pixels: int) -> None:
+    """Answers until stdin ends."""
+    _limit()
+    while head := sys.stdin.buffer.read(LENGTH_BYTES):
+        data = sys.stdin.buffer.read(int.from_bytes(head, "big"))
+        _allow_cpu()
+        sys.stdout.buffer.write(json.dumps(_answer(look, data, max_pixels)).encode() + b"\n")
+        sys.stdout.buffer.flush()
+
+
+def _answer(look: Look, data: bytes, max_pixels: int) -> dict[str, object]:
+    """The picture less its bytes, which the parent has: only how many of them are the picture."""
+    try:
+        found = look(data, max_pixels)
+    except BrokenPicture as error:
+        return {"broken": str(error)}
+    return {
+        "format": found.format,
+        "width": found.width,
+        "height": found.height,
+        "size": len(found.data),
+        "sha256": found.sha256,
+        "blank": found.blank,
+    }
+
+
+def _limit() -> None:
+    """No files, no core dumps, bounded memory; Ctrl-C is the parent's to handle."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    if sys.platform == "linux":  # elsewhere the address space cannot be limited
+        resource.setrlimit(resource.RLIMIT_AS, (MOST_MEMORY_BYTES, MOST_MEMORY_BYTES))
+
+
+def _allow_cpu() -> None:
+    """The limit is on a process's life, so each picture moves it on."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    soft = int(used.ru_utime + used.ru_stime) + 1 + PICTURE_CPU_SECONDS
+    resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
+
+
+if __name__ == "__main__":
+    serve(inspect, int(sys.argv[1]))
