@@ -19,6 +19,8 @@ log = structlog.get_logger()
 
 QUEUES = {"submit": "submit", "settle": "settle,tell"}
 RESTART_PAUSE_SECONDS = 1.0
+LOOK_SECONDS = 0.1
+WRONG_SETTING = 2
 
 
 def run_role(role: str, settings: Settings) -> None:
@@ -38,23 +40,35 @@ class Parent:
 
     def __init__(self) -> None:
         self.stopping = False
-        self.children = {role: self._start(role) for role in QUEUES}
+        self.told: set[int] = set()
         signal.signal(signal.SIGTERM, self._stop)
         signal.signal(signal.SIGINT, self._stop)
+        self.children = {role: self._start(role) for role in QUEUES}
 
     def watch(self) -> int:
-        """Restarts a child that died; returns 0 once all have stopped as they were told to."""
+        """Restarts a child that died; returns 0 once all have stopped as they were told to, 2 on a wrong setting."""
         while not self.stopping or any(child.poll() is None for child in self.children.values()):
             for role, child in self.children.items():
-                if not self.stopping and child.poll() is not None:
-                    if child.returncode == 2:  # a setting is wrong: starting again cannot help
-                        self._stop(signal.SIGTERM, None)
-                        return 2
-                    log.error("worker.died", role=role, code=child.returncode)
-                    time.sleep(RESTART_PAUSE_SECONDS)
-                    self.children[role] = self._start(role)
-            time.sleep(0.2)
-        return 0
+                if self.stopping:
+                    self._tell(child)
+                elif child.poll() == WRONG_SETTING:  # starting again cannot help
+                    self.stopping = True
+                elif child.poll() is not None:
+                    self._replace(role, child)
+            time.sleep(LOOK_SECONDS)
+        return max(child.returncode == WRONG_SETTING for child in self.children.values()) * WRONG_SETTING
+
+    def _replace(self, role: str, child: "subprocess.Popen[bytes]") -> None:
+        log.error("worker.died", role=role, code=child.returncode)
+        time.sleep(RESTART_PAUSE_SECONDS)
+        if not self.stopping:
+            self.children[role] = self._start(role)
+
+    def _tell(self, child: "subprocess.Popen[bytes]") -> None:
+        """SIGTERM, once: from here and not from the handler, so that a child started meanwhile is told as well."""
+        if child.pid not in self.told and child.poll() is None:
+            self.told.add(child.pid)
+            child.send_signal(signal.SIGTERM)
 
     @staticmethod
     def _start(role: str) -> "subprocess.Popen[bytes]":
@@ -62,9 +76,6 @@ class Parent:
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
-        for child in self.children.values():
-            if child.poll() is None:
-                child.send_signal(signal.SIGTERM)
 
 
 def main() -> int:
