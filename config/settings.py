@@ -3,6 +3,7 @@
 A setting `x` is read from `DARKROOM_X` or from `.env`. A bad value stops the process at start with one sentence.
 """
 
+import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -13,6 +14,7 @@ from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
 DAY_SECONDS = 86_400
+REDIS_ADDRESS = re.compile(r"rediss?://([^/@]*@)?(\[[0-9a-fA-F:]+\]|[^/@:?#[\]]+)(:\d{1,5})?([/?].*)?")
 
 
 class Settings(BaseSettings):
@@ -124,9 +126,18 @@ class Settings(BaseSettings):
     @field_validator("images_url")
     @classmethod
     def _store_address(cls, value: str) -> str:
-        if not value.startswith(("file://", "s3://")):
-            raise ValueError("must start with file:// or s3://")
+        scheme, _, place = value.rstrip("/").partition("://")
+        if scheme not in ("file", "s3") or not place or (place.startswith("/") and scheme == "s3"):
+            raise ValueError("must be file://folder or s3://bucket/prefix")
         return value.rstrip("/")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _redis_address(cls, value: SecretStr) -> SecretStr:
+        # not by urlsplit: its complaint about a port repeats what may be half a password
+        if not REDIS_ADDRESS.fullmatch(value.get_secret_value()):
+            raise ValueError("must be redis:// or rediss://, then a host, with its password percent-encoded")
+        return value
 
     @property
     def secrets(self) -> tuple[bytes, ...]:
@@ -152,4 +163,4 @@ def load_settings() -> Settings:
         return Settings()
     except ValidationError as error:
         first = error.errors(include_input=False, include_url=False)[0]
-        stop(f"DARKROOM_{str(first['loc'][0]).upper()} is not usable: {first['msg']}.")
+        stop(f"DARKROOM_{str(first['loc'][0]).upper()} is not usable: {first['msg'].removeprefix('Value error, ')}.")

@@ -126,9 +126,10 @@ def _prove(client: httpx.Client, stack: Stack, job: Row) -> Proof:
     through_api = client.get(f"/v1/jobs/{job['id']}/images/0").content
     if not through_api == path.read_bytes() == _served_by_sandbox(stack, attempt["request_id"]):
         raise DemoFailed("the stored bytes are not those that the sandbox served")
-    bill = stack.http.get(f"{stack.sandbox_url}/bill").json()["posts"]
-    if [post["track_id"] for post in bill] != [attempt["track_id"]]:
-        raise DemoFailed(f"the sandbox's bill shows {len(bill)} POSTs, not one with our track_id")
+    posts = stack.http.get(f"{stack.sandbox_url}/bill").json()["posts"]
+    ours = [post["track_id"] for post in posts if str(post["track_id"]).startswith(job["id"])]
+    if ours != [attempt["track_id"]]:
+        raise DemoFailed(f"the sandbox's bill shows {len(ours)} POSTs for the job, not one with its track_id")
     return Proof(path, len(through_api), attempt["track_id"], _flower_tasks(stack, job["id"]))
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
+from redis import Redis
+from redis.exceptions import RedisError
 
 from api.cli.children import Children
 from api.cli.premises import Ports, Secrets, choose_ports, kept_secrets, lock_folder
@@ -18,6 +20,8 @@ from config.embedded import EmbeddedRedis, NoServer
 from config.settings import stop
 
 READY_SECONDS = 40.0
+WORKERS = 2
+"""Celery workers under one `python -m worker`: submit and settle."""
 STOP_ORDER = (("api", "flower"), ("worker",), ("sandbox",), ("redis",))
 """No new jobs; then the worker, which waits for the answers that it has paid for; then what it spoke to."""
 
@@ -55,7 +59,7 @@ class Stack:
         for name, command in _commands(self.ports).items():
             tell(name)
             self.children.start(name, command, environment)
-        self._wait_for(self._is_ready)
+        self._wait_until_nothing_is(self._missing)
 
     def stop(self) -> None:
         """Stops what was started, in order."""
@@ -65,13 +69,14 @@ class Stack:
 
     def _start_redis(self) -> str:
         if given := os.environ.get("DARKROOM_REDIS_URL"):
+            _check_redis(given)
             return given
         redis = EmbeddedRedis(self.folder / "redis", self.ports.redis)
         try:
             self.children.start("redis", redis.command(), os.environ)
         except NoServer as error:
             stop(str(error))
-        self._wait_for(redis.answers)
+        self._wait_until_nothing_is(lambda: None if redis.answers() else "redis")
         return redis.url
 
     def _environment(self, redis_url: str) -> dict[str, str]:
@@ -93,19 +98,24 @@ class Stack:
             "FLOWER_BASIC_AUTH": f"demo:{self.secrets.flower_password}",
         }
 
-    def _wait_for(self, condition: Callable[[], bool]) -> None:
+    def _wait_until_nothing_is(self, missing: Callable[[], str | None]) -> None:
         until = time.monotonic() + READY_SECONDS
-        while not condition():
-            name = self.children.dead()
-            if name or time.monotonic() > until:
-                words = self.children.last_words(name or "worker")
-                stop(f"{name or 'the stack'} did not start. Its last words:\n{words}")
+        while name := missing():
+            dead = self.children.dead()
+            if dead or time.monotonic() > until:
+                name = dead or name
+                stop(f"{name} did not start. Its last words:\n{self.children.last_words(name)}")
             time.sleep(0.05)
 
-    def _is_ready(self) -> bool:
-        addresses = (f"{self.api_url}/readyz", f"{self.sandbox_url}/bill", f"{self.flower_url}/healthcheck")
-        facts, bill, flower = map(self._answer, addresses)
-        return facts is not None and bill is not None and flower is not None and facts.json().get("workers", 0) >= 2
+    def _missing(self) -> str | None:
+        """A part that does not answer yet."""
+        ready = self._answer(f"{self.api_url}/readyz")
+        if ready is None or ready.json()["redis"] != "ok":
+            return "api"
+        if ready.json()["workers"] < WORKERS:
+            return "worker"
+        rest = {"sandbox": f"{self.sandbox_url}/bill", "flower": f"{self.flower_url}/healthcheck"}
+        return next((name for name, url in rest.items() if self._answer(url) is None), None)
 
     def _answer(self, url: str) -> httpx.Response | None:
         try:
@@ -143,6 +153,15 @@ def _new_stack(folder: Path, *, throwaway: bool) -> Stack:
     # nothing on this machine is asked through a proxy
     http = httpx.Client(trust_env=False, timeout=10)
     return Stack(folder, ports, kept_secrets(folder / "secrets.json"), children, http)
+
+
+def _check_redis(url: str) -> None:
+    try:
+        with Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as redis:
+            redis.ping()
+    except (RedisError, ValueError) as error:
+        reason = type(error).__name__
+        stop(f"the Redis of DARKROOM_REDIS_URL does not answer ({reason}): start it, or unset that to use our own.")
 
 
 def _commands(ports: Ports) -> dict[str, list[str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from redis import Redis
 
 from config.embedded import free_port
 from tests.support.processes import children_of, until
@@ -27,6 +28,7 @@ class Command:
     """`darkroom VERB` in a folder of its own, with its output in a file."""
 
     def __init__(self, folder: Path, verb: str, **environment: str) -> None:
+        self.folder = folder
         number, path = tempfile.mkstemp(dir=folder, prefix=f"{verb}-", suffix=".txt")
         self._output = Path(path)
         usual = {"PYTHONPATH": str(ROOT), "DARKROOM_SANDBOX_SECONDS": "0.2"}
@@ -179,6 +181,25 @@ def test_a_busy_port_is_one_sentence_that_names_it_and_its_setting(start: Start,
     assert command.said.splitlines() == [
         f"darkroom: port {port} is in use: stop what listens there or set FLOWER_PORT."
     ]
+
+
+def test_a_given_redis_that_does_not_answer_is_one_sentence(start: Start, ports: dict[str, str]) -> None:
+    """Its address, which may hold a password, is not repeated."""
+    command = start("up", DARKROOM_REDIS_URL=f"redis://:canary@127.0.0.1:{free_port()}/0", **ports)
+    assert command.process.wait(30) == 2
+    assert re.fullmatch(r"darkroom: the Redis of DARKROOM_REDIS_URL does not answer \(.+\): .+\n", command.said)
+    assert "canary" not in command.said
+
+
+def test_a_given_redis_is_used_and_left_running(start: Start, redis: Redis) -> None:
+    """The demo's job is in it, and no other server was started."""
+    url = redis.connection_pool.connection_kwargs
+    demo = start("demo", DARKROOM_REDIS_URL=f"redis://:{url['password']}@127.0.0.1:{url['port']}/0")
+    assert demo.process.wait(90) == 0, demo.said
+    job_id = re.search(r"job (\S+)", demo.said)
+    assert job_id is not None
+    assert any(job_id[1].encode() in key for key in redis.scan_iter())
+    assert not list(demo.folder.rglob("appendonlydir"))
 
 
 def test_a_second_stack_in_the_same_folder_is_refused(up: Command, start: Start) -> None:

@@ -32,6 +32,12 @@ def test_a_setting_is_read_from_its_environment_variable(monkeypatch: pytest.Mon
         ("PUBLIC_URL", "darkroom.example"),
         ("UPSTREAM_URL", "ftp://modelslab.com"),
         ("IMAGES_URL", "/data/images"),
+        ("IMAGES_URL", "s3:////"),
+        ("IMAGES_URL", "s3:///prefix"),
+        ("REDIS_URL", "canary-password@redis"),
+        ("REDIS_URL", "amqp://canary-password@redis"),
+        ("REDIS_URL", "redis://:canary-password@redis:port"),
+        ("REDIS_URL", "redis://:canary/password@redis"),
         ("DEADLINE_SECONDS", "0"),
         ("UPSTREAM_TIMEOUT_SECONDS", "nan"),
         ("LOG_FORMAT", "xml"),
@@ -50,6 +56,21 @@ def test_a_value_that_is_not_usable_ends_the_process_with_one_sentence(
     assert said.startswith(f"darkroom: DARKROOM_{name} is not usable: ")
     assert said.count("\n") == 1
     assert value not in said
+    assert "canary" not in said
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "redis://redis",
+        "redis://127.0.0.1:6379/0",
+        "rediss://user:p%40ss@cache.example:6380/1?ssl_cert_reqs=required",
+        "redis://:secret@[::1]:6379/0",
+    ],
+)
+def test_the_addresses_of_redis_that_people_use_are_taken(url: str) -> None:
+    """With a user, a password, TLS options, a number of a database."""
+    assert Settings(_env_file=None, redis_url=SecretStr(url)).redis_url.get_secret_value() == url
 
 
 def test_settings_do_not_change_once_they_are_read() -> None:
@@ -73,7 +94,8 @@ def test_a_second_signing_key_rotates() -> None:
 def test_no_secret_is_in_what_a_debugger_or_a_traceback_shows() -> None:
     """Every field that holds one is a SecretStr."""
     secrets = ("redis_url", "api_keys", "secret", "webhook_secret", "upstream_key", "sandbox_key")
-    settings = Settings(_env_file=None, **{name: f"canary-{name}" for name in secrets})  # type: ignore[arg-type]
+    values = {name: f"redis://:canary-{name}@redis" for name in secrets}
+    settings = Settings(_env_file=None, **values)  # type: ignore[arg-type]
     assert "canary" not in repr(settings) + str(settings) + repr(settings.model_dump())
 
 
