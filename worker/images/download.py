@@ -54,6 +54,8 @@ class PictureSource:
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 content = await self._follow(url)
+        except httpx.InvalidURL as error:  # httpx reads a redirect's target although it is not to follow it
+            raise Refused("it is redirected to an address that cannot be read") from error
         except (httpx.TransportError, TimeoutError) as error:
             raise NotThereYet(type(error).__name__) from error
         served_as_base64 = urlsplit(url).path.endswith(".base64")

@@ -16,6 +16,7 @@ from typing import Any
 import aiohttp
 import httpx
 from aiohttp.abc import AbstractResolver, ResolveResult
+from yarl import URL
 
 from config.settings import Settings
 from worker.addresses import check_dialled
@@ -62,7 +63,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         try:
             answer = await session.request(
                 request.method,
-                str(request.url),
+                URL(str(request.url), encoded=True),  # as it is: a signed address must not be written anew
                 headers=request.headers.multi_items(),
                 data=await request.aread() or None,
                 allow_redirects=False,
