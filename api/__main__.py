@@ -5,6 +5,8 @@ import socket
 import sys
 
 import uvicorn
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.express import Express
@@ -25,7 +27,7 @@ def main() -> int:
     KeyRing.from_settings(settings)  # a malformed key stops us here, with one sentence
     listener = _listen(settings)
     config = uvicorn.Config(
-        Express(create_app(settings), settings.max_body_bytes),
+        _application(settings),
         loop="uvloop",
         http="httptools",
         lifespan="on",
@@ -39,6 +41,11 @@ def main() -> int:
     )
     uvicorn.Server(config).run(sockets=[listener])
     return 0
+
+
+def _application(settings: Settings) -> ASGIApp:
+    app: ASGIApp = Express(create_app(settings), settings.max_body_bytes)
+    return app if "*" in settings.allowed_hosts else TrustedHostMiddleware(app, list(settings.allowed_hosts))
 
 
 def _listen(settings: Settings) -> socket.socket:

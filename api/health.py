@@ -53,5 +53,4 @@ async def _state_of(check: Awaitable[object]) -> str:
 
 
 async def _workers(here: State) -> int:
-    _, keys = await here["lane"].call("SCAN", 0, "MATCH", "worker:*", "COUNT", 10_000)
-    return len(keys)
+    return await here["store"].workers_alive()

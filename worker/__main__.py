@@ -32,7 +32,7 @@ def run_role(role: str, settings: Settings) -> None:
     check_settings(settings)
     concurrency = settings.worker_concurrency if role == "submit" else settings.settle_concurrency
     options = ["-P", "threads", "-c", str(concurrency), "-Q", QUEUES[role], "-n", f"{role}@%h"]
-    app.worker_main(["worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"])
+    app.worker_main(["--quiet", "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"])
 
 
 class Parent:

@@ -42,16 +42,28 @@ class Step:
     key_news: KeyNews | None = None
 
 
-def claim(job: Job, upstream: str, now: Milliseconds, limits: Limits) -> Step | None:
+def claim(job: Job, upstream: str, now: Milliseconds, limits: Limits, claimant: str | None = None) -> Step | None:
     """The intent to submit: after this write, and only by the one who made it, the request is POSTed once."""
     if job.status is not Status.QUEUED:
         return None
     if now >= job.order.deadline_at:
         return _expire(job, now)
     number = job.attempt.number + 1 if job.attempt else 1
-    attempt = Attempt(number, f"{job.id}-{number}", upstream, now)
+    attempt = Attempt(number, f"{job.id}-{number}", upstream, now, claim=claimant)
     claimed = job.moved(Status.SUBMITTING, now, attempts=(*_kept(job.attempts), attempt))
     return Step(claimed, "intent", until_deadline(job, now, limits.submit_lease))
+
+
+def never_sent(job: Job, claimant: str, now: Milliseconds) -> Step | None:
+    """That worker's intent, whose reply from Redis was lost, so that it sent nothing: back to the queue."""
+    attempt = job.attempt
+    if attempt is None or attempt.claim != claimant or attempt.status not in ("submitting", "unknown"):
+        return None
+    if job.status not in (Status.SUBMITTING, Status.UNKNOWN):
+        return None
+    noted = job.with_attempt(replace(attempt, status="refused", outcome="never_sent"))
+    waiting = noted.moved(Status.QUEUED, now, unknown_until=None)
+    return Step(waiting, "never_sent", max(0, job.order.deadline_at - now), frees_place=True)
 
 
 def handed_back(job: Job, now: Milliseconds) -> Step | None:

@@ -19,8 +19,6 @@ log = structlog.get_logger()
 
 LOOK_SECONDS = 3.0
 SWEEP_SECONDS = 30.0
-ALIVE_SECONDS = 10
-"""A worker not heard of for that long counts as gone."""
 
 
 async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) -> Callable[[], None]:
@@ -61,7 +59,7 @@ class Rounds:
         if time.monotonic() - self._last_look > LOOK_SECONDS:
             self._last_look = time.monotonic()
             await r.health.look(r.store, r.pictures.store)
-            await r.lane.call("SET", f"worker:{platform.node()}:{os.getpid()}", r.store.now(), "EX", ALIVE_SECONDS)
+            await r.store.note_alive(f"{platform.node()}:{os.getpid()}")
         if time.monotonic() - self._last_sweep > SWEEP_SECONDS:
             self._last_sweep = time.monotonic()
             await forget_old(r)

@@ -99,6 +99,8 @@ class Attempt:
     answered_at: Milliseconds | None = None
     outcome: str | None = None
     message: str | None = None
+    claim: str | None = None
+    """What tells the worker that wrote this intent that it was the one, where Redis' reply to it was lost."""
 
     @property
     def possibly_charged(self) -> bool:

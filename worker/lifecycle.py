@@ -6,6 +6,7 @@ Redis is away; whatever was not recorded is found again by its due time.
 """
 
 import asyncio
+import secrets
 from collections.abc import Callable
 
 import structlog
@@ -40,11 +41,12 @@ async def submit(r: Resources, job_id: str) -> None:
     if loaded is None or loaded.job.status is not Status.QUEUED or loaded.job.place is None:
         return  # a redelivered message, a second worker, a cancelled job
     upstream = r.upstream(loaded.job.place)
+    claimant = secrets.token_hex(6)
     if r.health.images_away:
         step = decisions.handed_back(loaded.job, loaded.now)
     else:
-        step = decisions.claim(loaded.job, upstream.name, loaded.now, r.limits)
-    if step is None or not await r.store.advance(loaded, step):
+        step = decisions.claim(loaded.job, upstream.name, loaded.now, r.limits, claimant)
+    if step is None or not await _claimed(r, loaded, step, claimant):
         return
     _note(loaded.job, step)
     reached(Point.INTENT_WRITTEN)
@@ -101,6 +103,15 @@ async def tell(r: Resources, delivery_id: str) -> None:
         return
     payload = job_view(loaded.job, loaded.timeline, r.viewer, loaded.now)
     await r.notifier.send(delivery, loaded.job.order.webhook, payload)
+
+
+async def _claimed(r: Resources, loaded: Loaded, step: Step, claimant: str) -> bool:
+    """Whether the intent is on disk and ours. Where the reply was lost, it may be: then it is taken back, unsent."""
+    try:
+        return await r.store.advance(loaded, step)
+    except Unavailable:
+        await _record(r, loaded.job.id, lambda job, now: decisions.never_sent(job, claimant, now))
+        return False
 
 
 async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey) -> None:

@@ -34,6 +34,8 @@ FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
 HEALTH_MINUTES = 5
+ALIVE_MS = 10_000
+"""A worker not heard of for that long counts as gone."""
 
 Verdict = Literal["created", "same", "mismatch", "full"]
 
@@ -192,6 +194,15 @@ class JobStore:
     async def forget(self, job: Job) -> None:
         """Removes every trace of a finished job."""
         await self._lane.run(FORGET, job.id, job.order.tenant)
+
+    async def note_alive(self, worker: str) -> None:
+        """One worker process's word that it is there."""
+        await self._lane.call("ZADD", "workers", self.now(), worker)
+
+    async def workers_alive(self) -> int:
+        """How many worker processes have been heard of lately; forgets those that have not."""
+        await self._lane.call("ZREMRANGEBYSCORE", "workers", "-inf", self.now() - ALIVE_MS)
+        return int(await self._lane.call("ZCARD", "workers"))
 
     async def health(self) -> tuple[int, int, str]:
         """Callbacks and winning polls of the last minutes, and why the image store is away, if it is."""

@@ -64,7 +64,10 @@ def open_process(**_: Any) -> None:
 @worker_shutdown.connect
 def close_process(**_: Any) -> None:
     """Closes after the last task: Celery has waited for those in flight."""
-    Process.stop_ticking()
+    if not hasattr(Process, "resources"):
+        return  # stopped before it had started
+    if hasattr(Process, "stop_ticking"):
+        Process.stop_ticking()
     Process.loop.run(Process.resources.aclose())
     Process.loop.stop()
 

@@ -6,6 +6,7 @@ import urllib.request
 from pathlib import Path
 
 from config.settings import Settings, load_settings
+from worker.store import ALIVE_MS
 
 SECONDS = 3.0
 ROLES = 2
@@ -47,6 +48,9 @@ def _workers_here(settings: Settings) -> int:
     url = settings.redis_url.get_secret_value()
     try:
         with Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as redis:
-            return int(redis.exists(*(f"worker:{platform.node()}:{pid}" for pid in pids)))
+            seconds, _ = redis.time()
+            names = [f"{platform.node()}:{pid}" for pid in pids]
+            heard = redis.zmscore("workers", names) if names else []
+            return sum(at is not None and at > seconds * 1000 - ALIVE_MS for at in heard)
     except RedisError:
         return 0

@@ -99,7 +99,7 @@ def test_a_kill_at_every_nth_write_around_the_post_buys_at_most_once(here: Insta
 def _fresh_worker(here: Installation) -> None:
     here.kill("worker")
     with Redis.from_url(here.redis.url) as redis:
-        redis.delete(*redis.keys("worker:*"), "nothing")  # the dead one's word of being alive
+        redis.delete("workers")  # the dead one's word of being alive
     here.start("worker")
     until(lambda: (facts := here.ready()) and facts["workers"] >= 2, what="ready")
 

@@ -323,3 +323,13 @@ def test_an_open_answer_that_comes_after_the_callback_changes_nothing() -> None:
     called_back = decisions.called_back(SUBMITTING, 1, SUCCESS, NOW, LIMITS)
     assert called_back is not None
     assert decisions.answered(called_back.job, 1, Open("reset"), NOW, LIMITS) is None
+
+
+def test_an_intent_whose_reply_was_lost_goes_back_unsent_by_its_own_worker_only() -> None:
+    """It knows that it sent nothing; any other worker knows nothing."""
+    step = decisions.claim(job(), "key-1", NOW, LIMITS, "me")
+    assert step is not None
+    assert decisions.never_sent(step.job, "another", NOW) is None
+    back = decisions.never_sent(step.job, "me", NOW)
+    assert back is not None
+    assert (back.job.status, back.job.charged) == (Status.QUEUED, False)
