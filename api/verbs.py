@@ -14,9 +14,9 @@ from api.schemas.job import JobList, JobView
 from api.state import State, state
 from worker import decisions
 from worker.composition import limits_of
-from worker.decisions import Step
 from worker.images.store import job_folder
 from worker.job import Job, Milliseconds, Order, Status, new_job_id
+from worker.step import Step
 from worker.store import Loaded
 from worker.view import job_view
 

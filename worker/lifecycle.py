@@ -12,13 +12,13 @@ from collections.abc import Callable
 import structlog
 
 from worker import decisions
-from worker.decisions import Step
 from worker.images.collect import collect_pictures
 from worker.job import Attempt, Job, Milliseconds, Status
 from worker.lane import Unavailable
 from worker.recovery import Point, reached
 from worker.resources import Resources
 from worker.signing import callback_token
+from worker.step import Step
 from worker.store import Loaded
 from worker.upstream.errors import UpstreamError
 from worker.upstream.outcome import Outcome, Taken

@@ -10,9 +10,9 @@ from typing import Any, Literal
 
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_order, encode_row
-from worker.decisions import Step
 from worker.job import TERMINAL, Job, Milliseconds, Order, Status, created_at
 from worker.lane import Lane, Script
+from worker.step import Step
 
 ACCEPT = Script("clock", "prelude", "accept")
 ADVANCE = Script("clock", "prelude", "governor", "advance")

@@ -10,10 +10,10 @@ from redis import Redis
 from config.embedded import EmbeddedRedis
 from worker import decisions
 from worker.app import app
-from worker.decisions import Step
 from worker.job import TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
 from worker.lane import Lane, connect
 from worker.messages import message_template
+from worker.step import Step
 from worker.store import JobStore, UpstreamLimit
 from worker.timing import Limits
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken

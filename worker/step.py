@@ -1,0 +1,41 @@
+"""A step: one write to a record, as a value. Built by decisions, applied by lua/advance.lua. Pure."""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.job import Job, Milliseconds
+from worker.timing import Limits, next_look
+
+
+@dataclass(frozen=True, slots=True)
+class KeyNews:
+    """What an attempt taught about its upstream key: it works, its queue is full, it answers oddly, it is down."""
+
+    kind: Literal["ok", "busy", "shaky", "down"]
+    upstream: str
+    pause: Milliseconds = 0
+    reason: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One write: the next version of the record and what follows from it in the same transaction."""
+
+    job: Job
+    cause: str
+    due_in: Milliseconds | None
+    """When somebody must look again; None: nothing is left to do."""
+    collects: bool = False
+    frees_place: bool = False
+    key_news: KeyNews | None = None
+
+
+def recorded(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+    """Kept on the record without a change of status."""
+    noted = job.moved(job.status, now)
+    return Step(noted, cause, next_look(noted, now, limits))
+
+
+def look_again(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+    tried = job.moved(job.status, now, tries=job.tries + 1)
+    return Step(tried, cause, next_look(tried, now, limits))
