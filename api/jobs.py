@@ -5,7 +5,7 @@ The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and write
 
 from collections.abc import AsyncIterator
 from hashlib import sha256
-from typing import Any
+from typing import Any, cast
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -17,7 +17,7 @@ from api.schemas.job import JobView
 from api.schemas.request import ParsedRequest, parse_batch, parse_request, request_body_schema
 from api.state import State, state
 from worker.codec import decode_timeline, encode_row
-from worker.job import TERMINAL, Job, Order, Status, is_job_id, new_job_id
+from worker.job import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
 from worker.recovery import Point, reached
 from worker.store import Accepted, Loaded
 from worker.view import Standing, job_view, rfc3339
@@ -123,7 +123,7 @@ def _order(tenant: str, parsed: ParsedRequest, here: State) -> Order:
         deadline_at=now + deadline * 1000,
         request=parsed.request,
         priority=parsed.priority,
-        on_unknown=parsed.on_unknown,
+        on_unknown=parsed.on_unknown or cast("OnUnknown", here["settings"].on_unknown.get(tenant, "hold")),
         adjustments=tuple(parsed.adjustments),
         metadata=parsed.metadata,
         webhook=parsed.webhook,

@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     unknown_wait_seconds: float = Field(
         300, gt=0, description="How long an unknown submit waits for its callback before its policy acts"
     )
+    on_unknown: Annotated[dict[str, str], NoDecode] = Field(
+        {},
+        description="What to do with an unknown submit where the request does not say: comma list of `tenant:policy`, "
+        "with hold (the default), resubmit (may buy twice) or fail",
+    )
     max_waiting_jobs: int = Field(100_000, ge=1, description="Queued jobs beyond which a request is refused with 429")
     retention_seconds: int = Field(30 * DAY_SECONDS, ge=60, description="How long finished jobs stay readable")
     tick_seconds: float = Field(
@@ -115,6 +120,16 @@ class Settings(BaseSettings):
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
         return value
+
+    @field_validator("on_unknown", mode="before")
+    @classmethod
+    def _policies(cls, value: object) -> object:
+        if not isinstance(value, str):
+            return value
+        pairs = [part.strip().partition(":") for part in value.split(",") if part.strip()]
+        if any(policy not in ("hold", "resubmit", "fail") for _, _, policy in pairs):
+            raise ValueError("must be tenant:policy pairs with hold, resubmit or fail")
+        return {tenant: policy for tenant, _, policy in pairs}
 
     @field_validator("public_url", "upstream_url", "s3_endpoint", "sandbox_public_url")
     @classmethod

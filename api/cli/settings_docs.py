@@ -79,4 +79,6 @@ def _default(field: str) -> str:
         return default.get_secret_value()
     if isinstance(default, tuple):
         return ",".join(default)
+    if isinstance(default, dict):
+        return ",".join(f"{name}:{value}" for name, value in default.items())
     return str(default).lower() if isinstance(default, bool) else str(default)

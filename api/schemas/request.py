@@ -39,7 +39,7 @@ class ParsedRequest(NamedTuple):
     track_id: str | None
     deadline_seconds: int | None
     priority: int
-    on_unknown: OnUnknown
+    on_unknown: OnUnknown | None
     metadata: dict[str, Any]
 
 
@@ -136,7 +136,7 @@ def _parsed(request: dict[str, Any], own: dict[str, Any], adjustments: list[dict
         own.get("track_id"),
         own.get("deadline_seconds"),
         own.get("priority", 5),
-        own.get("on_unknown", "hold"),
+        own.get("on_unknown"),
         own.get("metadata", {}),
     )
 
