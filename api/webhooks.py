@@ -14,11 +14,13 @@ from api.problems import Problem, problem_responses
 from api.state import state
 from worker.recovery import Point, reached
 from worker.signing import check_callback_token
+from worker.upstream.wire import parse_answer
 
 router = APIRouter(tags=["upstream"])
 
 
 PREFIX = "/webhooks/modelslab/"
+ENDS = ("success", "failed", "error")
 
 
 @router.post(
@@ -35,10 +37,16 @@ async def receive_callback(token: str, request: Request) -> Response:
     body = await request.body()
     if not _is_json_object(body):
         raise Problem("invalid_json", "A callback is a JSON object.")
+    if parse_answer(body).kind not in ENDS:  # progress changes nothing, and must not fill the inbox
+        return Response(orjson.dumps({"received": "noted"}), media_type="application/json")
     job_id, attempt = known
     orphan = orjson.dumps({"at": int(time.time() * 1000), "job": job_id, "attempt": attempt, "body": body.decode()})
     verdict = await here["store"].keep_callback(job_id, attempt, body, orphan)
     reached(Point.CALLBACK_KEPT)
+    if verdict == "full":
+        raise Problem(
+            "unavailable", "More callbacks wait for this attempt than are kept.", headers={"retry-after": "5"}
+        )
     return Response(orjson.dumps({"received": verdict}), media_type="application/json")
 
 

@@ -4,6 +4,7 @@ Slow submissions and quick settlements have a process each, so that a thousand w
 picture from being stored. `python -m worker submit` or `settle` runs one of them alone.
 """
 
+import os
 import signal
 import subprocess
 import sys
@@ -23,11 +24,13 @@ LOOK_SECONDS = 0.1
 WRONG_SETTING = 2
 
 
-def run_role(role: str, settings: Settings) -> None:
-    """Runs one Celery worker until SIGTERM, which waits for the tasks in flight."""
+def run_role(role: str, settings: Settings, parent: int) -> None:
+    """Runs one Celery worker until SIGTERM, which waits for the tasks in flight; ends when `parent` is gone."""
     from worker.app import app
     from worker.startup import check_settings
+    from worker.tasks import Process
 
+    Process.parent = parent
     configure_logs(settings, f"worker.{role}")
     check_settings(settings)
     concurrency = settings.worker_concurrency if role == "submit" else settings.settle_concurrency
@@ -72,7 +75,8 @@ class Parent:
 
     @staticmethod
     def _start(role: str) -> "subprocess.Popen[bytes]":
-        return subprocess.Popen([sys.executable, "-m", "worker", role], start_new_session=True)
+        command = [sys.executable, "-m", "worker", role, str(os.getpid())]
+        return subprocess.Popen(command, start_new_session=True)
 
     def _stop(self, _signal: int, _frame: FrameType | None) -> None:
         self.stopping = True
@@ -82,7 +86,7 @@ def main() -> int:
     """Runs the role given on the command line, or all of them."""
     settings = load_settings()
     if len(sys.argv) > 1 and sys.argv[1] in QUEUES:
-        run_role(sys.argv[1], settings)
+        run_role(sys.argv[1], settings, int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid())
         return 0
     configure_logs(settings, "worker")
     return Parent().watch()

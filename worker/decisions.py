@@ -95,7 +95,7 @@ def polled(job: Job, number: int, answer: Answer | None, now: Milliseconds, limi
 def refreshed(job: Job, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
     """Addresses asked for anew, because the recorded ones stayed dead or there were none."""
     waiting = job.status is Status.STORING or job.accepts_late_result
-    if not waiting or answer.kind != "success" or answer.links == job.links:
+    if not waiting or answer.kind != "success" or not answer.links or answer.links == job.links:
         return None
     return recorded(replace(job, links=answer.links, seed=answer.seed or job.seed), "refreshed", now, limits)
 
@@ -104,6 +104,10 @@ def collected(job: Job, images: tuple[Image, ...], outstanding: int, now: Millis
     """Pictures that are durable by now, and how many of the recorded addresses have not given theirs yet."""
     if job.status is not Status.STORING and not job.accepts_late_result:
         return None
+    # another collector may have recorded pictures meanwhile: what is stored stays recorded
+    merged = {image.index: image for image in (*job.images, *images)}
+    outstanding = max(0, outstanding - (len(merged) - len(images)))
+    images = tuple(merged[index] for index in sorted(merged))
     if not images or (outstanding and now < job.order.deadline_at):
         return look_again(replace(job, images=images), "collect", now, limits)
     return succeed(job, images, now)
@@ -161,7 +165,7 @@ def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds,
     noted = job.with_attempt(attempt)
     news = _key_news(attempt, refusal)
     if job.status not in (Status.SUBMITTING, Status.UNKNOWN) or attempt != noted.attempt:
-        return replace(recorded(noted, "answer", now, limits), key_news=news)
+        return replace(recorded(noted, "answer", now, limits), key_news=news, frees_place=job.is_terminal)
     if refusal.reason is Reason.REJECTED:
         problem = Problem("upstream_rejected", "the upstream refused this request", refusal.message or None)
         return replace(fail(noted, "rejected", now, problem), key_news=news)

@@ -75,7 +75,8 @@ async def _callback(settings: Settings) -> str | None:
     """A callback for a job that does not exist: the API that holds our secret keeps it as an orphan and says so."""
     url = f"{settings.public_url}/webhooks/modelslab/{callback_token(PROBE_TRACK_ID, settings.secrets)}"
     async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
-        answer = await client.post(url, json={"status": "processing", "track_id": PROBE_TRACK_ID})
+        answer = await client.post(url, json={"status": "failed", "id": "", "track_id": PROBE_TRACK_ID})
+    await _drop_probes(settings)
     if answer.status_code == 404:
         return "the API behind DARKROOM_PUBLIC_URL does not know our secret: is DARKROOM_SECRET the same there?"
     if answer.status_code != 200 or b"orphan" not in answer.content:
@@ -83,6 +84,17 @@ async def _callback(settings: Settings) -> str | None:
     if settings.public_url.startswith("http://") and "modelslab.com" in settings.upstream_url:
         return "it arrives, but the provider wants https: set DARKROOM_PUBLIC_URL to a public https address"
     return None
+
+
+async def _drop_probes(settings: Settings) -> None:
+    """The probe is no orphan that anybody should look for."""
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        for row in await redis.lrange("orphans", 0, -1):
+            if orjson.loads(row)["job"] == PROBE_TRACK_ID.partition("-")[0]:
+                await redis.lrem("orphans", 1, row)  # type: ignore[arg-type]
+    finally:
+        await redis.aclose(close_connection_pool=True)
 
 
 async def _upstream(settings: Settings) -> str | None:

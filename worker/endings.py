@@ -59,6 +59,10 @@ def fail(job: Job, cause: str, now: Milliseconds, error: Problem) -> Step:
 def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
     known = job.numbered(attempt.number)
     if known and known.status in ("succeeded", "duplicate"):
+        if known.status == "succeeded" and not job.links and answer.links and job.status is not Status.SUCCEEDED:
+            # the first success came without addresses, this one has them
+            found = replace(job.with_attempt(replace(attempt, status="succeeded")), links=answer.links)
+            return replace(recorded(found, via, now, limits), collects=job.status is not Status.CANCELLED)
         fresh = attempt.request_id != known.request_id
         return recorded(job.with_attempt(replace(attempt, status=known.status)), via, now, limits) if fresh else None
     if known and known.status == "failed":

@@ -1,5 +1,6 @@
 """What a worker knows of the world around it: do callbacks arrive, can pictures be stored. Judged purely, by clock."""
 
+import asyncio
 from dataclasses import dataclass
 
 import structlog
@@ -12,6 +13,7 @@ log = structlog.get_logger()
 FEWEST_RESULTS = 5
 """Below that nothing is said of callbacks: one lost one is no outage."""
 SMALLEST_SHARE = 0.2
+LONGEST_CHECK_SECONDS = 5.0
 STORE_AWAY_SECONDS = 15
 """How long a worker's word that the store is away holds: longer than the pause between two looks."""
 
@@ -50,7 +52,10 @@ class Health:
 
 async def _reason_away(images: ImageStore) -> str:
     try:
-        await images.check()
+        async with asyncio.timeout(LONGEST_CHECK_SECONDS):
+            await images.check()
     except StoreError as error:
         return str(error)
+    except TimeoutError:
+        return "it does not answer"
     return ""

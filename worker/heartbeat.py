@@ -6,8 +6,7 @@ Any number of processes may do it at the same time; each move is one script.
 import asyncio
 import os
 import platform
-import time
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 
 import structlog
 
@@ -19,54 +18,69 @@ log = structlog.get_logger()
 
 LOOK_SECONDS = 3.0
 SWEEP_SECONDS = 30.0
+PARENT_SECONDS = 0.5
 
 
 async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) -> Callable[[], None]:
-    """Starts the clock on this loop. Returns what stops it. Calls `orphaned` once the parent process is gone."""
-    ticking = asyncio.create_task(_tick_for_ever(r, parent, orphaned))
+    """Starts the clocks on this loop. Returns what stops them. Calls `orphaned` once the parent process is gone.
+
+    Each has a task of its own: an image store that hangs must not keep due jobs from being woken.
+    """
+    clocks = [
+        asyncio.create_task(_every(r, _tick)),
+        asyncio.create_task(_every(r, _look)),
+        asyncio.create_task(_every(r, _sweep)),
+        asyncio.create_task(_watch_parent(parent, orphaned)),
+    ]
     loop = asyncio.get_running_loop()
 
     def stop() -> None:
-        loop.call_soon_threadsafe(ticking.cancel)
+        for clock in clocks:
+            loop.call_soon_threadsafe(clock.cancel)
 
     return stop
 
 
-async def _tick_for_ever(r: Resources, parent: int, orphaned: Callable[[], None]) -> None:
-    rounds = Rounds()
-    while os.getppid() == parent:
+async def _every(r: Resources, act: Callable[[Resources], Awaitable[float]]) -> None:
+    """Does something for ever, with the pause that it asks for. Nothing that goes wrong in it ends the clock."""
+    while True:
         try:
-            wait = await rounds.make(r)
+            pause = await act(r)
         except Unavailable as error:
-            rounds, wait = Rounds(), None  # a Redis that comes back may have lost the pool
             log.warning("redis.away", reason=str(error))
-        await asyncio.sleep(_pause(r.settings.tick_seconds, wait))
+            pause = r.settings.tick_seconds
+        except Exception as error:
+            log.exception("clock.failed", act=act.__name__, kind=type(error).__name__)
+            pause = LOOK_SECONDS
+        await asyncio.sleep(pause)
+
+
+async def _tick(r: Resources) -> float:
+    """Moves what is due; then until the next job is due, but never longer than a tick, and never a busy loop."""
+    jobs, deliveries, wait = await r.store.tick()
+    if jobs or deliveries:
+        log.info("tick.moved", jobs=jobs, deliveries=deliveries)
+    tick_seconds = r.settings.tick_seconds
+    return tick_seconds if wait is None else min(tick_seconds, max(0.02, wait / 1000))
+
+
+async def _look(r: Resources) -> float:
+    """Says what this worker has and sees: its upstream keys, that it is alive, how callbacks and the store are."""
+    await r.store.configure(pool_limits(r))
+    await r.store.note_alive(f"{platform.node()}:{os.getpid()}")
+    await r.health.look(r.store, r.pictures.store)
+    return LOOK_SECONDS
+
+
+async def _sweep(r: Resources) -> float:
+    await forget_old(r)
+    return SWEEP_SECONDS
+
+
+async def _watch_parent(parent: int, orphaned: Callable[[], None]) -> None:
+    while os.getppid() == parent:
+        await asyncio.sleep(PARENT_SECONDS)
     orphaned()
-
-
-class Rounds:
-    """What is done at every tick, and what only now and then."""
-
-    def __init__(self) -> None:
-        self._configured = False
-        self._last_look = self._last_sweep = 0.0
-
-    async def make(self, r: Resources) -> int | None:
-        """One round; how long until the next job is due, in milliseconds."""
-        if not self._configured:
-            await r.store.configure(pool_limits(r))
-            self._configured = True
-        if time.monotonic() - self._last_look > LOOK_SECONDS:
-            self._last_look = time.monotonic()
-            await r.health.look(r.store, r.pictures.store)
-            await r.store.note_alive(f"{platform.node()}:{os.getpid()}")
-        if time.monotonic() - self._last_sweep > SWEEP_SECONDS:
-            self._last_sweep = time.monotonic()
-            await forget_old(r)
-        jobs, deliveries, wait = await r.store.tick()
-        if jobs or deliveries:
-            log.info("tick.moved", jobs=jobs, deliveries=deliveries)
-        return wait
 
 
 async def forget_old(r: Resources) -> None:
@@ -77,8 +91,3 @@ async def forget_old(r: Resources) -> None:
         if loaded:
             await r.pictures.store.delete(job_folder(loaded.job.order.tenant, loaded.job.order.created_at, job_id))
             await r.store.forget(loaded.job)
-
-
-def _pause(tick_seconds: float, wait: int | None) -> float:
-    """Until the next job is due, but never longer than a tick, and never a busy loop."""
-    return tick_seconds if wait is None else min(tick_seconds, max(0.02, wait / 1000))

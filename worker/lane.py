@@ -94,7 +94,7 @@ class Lane:
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._exchange(calls)
-        except (RedisError, OSError, TimeoutError) as error:
+        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             for _, future in calls:
                 _settle(future, error)
 
@@ -144,7 +144,7 @@ CANNOT_WRITE = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "
 def _translated(error: Exception) -> Exception:
     """Foreign errors become Unavailable with the cause kept, but for a script that is not loaded, and bugs."""
     text = str(error)
-    if isinstance(error, NoScriptError):
+    if isinstance(error, NoScriptError) or not isinstance(error, RedisError | OSError | TimeoutError):
         return error
     if type(error) is ResponseError and not any(word in text for word in CANNOT_WRITE):
         return error

@@ -20,6 +20,7 @@ from worker.resources import Resources
 from worker.signing import callback_token
 from worker.step import Step
 from worker.store import Loaded
+from worker.timing import next_look
 from worker.upstream.errors import UpstreamError
 from worker.upstream.outcome import Outcome, Taken
 from worker.upstream.pool import UpstreamKey
@@ -94,9 +95,9 @@ async def settle(r: Resources, job_id: str) -> None:
 
 async def tell(r: Resources, delivery_id: str) -> None:
     """Tells the caller how the job ended. Its own track: no outcome here moves the job."""
-    delivery = await r.notifier.load(delivery_id)
-    if delivery is None or delivery.state != "pending":
-        return
+    delivery = await r.notifier.claim(delivery_id)
+    if delivery is None:
+        return  # a message that came twice, too early, or after it was told
     loaded = await r.store.load(delivery.job_id)
     if loaded is None or loaded.job.order.webhook is None:
         await r.notifier.close(delivery_id, "job_gone")
@@ -162,41 +163,49 @@ async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> Non
 async def _current(r: Resources, job_id: str) -> Loaded | None:
     """The record after every callback that waited was decided on, and everything that time alone decides."""
     while loaded := await r.store.load(job_id):
-        if loaded.inbox:
-            await _read_callback(r, loaded)
+        if loaded.inbox and await _read_callback(r, loaded):
             continue
+        # also where a callback could not be confirmed yet: a deadline does not wait for that
         step = decisions.woken(loaded.job, loaded.now, r.limits)
         if step is None:
+            if not loaded.inbox and loaded.job.is_terminal and next_look(loaded.job, loaded.now, r.limits) is None:
+                await r.store.rest(loaded.job)
             return loaded
         if await r.store.advance(loaded, step):
             _note(loaded.job, step)
     return None
 
 
-async def _read_callback(r: Resources, loaded: Loaded) -> None:
-    """Decides on the oldest callback; the write that applies it also marks it as read, so it counts once."""
+async def _read_callback(r: Resources, loaded: Loaded) -> bool:
+    """Decides on the oldest callback; the write that applies it also marks it as read, so it counts once.
+
+    False where it has to be confirmed and could not be: it stays unread.
+    """
     _, number, body = loaded.inbox[0].split(b" ", 2)
     answer = parse_answer(body)
     if r.settings.confirm_callbacks and answer.kind == "success":
-        answer = await _confirmed(r, loaded.job, int(number), answer)
+        confirmed = await _confirmed(r, loaded.job, int(number), answer)
+        if confirmed is None:
+            return False
+        answer = confirmed
     step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.limits)
     if step is None:
         await r.store.mark_read(loaded.job.id, loaded.inbox_read + 1)
     elif await r.store.advance(loaded, step, inbox_read=loaded.inbox_read + 1):
         _note(loaded.job, step)
         reached(Point.CALLBACK_APPLIED)
+    return True
 
 
-async def _confirmed(r: Resources, job: Job, number: int, hint: Answer) -> Answer:
-    """What fetch says instead of what the callback says; a result that fetch does not know is no result."""
+async def _confirmed(r: Resources, job: Job, number: int, hint: Answer) -> Answer | None:
+    """What fetch says instead of what the callback says; None while it says nothing certain ("not found" is not)."""
     attempt = job.numbered(number)
     request_id = (attempt.request_id if attempt else None) or hint.request_id
     if attempt is None or request_id is None:
         return hint
     told = await _fetch(r, attempt, request_id)
-    if told is None:
-        raise Unavailable("the callback could not be confirmed yet")
-    return told
+    certain = told and (told.kind == "success" or (told.kind == "failed" and told.request_id))
+    return told if certain else None
 
 
 async def _record(r: Resources, job_id: str, decide: Decide) -> Job | None:

@@ -4,6 +4,7 @@ Its own track: nothing here changes a job's status. The id stays the same over a
 Source of headers and signature: Standard Webhooks 1.0.0; of the schedule: Svix.
 """
 
+import asyncio
 import hmac
 import random
 import secrets
@@ -19,7 +20,7 @@ import structlog
 
 from config.settings import Settings
 from worker.addresses import AddressRefused, check_url
-from worker.lane import Lane
+from worker.lane import Lane, Script
 from worker.recovery import Point, reached
 from worker.upstream.transport import open_transport
 
@@ -30,6 +31,10 @@ SCHEDULE_SECONDS = (0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000)
 TIMEOUT_SECONDS = 15.0
 LONGEST_RETRY_AFTER_SECONDS = 36_000
 KEPT_ANSWER_BYTES = 200
+CLAIM_MS = 30_000
+"""Longer than a try can last: a worker that died in one gives it back."""
+CLAIM_DELIVERY = Script("clock", "claim_delivery")
+KEEP_TRY = Script("clock", "keep_try")
 MOST_ANSWER_BYTES = 20_000
 
 
@@ -105,10 +110,10 @@ class Notifier:
     async def aclose(self) -> None:
         await self._client.aclose()
 
-    async def load(self, delivery_id: str) -> Delivery | None:
-        """The delivery as it stands, or None where there is none."""
-        flat = await self._lane.call("HGETALL", f"delivery:{delivery_id}")
-        row = flat if isinstance(flat, dict) else dict(zip(flat[::2], flat[1::2], strict=True))
+    async def claim(self, delivery_id: str) -> Delivery | None:
+        """The delivery, for one try that is due now and nobody else's; None where there is none."""
+        _, flat = await self._lane.run(CLAIM_DELIVERY, delivery_id, CLAIM_MS)
+        row = dict(zip(flat[::2], flat[1::2], strict=True))
         if not row:
             return None
         attempts = tuple(orjson.loads(row.get(b"attempts", b"[]")))
@@ -141,9 +146,12 @@ class Notifier:
         began = time.monotonic()
         try:
             check_url(url, allow_private=self._settings.allow_private_addresses)
-            async with self._client.stream(
-                "POST", url, content=body, headers=await self._headers(message_id, body)
-            ) as r:
+            headers = await self._headers(message_id, body)
+            # over all of it: an answer that drips would hold a thread for ever
+            async with (
+                asyncio.timeout(TIMEOUT_SECONDS),
+                self._client.stream("POST", url, content=body, headers=headers) as r,
+            ):
                 answer = await _first_bytes(r)
             return Try(r.status_code, None, answer, _since(began), _retry_after(r.headers.get("retry-after")))
         except (httpx.HTTPError, AddressRefused, TimeoutError, OSError) as error:
@@ -163,16 +171,17 @@ class Notifier:
         }
 
     async def _keep(self, delivery: Delivery, outcome: Try, following: Next) -> None:
-        now_ms = int(time.time() * 1000)
-        row = {"at": now_ms, "status": outcome.status, "error": outcome.error, "answer": outcome.answer,
-               "seconds": outcome.seconds, "next_in": following.pause_seconds}  # fmt: skip
-        attempts = orjson.dumps([*delivery.attempts, row])
-        await self._lane.call("HSET", f"delivery:{delivery.id}", "attempts", attempts, "state", following.state)
-        if following.pause_seconds is None:
-            await self._lane.call("ZREM", "deliveries:due", delivery.id)
-        else:
-            due = now_ms + int(following.pause_seconds * 1000)
-            await self._lane.call("ZADD", "deliveries:due", due, delivery.id)
+        row = {
+            "at": int(time.time() * 1000),
+            "status": outcome.status,
+            "error": outcome.error,
+            "answer": outcome.answer,
+            "seconds": outcome.seconds,
+            "next_in": following.pause_seconds,
+        }
+        rows = orjson.dumps([*delivery.attempts, row])
+        pause = "" if following.pause_seconds is None else int(following.pause_seconds * 1000)
+        await self._lane.run(KEEP_TRY, delivery.id, len(delivery.attempts), rows, following.state, pause)
 
 
 async def _first_bytes(response: httpx.Response) -> str:

@@ -30,6 +30,7 @@ FIRST_LIMIT_TRIED = 5
 
 HEALTH = Script("clock", "health")
 PUT_BACK = Script("clock", "prelude", "put_back")
+REST = Script("clock", "rest")
 FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
@@ -128,6 +129,10 @@ class JobStore:
         )
         self._set_clock(reply[0])
         return bool(reply[1])
+
+    async def rest(self, job: Job) -> None:
+        """Notes that nobody needs to look at an ended job, unless something has come in meanwhile."""
+        await self._lane.run(REST, job.id, job.version)
 
     async def mark_read(self, job_id: str, inbox_read: int) -> None:
         """Notes that so many callbacks were decided on, where deciding changed nothing."""

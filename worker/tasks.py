@@ -28,6 +28,8 @@ class TaskFailed(Exception):
 class Process:
     """What one worker process holds between Celery's signals."""
 
+    parent: int
+    """The process that keeps this one alive; without it this one stops."""
     loop: LoopThread
     resources: Resources
     stop_ticking: Callable[[], None]
@@ -58,7 +60,7 @@ def open_process(**_: Any) -> None:
     Process.loop = LoopThread()
     Process.loop.start()
     Process.resources = Process.loop.run(open_resources(settings))
-    Process.stop_ticking = Process.loop.run(keep_ticking(Process.resources, os.getppid(), _stop_this_worker))
+    Process.stop_ticking = Process.loop.run(keep_ticking(Process.resources, Process.parent, _stop_this_worker))
 
 
 @worker_shutdown.connect

@@ -26,7 +26,8 @@ def next_look(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds | Non
     """How long until somebody must look at this record again, if nothing happens before; None: never."""
     match job.status:
         case Status.QUEUED:
-            return until_deadline(job, now, job.order.deadline_at - now)
+            # with a place it has a message on its way, which may be lost; without one it waits for a place
+            return until_deadline(job, now, limits.work_lease if job.place else job.order.deadline_at - now)
         case Status.SUBMITTING:
             started = job.attempt.started_at if job.attempt else now
             return until_deadline(job, now, started + limits.submit_lease - now)

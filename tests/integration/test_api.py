@@ -186,8 +186,10 @@ def test_a_callback_with_its_token_is_kept_and_answered_twice(client: httpx.Clie
     """A duplicate answers 200; broken JSON is 400."""
     job = client.post("/v1/jobs", json=BODY).json()
     address = f"/webhooks/modelslab/{callback_token(job['id'] + '-1', settings.secrets)}"
-    assert client.post(address, json={"status": "processing"}).json() == {"received": "kept"}
-    assert client.post(address, json={"status": "processing"}).json() == {"received": "duplicate"}
+    ended = {"status": "failed", "id": "7", "message": "no"}
+    assert client.post(address, json=ended).json() == {"received": "kept"}
+    assert client.post(address, json=ended).json() == {"received": "duplicate"}
+    assert client.post(address, json={"status": "processing"}).json() == {"received": "noted"}
     problem(client.post(address, content=b"{"), 400, "invalid_json")
     problem(client.post(address, content=b"[" * 10_000), 400, "invalid_json")
 

@@ -30,7 +30,7 @@ end
 for at = 8, #ARGV, 8 do
   local id, tenant = ARGV[at], ARGV[at + 1]
   redis.call('HSET', 'job:' .. id, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', ARGV[at + 2],
-    'doc', ARGV[at + 3], 'timeline', ARGV[at + 4], 'rank', ARGV[at + 7])
+    'doc', ARGV[at + 3], 'timeline', ARGV[at + 4], 'rank', ARGV[at + 7], 'deadline', ARGV[at + 6])
   redis.call('ZADD', 'jobs:' .. tenant, ARGV[at + 5], id)
   redis.call('ZADD', 'due', ARGV[at + 6], id)
   -- with nobody waiting and a place free there is no queue to stand in

@@ -10,6 +10,8 @@ local key, to = 'job:' .. id, ARGV[6]
 local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline')
 if job[1] ~= ARGV[5] then return {now, 0} end
 local from, tenant, place = job[2], job[3], job[4]
+-- a callback that came while the claim was made may hold the result: it is read before anything is bought
+if ARGV[19] == 'intent' and redis.call('LLEN', 'inbox:' .. id) > tonumber(ARGV[13]) then return {now, 0} end
 
 redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', ARGV[7], 'inbox_read', ARGV[13])
 redis.call('HDEL', key, 'stalls')
@@ -27,7 +29,15 @@ if from ~= to then
   redis.call('PUBLISH', 'events', id .. ' ' .. to)
 end
 redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
-if to == 'queued' and ARGV[11] == '1' then enqueue(id, tenant, job[5]) end
+if to == 'queued' and ARGV[11] == '1' then
+  local rank = job[5]
+  if ARGV[19] == 'key_refused' then
+    -- it may be the request that the key is refused for: behind its peers, so that it cannot take every probe
+    rank = now
+    redis.call('HSET', key, 'rank', rank)
+  end
+  enqueue(id, tenant, rank)
+end
 if to == 'storing' and ARGV[19] == 'poll' and from ~= to then
   note_health('poll')
 end
@@ -36,7 +46,8 @@ if ARGV[10] == '1' then
   push(template, prefix, 'settle', 'collect', id)
 end
 if ARGV[12] ~= '' then
-  redis.call('HSET', 'delivery:' .. ARGV[12], 'job', id, 'tenant', tenant, 'state', 'pending', 'created_at', now)
+  redis.call('HSET', 'delivery:' .. ARGV[12], 'job', id, 'tenant', tenant, 'state', 'pending', 'created_at', now,
+    'pushed', now)
   redis.call('RPUSH', 'deliveries:' .. id, ARGV[12])
   redis.call('ZADD', 'deliveries:due', now + lease, ARGV[12])
   push(template, prefix, 'tell', 'tell', ARGV[12])

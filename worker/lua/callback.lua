@@ -1,6 +1,6 @@
 -- Keeps the raw callback before anything is decided, and wakes the job. The same body twice is kept once.
 --
--- ARGV  template, prefix, lease_ms, job id, attempt number, body, most rows, orphan row
+-- ARGV  template, prefix, lease_ms, job id, attempt number, body, most unread rows, orphan row
 -- Reply {now, 'kept' | 'duplicate' | 'full' | 'orphan'}
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if redis.call('EXISTS', 'job:' .. id) == 0 then
@@ -10,10 +10,11 @@ if redis.call('EXISTS', 'job:' .. id) == 0 then
 end
 local inbox, row = 'inbox:' .. id, ARGV[5] .. ' ' .. ARGV[6]
 local kept = redis.call('LRANGE', inbox, 0, -1)
+local unread = #kept - tonumber(redis.call('HGET', 'job:' .. id, 'inbox_read') or 0)
 for _, earlier in ipairs(kept) do
   if earlier:match('^%d+ (.*)$') == row then return {now, 'duplicate'} end
 end
-if #kept >= tonumber(ARGV[7]) then return {now, 'full'} end
+if unread >= tonumber(ARGV[7]) or #kept >= 10 * ARGV[7] then return {now, 'full'} end
 redis.call('RPUSH', inbox, now .. ' ' .. row)
 note_health('callback')
 redis.call('ZADD', 'due', 'LT', now + lease, id)

@@ -2,6 +2,7 @@
 
 local PROBE_MS = 60000        -- how long a learned limit is kept before one more place is tried
 local LONGEST_PAUSE_MS = 60000
+local LONGEST_RETRY_AFTER_MS = 300000 -- what an upstream may ask for, whatever it says
 local STRAINS = 5
 
 -- A taken request: while it was never refused, the learned limit grows by one for each; after that by one a window.
@@ -25,6 +26,7 @@ local function learn_less(name, pause, jitter)
       'probe_at', now + window)
   end
   -- with a learned limit the next place comes free before retry_after is over: waiting it out would leave it empty
+  pause = math.min(pause, LONGEST_RETRY_AFTER_MS)
   local wait = known[1] == '1' and held > 0 and math.min(pause, 1000) or math.max(pause, 1000)
   redis.call('HSET', key, 'paused_until', now + math.floor(wait * (1 + jitter)), 'reason', 'busy')
 end

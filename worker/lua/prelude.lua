@@ -1,6 +1,6 @@
 -- Put before every script: the queue towards the upstream, and Celery messages out of one template.
 --
--- job:<id>            HASH  version status tenant order doc timeline rank | place pushed stalls inbox_read
+-- job:<id>            HASH  version status tenant order doc timeline rank deadline | place pushed stalls inbox_read
 -- due                 ZSET  job id → ms at which somebody must look at it; every job that can still move is in it
 -- backlog:<tenant>    ZSET  job id → rank; jobs of one tenant that wait for a place
 -- fair                ZSET  tenant → virtual time at which it is served next; only tenants with a backlog
@@ -8,7 +8,7 @@
 -- fair:weights        HASH  tenant → weight (1 if absent)
 -- waiting             STR   how many jobs are in all backlogs
 -- upstreams           SET   names of the upstream keys
--- upstream:<name>     HASH  limit learned | paused_until failures reason probe_at window
+-- upstream:<name>     HASH  limit learned seen | paused_until failures reason probe_at window
 -- places:<name>       ZSET  job id → ms at which the place is given back by itself
 -- store:away          STR   why the image store cannot be written; nothing is handed out while it is there
 -- health:<minute>     HASH  callback, poll → results that came that way; kept for an hour
@@ -87,8 +87,10 @@ local function free_upstream()
   if redis.call('EXISTS', 'store:away') == 1 then return nil end -- what cannot be stored is not bought
   local best, best_load
   for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
-    local key = redis.call('HMGET', 'upstream:' .. name, 'limit', 'paused_until')
-    if tonumber(key[2] or 0) <= now then
+    local key = redis.call('HMGET', 'upstream:' .. name, 'limit', 'paused_until', 'seen')
+    -- a key that no worker has in its configuration any more gets nothing
+    local configured = not key[3] or now - tonumber(key[3]) < 30000
+    if configured and tonumber(key[2] or 0) <= now then
       local held, limit = redis.call('ZCARD', 'places:' .. name), tonumber(key[1] or 1)
       if held < limit and (not best or held / limit < best_load) then
         best, best_load = name, held / limit

@@ -6,19 +6,22 @@
 local template, prefix, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local TASKS = {queued = 'rescue', submitting = 'rescue', unknown = 'rescue', processing = 'poll', storing = 'collect'}
 local QUEUES = {submit = 'submit', poll = 'settle', collect = 'settle', rescue = 'settle'}
-local heads = {submit = oldest(prefix, 'submit'), settle = oldest(prefix, 'settle')}
+local heads = {submit = oldest(prefix, 'submit'), settle = oldest(prefix, 'settle'), tell = oldest(prefix, 'tell')}
 
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do
-  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed')
-  redis.call('ZADD', 'due', now + lease, id)
+  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline')
+  local deadline = tonumber(job[4] or 0)
+  redis.call('ZADD', 'due', deadline > now and math.min(now + lease, deadline) or now + lease, id)
   if not job[1] then
     redis.call('ZREM', 'due', id)
   else
-    local task = job[1] == 'queued' and job[2] and 'submit' or TASKS[job[1]] or 'rescue'
+    local overdue = deadline <= now
+    local task = job[1] == 'queued' and job[2] and not overdue and 'submit' or TASKS[job[1]] or 'rescue'
     local queue, pushed = QUEUES[task], tonumber(job[3] or 0)
-    -- its message may still wait in a long list: only one older than the oldest there is known to be lost
-    if not (heads[queue] and heads[queue] <= pushed) then
+    -- its message may still wait in a long list: only one older than the oldest there is known to be lost;
+    -- a job that must end is not kept waiting by it
+    if not (heads[queue] and heads[queue] <= pushed) or (overdue and job[1] == 'queued') then
       redis.call('HINCRBY', 'job:' .. id, 'stalls', 1)
       redis.call('HSET', 'job:' .. id, 'pushed', now)
       push(template, prefix, queue, task, id)
@@ -30,8 +33,12 @@ end
 local told = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'deliveries:due', '-inf', now, 'LIMIT', 0, most)) do
   redis.call('ZADD', 'deliveries:due', now + lease, id)
-  push(template, prefix, 'tell', 'tell', id)
-  told = told + 1
+  local pushed, head = tonumber(redis.call('HGET', 'delivery:' .. id, 'pushed') or 0), heads.tell
+  if not (head and head <= pushed) then
+    redis.call('HSET', 'delivery:' .. id, 'pushed', now)
+    push(template, prefix, 'tell', 'tell', id)
+    told = told + 1
+  end
 end
 
 for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
