@@ -78,7 +78,7 @@ async def _sweep(r: Resources) -> float:
 
 
 async def _watch_parent(parent: int, orphaned: Callable[[], None]) -> None:
-    while os.getppid() == parent:
+    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells a process that its parent is gone
         await asyncio.sleep(PARENT_SECONDS)
     orphaned()
 
