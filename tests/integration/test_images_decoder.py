@@ -4,7 +4,7 @@ import asyncio
 import os
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -31,9 +31,17 @@ async def decoding(**options: Any) -> AsyncIterator[Decoder]:
 
 
 def children() -> set[int]:
-    """Processes that this one has started and not yet reaped."""
-    tasks = Path("/proc/self/task").iterdir()
-    return {int(pid) for task in tasks for pid in (task / "children").read_text().split()}
+    """Processes that this one has started and not yet reaped.
+
+    By their parent's id: the lists of children that each thread has change while threads end.
+    """
+    found = set()
+    for process in Path("/proc").glob("[0-9]*"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # it has ended meanwhile
+            stat = (process / "stat").read_text()
+            if int(stat.rpartition(")")[2].split()[1]) == os.getpid():
+                found.add(int(process.name))
+    return found
 
 
 def peak_bytes(pid: int) -> int:

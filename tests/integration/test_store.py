@@ -267,3 +267,56 @@ async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None
     await store.forget(step.job)
     redis.delete("counts", "stats", queue_key("tell"), "waiting", "fair:served")
     assert redis.keys("*") == []
+
+
+async def test_a_job_with_a_place_ends_at_its_deadline_though_its_message_waits(store: JobStore, redis: Redis) -> None:
+    """Nobody takes its message: the rescue does not wait for that."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    job_id = await accepted(store)
+    redis.hset(f"job:{job_id}", "deadline", 1)
+    redis.zadd("due", {job_id: 0})
+    jobs, _, _ = await store.tick()
+    assert (jobs, redis.llen(queue_key("settle"))) == (1, 1)
+
+
+async def test_an_ended_job_that_was_woken_for_nothing_is_left_in_peace(store: JobStore, redis: Redis) -> None:
+    """Its due time goes, unless something has come in meanwhile."""
+    found = await loaded(store, await accepted(store))
+    step = decisions.cancelled(found.job, found.now)
+    assert step is not None
+    await store.advance(found, step)
+    await store.keep_callback(found.job.id, 1, b'{"status": "failed"}', b"")
+    await store.rest(step.job)
+    assert redis.zscore("due", found.job.id) is not None
+    await store.mark_read(found.job.id, 1)
+    await store.rest(step.job)
+    assert redis.zscore("due", found.job.id) is None
+
+
+async def test_nothing_is_bought_while_a_callback_waits_to_be_read(store: JobStore) -> None:
+    """It may hold the result of an earlier attempt."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    found = await loaded(store, await accepted(store))
+    await store.keep_callback(found.job.id, 1, b'{"status": "success"}', b"")
+    step = decisions.claim(found.job, "key-1", found.now, LIMITS)
+    assert step is not None
+    assert not await store.advance(found, step)
+
+
+async def test_a_key_that_left_the_configuration_gets_no_more_jobs(store: JobStore, redis: Redis) -> None:
+    """Otherwise a renamed key would double what is in flight."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    redis.hset("upstream:key-1", "seen", 1)
+    await accepted(store)
+    assert redis.llen(queue_key("submit")) == 0
+
+
+async def test_an_upstream_cannot_ask_for_a_pause_of_months(store: JobStore, redis: Redis) -> None:
+    """`retry_after` is bounded."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    job = await claimed(store, await accepted(store))
+    found = await loaded(store, job.id)
+    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 9_999_999), found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+    assert int(redis.hget("upstream:key-1", "paused_until") or 0) - found.now < 700_000

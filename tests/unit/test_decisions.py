@@ -333,3 +333,33 @@ def test_an_intent_whose_reply_was_lost_goes_back_unsent_by_its_own_worker_only(
     back = decisions.never_sent(step.job, "me", NOW)
     assert back is not None
     assert (back.job.status, back.job.charged) == (Status.QUEUED, False)
+
+
+def test_two_collectors_that_overlap_lose_nothing_of_each_other() -> None:
+    """What one has recorded the other's older view does not take away."""
+    four = replace(STORING, order=replace(STORING.order, request={"samples": 4}))
+    first = decisions.collected(four, tuple(replace(IMAGE, index=n) for n in (0, 1, 2)), 1, NOW, LIMITS)
+    assert first is not None
+    second = decisions.collected(first.job, (replace(IMAGE, index=3),), 3, NOW, LIMITS)
+    assert second is not None
+    assert [image.index for image in second.job.images] == [0, 1, 2, 3]
+    assert (second.job.status, second.job.images_missing) == (Status.SUCCEEDED, 0)
+
+
+def test_a_success_without_addresses_is_completed_by_one_that_has_them() -> None:
+    """And addresses that are known are not replaced by none."""
+    bare = decisions.called_back(IN_WORK, 1, Answer("success", request_id="77"), NOW, LIMITS)
+    assert bare is not None
+    step = decisions.called_back(bare.job, 1, SUCCESS, NOW, LIMITS)
+    assert step is not None
+    assert (step.job.links, step.collects) == (SUCCESS.links, True)
+    assert decisions.refreshed(step.job, Answer("success"), NOW, LIMITS) is None
+
+
+def test_a_refusal_after_a_cancel_gives_the_place_back() -> None:
+    """Nothing works on it upstream."""
+    cancelled = decisions.cancelled(SUBMITTING, NOW)
+    assert cancelled is not None
+    step = decisions.answered(cancelled.job, 1, NotTaken(Reason.BUSY), NOW, LIMITS)
+    assert step is not None
+    assert step.frees_place
