@@ -16,6 +16,7 @@ from api.problems import Problem, problem_responses
 from api.schemas.job import JobView
 from api.schemas.request import ParsedRequest, parse_batch, parse_request, request_body_schema
 from api.state import State, state
+from worker.addresses import AddressRefused, check_url
 from worker.codec import decode_timeline, encode_row
 from worker.job import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
 from worker.recovery import Point, reached
@@ -27,6 +28,7 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 MOST_WAIT_SECONDS = 60.0
 MOST_KEY_CHARACTERS = 255
 RETRY_WHEN_FULL_SECONDS = 10
+PUBLIC_ADDRESS = "a public http(s) address on port 80 or 443"
 ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_large", "unsupported_media_type",
                    "idempotency_mismatch", "queue_full", "insufficient_storage", "unavailable")  # fmt: skip
 
@@ -114,6 +116,8 @@ async def find_job(job_id: str, request: Request) -> tuple[State, Loaded]:
 
 
 def _order(tenant: str, parsed: ParsedRequest, here: State) -> Order:
+    if parsed.webhook:
+        _check_webhook(parsed.webhook, here)
     now = here["store"].now()
     deadline = parsed.deadline_seconds or here["settings"].deadline_seconds
     return Order(
@@ -129,6 +133,20 @@ def _order(tenant: str, parsed: ParsedRequest, here: State) -> Order:
         webhook=parsed.webhook,
         track_id=parsed.track_id,
     )
+
+
+def _check_webhook(url: str, here: State) -> None:
+    """Refuses early what would be refused at the socket; a name is looked up only when it is told."""
+    try:
+        check_url(url, allow_private=here["settings"].allow_private_addresses)
+    except AddressRefused:
+        error = {
+            "field": "webhook",
+            "code": "not_allowed",
+            "message": "webhook is not usable.",
+            "allowed": PUBLIC_ADDRESS,
+        }
+        raise Problem("invalid_request", "Not usable: webhook.", errors=[error]) from None
 
 
 async def _accept(request: Request, here: State, orders: list[Order], body: bytes) -> Accepted:

@@ -159,7 +159,7 @@ class Own(TypedDict, total=False):
         str,
         Field(
             max_length=2048,
-            pattern=r"^https?://[^\s/?#\\@\x00-\x1f]+[^\s\\\x00-\x1f]*$",
+            pattern=r"^https?://[^\s/?#\\@\x00-\x1f]+([/?#][^\s\\\x00-\x1f]*)?$",
             description="URL to receive a POST callback once image generation is complete.",
         ),
     ]
