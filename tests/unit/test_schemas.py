@@ -85,7 +85,8 @@ REFUSED = [
     ("scheduler", "NoScheduler"), ("safety_checker", "maybe"), ("safety_checker_type", "white"), ("upscale", 2),
     ("algorithm_type", "dpmsolver++"), ("lora_strength", "0.05"), ("lora_strength", "x"), ("webhook", "ftp://a/b"),
     ("webhook", "http://user@host/x"), ("webhook", "https://a b/"), ("metadata", {"a": {"b": 1}}), ("priority", 10),
-    ("metadata", {str(n): 1 for n in range(17)}), ("deadline_seconds", 0), ("on_unknown", "pray"), ("prompt", "x" * 10_001),
+    ("metadata", {str(n): 1 for n in range(17)}), ("deadline_seconds", 0), ("on_unknown", "pray"),
+    ("prompt", "x" * 10_001),
     ("model_id", "a\nb"), ("track_id", "x" * 256), ("prompt", ""), ("model_id", None),
 ]  # fmt: skip
 
