@@ -2,6 +2,7 @@
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
+from fastapi_offline import FastAPIOffline
 
 from api import health, images, jobs, metrics, verbs, webhooks
 from api.limits import BodyLimit
@@ -21,7 +22,7 @@ a{color:#ff7a6b}h1{color:#ff5a4a}</style>
 
 def create_app(settings: Settings) -> FastAPI:
     """The application for these settings."""
-    app = FastAPI(
+    app = FastAPIOffline(
         title="Darkroom",
         summary="Never billed twice, never lost: text-to-image jobs with a webhook receiver",
         version="0.1.0",
