@@ -154,7 +154,7 @@ class Notifier:
             ):
                 answer = await _first_bytes(r)
             return Try(r.status_code, None, answer, _since(began), _retry_after(r.headers.get("retry-after")))
-        except (httpx.HTTPError, AddressRefused, TimeoutError, OSError) as error:
+        except (httpx.HTTPError, httpx.InvalidURL, AddressRefused, TimeoutError, OSError) as error:
             # the kind only: why an address is refused would tell a caller what our network looks like
             kind = "AddressRefused" if isinstance(error, AddressRefused) else type(error).__name__
             return Try(None, kind, "", _since(began), None)

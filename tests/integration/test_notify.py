@@ -140,6 +140,23 @@ async def test_an_address_that_is_not_public_is_never_dialled(settings: Settings
     await lane.aclose()
 
 
+async def test_a_redirect_to_nowhere_is_a_failed_try(notifier: Notifier) -> None:
+    """A 3xx is a failure, also one whose Location cannot be read."""
+
+    async def redirect(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 302 Found\r\nlocation: http://[broken/\r\ncontent-length: 0\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    server = await asyncio.start_server(redirect, "127.0.0.1", 0)
+    port = server.sockets[0].getsockname()[1]
+    delivery = await notifier.claim(ID)
+    assert delivery is not None
+    assert (await notifier.send(delivery, f"http://127.0.0.1:{port}/", {"id": "x"})).state == "pending"
+    server.close()
+
+
 async def test_an_answer_that_drips_ends_with_the_time_for_one_try(
     notifier: Notifier, monkeypatch: pytest.MonkeyPatch
 ) -> None:
