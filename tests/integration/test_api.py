@@ -218,3 +218,13 @@ def test_a_redis_that_is_away_is_503_with_retry_after_at_once(settings: Settings
         assert server.client.get("/healthz").status_code == 200
     finally:
         server.stop()
+
+
+def test_openapi_says_which_calls_need_a_key_and_shows_the_documentations_example(client: httpx.Client) -> None:
+    """So that `/docs` and generated clients can send it."""
+    schema = client.get("/openapi.json").json()
+    assert schema["paths"]["/v1/jobs"]["post"]["security"] == [{"key": []}]
+    assert "security" not in schema["paths"]["/healthz"]["get"]
+    body = schema["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
+    assert body["example"]["scheduler"] == "UniPCMultistepScheduler"
+    assert len(body["schema"]["properties"]["scheduler"]["enum"]) == 20
