@@ -13,7 +13,7 @@ from api.express import Express
 from api.keys import KeyRing
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
-from worker.startup import check_settings
+from worker.startup import check_redis_at_start, check_settings
 
 KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 20
@@ -25,6 +25,7 @@ def main() -> int:
     configure_logs(settings, "api")
     check_settings(settings)
     KeyRing.from_settings(settings)  # a malformed key stops us here, with one sentence
+    check_redis_at_start(settings)
     listener = _listen(settings)
     config = uvicorn.Config(
         _application(settings),

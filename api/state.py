@@ -1,13 +1,10 @@
 """What the API process holds open, as the typed state that every request sees. Composed once, in the lifespan."""
 
-import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
 
-import structlog
 from fastapi import FastAPI, Request
-from redis.exceptions import RedisError
 
 from api.keys import KeyRing
 from api.watch import Watch
@@ -15,11 +12,8 @@ from config.settings import Settings
 from worker.composition import job_store, viewer_of
 from worker.images.store import ImageStore, open_store
 from worker.lane import Lane, connect
-from worker.startup import check_redis
 from worker.store import JobStore
 from worker.view import Viewer
-
-log = structlog.get_logger()
 
 
 class State(TypedDict):
@@ -41,14 +35,9 @@ def state(request: Request) -> State:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-    """Opens everything, warns about a Redis that forgets, and closes in reverse order."""
+    """Opens everything, waits for nothing, and closes in reverse order."""
     settings: Settings = app.state.settings
     redis = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds)
-    try:
-        for warning in await asyncio.wait_for(check_redis(redis), settings.redis_timeout_seconds):
-            log.warning("redis.durability", warning=warning)
-    except (RedisError, OSError, TimeoutError) as error:
-        log.warning("redis.away", reason=type(error).__name__)
     lane = Lane(redis, settings.redis_timeout_seconds)
     watch = Watch(settings.redis_url.get_secret_value())
     watch.start()

@@ -27,12 +27,13 @@ WRONG_SETTING = 2
 def run_role(role: str, settings: Settings, parent: int) -> None:
     """Runs one Celery worker until SIGTERM, which waits for the tasks in flight; ends when `parent` is gone."""
     from worker.app import app
-    from worker.startup import check_settings
+    from worker.startup import check_redis_at_start, check_settings
     from worker.tasks import Process
 
     Process.parent = parent
     configure_logs(settings, f"worker.{role}")
     check_settings(settings)
+    check_redis_at_start(settings)
     concurrency = settings.worker_concurrency if role == "submit" else settings.settle_concurrency
     options = ["-P", "threads", "-c", str(concurrency), "-Q", QUEUES[role], "-n", f"{role}@%h"]
     app.worker_main(["--quiet", "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"])

@@ -3,10 +3,16 @@
 A wrong setting ends the process with one sentence. A Redis that is away does not: the process waits for it.
 """
 
+import asyncio
+
+import structlog
 from redis.asyncio import Redis
-from redis.exceptions import ResponseError
+from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings, stop
+from worker.lane import connect
+
+log = structlog.get_logger()
 
 MIN_SECRET_BYTES = 16
 SECRET_HELP = "set it to at least 16 random characters, for example the output of `openssl rand -hex 32`"  # noqa: S105
@@ -18,6 +24,23 @@ def check_settings(settings: Settings) -> None:
         stop(f"DARKROOM_SECRET is not set: {SECRET_HELP}.")
     if any(len(secret) < MIN_SECRET_BYTES for secret in settings.secrets):
         stop(f"DARKROOM_SECRET is too short: {SECRET_HELP}.")
+
+
+def check_redis_at_start(settings: Settings) -> None:
+    """Warns about a Redis that forgets, ends the process where it would evict; waits for none that is away."""
+    asyncio.run(_warn_about_redis(settings))
+
+
+async def _warn_about_redis(settings: Settings) -> None:
+    redis = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds)
+    try:
+        async with asyncio.timeout(settings.redis_timeout_seconds):
+            for warning in await check_redis(redis):
+                log.warning("redis.durability", warning=warning)
+    except (RedisError, OSError, TimeoutError) as error:
+        log.warning("redis.away", reason=type(error).__name__)
+    finally:
+        await redis.aclose(close_connection_pool=True)
 
 
 async def check_redis(redis: Redis) -> list[str]:
