@@ -94,7 +94,7 @@ class Settings(BaseSettings):
     )
 
     # Workers
-    worker_concurrency: int = Field(256, ge=1, le=10_000, description="Submits and polls in flight per worker process")
+    worker_concurrency: int = Field(2000, ge=1, le=10_000, description="Submits in flight per worker container")
     settle_concurrency: int = Field(
         64, ge=1, le=1000, description="Callbacks, polls and collections at once per worker process"
     )
