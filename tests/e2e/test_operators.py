@@ -77,6 +77,18 @@ def test_kept_callbacks_can_be_decided_on_again(here: Installation) -> None:
     assert here.run("api.cli.main", "callbacks", "01M859N4P0ZK88SXJWVC1PBXXR").returncode == 1
 
 
+def test_an_orphan_is_matched_to_its_job_once_that_exists(here: Installation) -> None:
+    """Kept when nobody knew the job, decided on when somebody does."""
+    job = here.reaches(here.post("a spring [[no-callback]] [[late=60]]")["id"], "processing")
+    body = {"status": "failed", "id": job["attempts"][0]["request_id"], "message": "found later"}
+    orphan = {"at": 1, "job": job["id"], "attempt": 1, "body": json.dumps(body)}
+    with Redis.from_url(here.redis.url) as redis:
+        redis.lpush("orphans", json.dumps(orphan))
+    assert job["id"] in here.run("api.cli.main", "callbacks", "--orphans").stdout
+    assert "1 matched" in here.run("api.cli.main", "callbacks", "--match").stdout
+    assert here.reaches(job["id"], "failed")["error"]["upstream_message"] == "found later"
+
+
 def test_jobs_past_their_retention_are_forgotten_with_their_pictures(here: Installation) -> None:
     """Record, indexes, files."""
     job = here.reaches(here.post("a moor")["id"], "succeeded")
