@@ -107,6 +107,6 @@ def _fresh_worker(here: Installation) -> None:
 def _submitter(here: Installation) -> int:
     for pid in children_of(here.processes["worker"].pid):
         command = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
-        if command.rstrip().endswith("worker submit"):
+        if "-m worker submit" in command:
             return pid
     raise AssertionError("there is no submitting worker")
