@@ -3,7 +3,7 @@
 The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and writes its answer's bytes itself.
 """
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection
 from hashlib import sha256
 from typing import Any, cast
 
@@ -11,26 +11,30 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
+from api.admission import allowance_of, refusal_of
 from api.keys import authenticate
 from api.problems import Problem, problem_responses
 from api.schemas.job import JobView
 from api.schemas.request import ParsedRequest, parse_batch, parse_request, request_body_schema
 from api.state import State, state
 from worker.addresses import AddressRefused, check_url
+from worker.admission import Accepted
 from worker.codec import decode_timeline, encode_row
 from worker.job import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
 from worker.recovery import Point, reached
-from worker.store import Accepted, Loaded
-from worker.view import Standing, job_view, rfc3339
+from worker.standing import Standing
+from worker.store import Loaded
+from worker.view import job_view, rfc3339
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 MOST_WAIT_SECONDS = 60.0
 MOST_KEY_CHARACTERS = 255
-RETRY_WHEN_FULL_SECONDS = 10
+RETRY_WHEN_AWAY_SECONDS = 10
 PUBLIC_ADDRESS = "a public http(s) address on port 80 or 443"
 ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_large", "unsupported_media_type",
-                   "idempotency_mismatch", "queue_full", "insufficient_storage", "unavailable")  # fmt: skip
+                   "idempotency_mismatch", "queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded",
+                   "deadline_unreachable", "insufficient_storage", "unavailable")  # fmt: skip
 
 
 @router.post(
@@ -49,13 +53,14 @@ async def create_job(request: Request) -> Response:
     """
     tenant, here = authenticate(request), state(request)
     body = await request.body()
-    order = _order(tenant, parse_request(body), here)
-    accepted = await _accept(request, here, [order], body)
+    parsed = parse_request(body)
+    order = _order(tenant, parsed, here)
+    accepted = await _accept(request, here, [order], body, [order.id] if _refuses_late(parsed, here) else [])
     if wait := _wait_seconds(request):
         return await _finished_in_time(here, accepted.ids[0], wait)
     if accepted.verdict == "same":
         return await _current_job(here, accepted.ids[0])
-    return _json(_fresh_view(order, accepted.waiting_before, here), 202, here, order.id)
+    return _json(_fresh_view(order, accepted.standings[0], here), 202, here, order.id)
 
 
 @router.post(
@@ -69,12 +74,16 @@ async def create_batch(request: Request) -> Response:
     """Accepts an array of requests in one transaction: all of them or none."""
     tenant, here = authenticate(request), state(request)
     body = await request.body()
-    orders = [_order(tenant, parsed, here) for parsed in parse_batch(body)]
-    accepted = await _accept(request, here, orders, body)
+    batch = parse_batch(body)
+    orders = [_order(tenant, parsed, here) for parsed in batch]
+    pairs = zip(orders, batch, strict=True)
+    refuse_late = {order.id for order, parsed in pairs if _refuses_late(parsed, here)}
+    accepted = await _accept(request, here, orders, body, refuse_late)
     if accepted.verdict == "same":
-        jobs = [_view(found, here) for found in [await here["store"].load(each) for each in accepted.ids] if found]
+        jobs = [_view(found, here) for found in [await here["store"].view(each) for each in accepted.ids] if found]
     else:
-        jobs = [_fresh_view(order, accepted.waiting_before + at, here) for at, order in enumerate(orders)]
+        stood = zip(orders, accepted.standings, strict=True)
+        jobs = [_fresh_view(order, standing, here) for order, standing in stood]
     return Response(orjson.dumps({"jobs": jobs}), 202, media_type="application/json")
 
 
@@ -109,7 +118,7 @@ async def follow_job(job_id: str, request: Request) -> StreamingResponse:
 async def find_job(job_id: str, request: Request) -> tuple[State, Loaded]:
     """The caller's job. Another tenant's is answered exactly like one that does not exist."""
     tenant, here = authenticate(request), state(request)
-    found = await here["store"].load(job_id) if is_job_id(job_id) else None
+    found = await here["store"].view(job_id) if is_job_id(job_id) else None
     if found is None or found.job.order.tenant != tenant:
         raise Problem("not_found", "There is no such job.")
     return here, found
@@ -149,16 +158,20 @@ def _check_webhook(url: str, here: State) -> None:
         raise Problem("invalid_request", "Not usable: webhook.", errors=[error]) from None
 
 
-async def _accept(request: Request, here: State, orders: list[Order], body: bytes) -> Accepted:
+def _refuses_late(parsed: ParsedRequest, here: State) -> bool:
+    return (parsed.deadline_policy or here["settings"].deadline_policy) == "refuse"
+
+
+async def _accept(
+    request: Request, here: State, orders: list[Order], body: bytes, refuse_late: Collection[str]
+) -> Accepted:
     idempotency = _idempotency(request, orders[0].tenant, body)
-    accepted = await here["store"].accept(orders, here["settings"].max_waiting_jobs, idempotency)
+    accepted = await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
     reached(Point.ACCEPT_WRITTEN)
-    if accepted.verdict == "mismatch":
-        raise Problem("idempotency_mismatch", "This Idempotency-Key was used with another body.")
-    if accepted.verdict == "full":
-        await _refuse_if_store_away(here)
-        headers = {"retry-after": str(RETRY_WHEN_FULL_SECONDS)}
-        raise Problem("queue_full", "As many jobs are waiting as this installation takes.", headers=headers)
+    if refusal := refusal_of(accepted, here):
+        if accepted.verdict == "full":
+            await _refuse_if_store_away(here)
+        raise refusal
     return accepted
 
 
@@ -166,7 +179,7 @@ async def _refuse_if_store_away(here: State) -> None:
     """Why the queue is full matters to a caller: a full upstream passes by itself, a full disk does not."""
     _, _, away = await here["store"].health()
     if away:
-        headers = {"retry-after": str(RETRY_WHEN_FULL_SECONDS)}
+        headers = {"retry-after": str(RETRY_WHEN_AWAY_SECONDS)}
         raise Problem("insufficient_storage", "Pictures cannot be stored now, so nothing is bought.", headers=headers)
 
 
@@ -188,18 +201,18 @@ def _wait_seconds(request: Request) -> float:
     return 0.0
 
 
-def _fresh_view(order: Order, position: int, here: State) -> dict[str, Any]:
+def _fresh_view(order: Order, standing: Standing, here: State) -> dict[str, Any]:
     job = Job(order, updated_at=order.created_at)
     row = encode_row(order.created_at, Status.QUEUED, "accepted", None)
-    return job_view(job, row, here["viewer"], order.created_at, Standing(position))
+    return job_view(job, row, here["viewer"], order.created_at, standing)
 
 
 def _view(found: Loaded, here: State) -> dict[str, Any]:
-    return job_view(found.job, found.timeline, here["viewer"], found.now)
+    return job_view(found.job, found.timeline, here["viewer"], found.now, found.standing)
 
 
 async def _current_job(here: State, job_id: str) -> Response:
-    found = await here["store"].load(job_id)
+    found = await here["store"].view(job_id)
     if found is None:
         raise Problem("not_found", "The job of this Idempotency-Key has been deleted.")
     return _json(_view(found, here), 202, here, job_id)

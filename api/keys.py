@@ -28,6 +28,11 @@ class KeyRing:
         pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
         return cls(dict(_parse(pair.strip()) for pair in pairs if pair.strip()))
 
+    @property
+    def has_several_tenants(self) -> bool:
+        """Whether there is anybody whom one tenant could keep waiting."""
+        return len(set(self.tenants.values())) > 1
+
     def tenant_of(self, key: str) -> str | None:
         """The tenant that the key belongs to, or None."""
         return self.tenants.get(sha256(key.encode()).digest())

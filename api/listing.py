@@ -47,11 +47,11 @@ async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> 
         ids = await here["store"].page(tenant, query.after, query.before, cursor, query.limit)
         if not ids:
             return {"jobs": rows, "next_cursor": None}
-        for found in await asyncio.gather(*(here["store"].load(each) for each in ids)):
+        for found in await asyncio.gather(*(here["store"].view(each) for each in ids)):
             if found and len(rows) < query.limit:
                 cursor = found.job.id
                 if query.matches(found.job):
-                    rows.append(job_row(found.job, here["viewer"], found.now))
+                    rows.append(job_row(found.job, here["viewer"], found.now, found.standing))
         looked_at += len(ids)
         cursor = ids[-1] if len(rows) < query.limit else cursor
     return {"jobs": rows, "next_cursor": cursor}

@@ -1,6 +1,6 @@
 """/metrics: what Redis knows of all processes, as Prometheus text: one source, right over any number of them."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, generate_latest
@@ -10,7 +10,7 @@ from prometheus_client.registry import Collector
 from api.state import state
 from worker.census import Census
 from worker.health import callbacks_arrive
-from worker.job import Status
+from worker.job import Milliseconds, Status
 
 router = APIRouter(tags=["operator"])
 
@@ -18,8 +18,9 @@ router = APIRouter(tags=["operator"])
 class CensusCollector(Collector):
     """The census as metric families."""
 
-    def __init__(self, census: Census) -> None:
+    def __init__(self, census: Census, now: Milliseconds) -> None:
         self._census = census
+        self._oldest = max(0, now - (census.oldest_waiting_at or now)) / 1000
 
     def collect(self) -> Iterator[Metric]:
         census = self._census
@@ -32,6 +33,11 @@ class CensusCollector(Collector):
             steps.add_metric([status_name, cause], times)
         yield steps
         yield GaugeMetricFamily("darkroom_waiting_jobs", "Jobs that wait for a place upstream", census.waiting)
+        yield GaugeMetricFamily(
+            "darkroom_oldest_waiting_seconds", "Age of the oldest job that waits for a place upstream", self._oldest
+        )
+        yield from _labelled("darkroom_tenant_waiting_jobs", "Waiting jobs by tenant", census.tenants, "tenant")
+        yield GaugeMetricFamily("darkroom_paused", "1 while an operator has paused everything", int(census.paused))
         yield GaugeMetricFamily("darkroom_overdue_seconds", "Age of the oldest due step", census.overdue_seconds)
         trusted = callbacks_arrive(census.callbacks, census.winning_polls)
         yield GaugeMetricFamily(
@@ -48,12 +54,13 @@ class CensusCollector(Collector):
 async def metrics(request: Request) -> Response:
     """Counts over all processes; no label holds anything that a caller wrote."""
     registry = CollectorRegistry(auto_describe=False)
-    registry.register(CensusCollector(await state(request)["store"].census()))
+    store = state(request)["store"]
+    registry.register(CensusCollector(await store.census(), store.now()))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 
-def _labelled(name: str, help_text: str, values: dict[str, float]) -> Iterator[Metric]:
-    family = GaugeMetricFamily(name, help_text, labels=["name"])
+def _labelled(name: str, help_text: str, values: Mapping[str, float], by: str = "name") -> Iterator[Metric]:
+    family = GaugeMetricFamily(name, help_text, labels=[by])
     for label, value in values.items():
         family.add_metric([label], value)
     yield family

@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from api.admission import allowance_of, refusal_of
 from api.jobs import find_job
 from api.keys import authenticate
 from api.listing import list_jobs
@@ -22,6 +23,7 @@ from worker.view import job_view
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
+REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable")
 PROBLEMS = problem_responses("unauthorized", "not_found", "conflict", "unavailable")
 
 
@@ -64,7 +66,7 @@ async def resolve_job(job_id: str, request: Request) -> Response:
 
 
 @router.post("/jobs/{job_id}/retry", status_code=202, summary="Run a failed job again", response_model=JobView,
-             responses=PROBLEMS | problem_responses("queue_full"))  # fmt: skip
+             responses=PROBLEMS | problem_responses(*REFUSALS))  # fmt: skip
 async def retry_job(job_id: str, request: Request) -> Response:
     """A new job with the same request, which names its origin in `retry_of`."""
     here, found = await find_job(job_id, request)
@@ -73,12 +75,11 @@ async def retry_job(job_id: str, request: Request) -> Response:
             "conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}."
         )
     order = _again(found.job.order, here)
-    accepted = await here["store"].accept([order], here["settings"].max_waiting_jobs)
-    if accepted.verdict == "full":
-        raise Problem(
-            "queue_full", "As many jobs are waiting as this installation takes.", headers={"retry-after": "10"}
-        )
-    created = await here["store"].load(order.id)
+    refuse_late = [order.id] if here["settings"].deadline_policy == "refuse" else []
+    accepted = await here["store"].accept([order], allowance_of(here), refuse_late=refuse_late)
+    if refusal := refusal_of(accepted, here):
+        raise refusal
+    created = await here["store"].view(order.id)
     headers = {"location": f"{here['settings'].public_url}/v1/jobs/{order.id}"}
     return _json(_view(created, here) if created else {}, 202, headers)
 
@@ -126,7 +127,7 @@ def _word(found: Loaded) -> str:
 
 
 def _view(found: Loaded, here: State) -> dict[str, Any]:
-    return job_view(found.job, found.timeline, here["viewer"], found.now)
+    return job_view(found.job, found.timeline, here["viewer"], found.now, found.standing)
 
 
 def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:

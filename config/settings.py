@@ -50,7 +50,9 @@ class Settings(BaseSettings):
         description="Base address; `/text2img` and `/fetch` are added",
     )
     upstream_key: SecretStr = Field(
-        SecretStr(""), description="Enterprise key; a comma list of keys or `url|key` pairs makes a pool"
+        SecretStr(""),
+        description="Enterprise key; a comma list of keys or `url|key` pairs makes a pool; `@file` is read "
+        "again when it changes",
     )
     upstream_max_in_flight: int = Field(
         0, ge=0, le=100_000, description="Jobs queued upstream at once, per key, over all workers; 0 learns it"
@@ -72,6 +74,18 @@ class Settings(BaseSettings):
         "with hold (the default), resubmit (may buy twice) or fail",
     )
     max_waiting_jobs: int = Field(100_000, ge=1, description="Queued jobs beyond which a request is refused with 429")
+    tenant_max_waiting_jobs: int = Field(
+        0, ge=0, description="Jobs of one tenant that may wait; 0: all of them, with several tenants four fifths"
+    )
+    tenant_requests_per_second: float = Field(0, ge=0, le=100_000, description="Requests of one tenant; 0 is no limit")
+    tenant_burst: int = Field(0, ge=0, description="Requests of one tenant at once; 0: as many as in one second")
+    tenant_images_per_day: int = Field(0, ge=0, description="Images that one tenant may buy a day (UTC); 0 is no limit")
+    tenant_images_per_month: int = Field(0, ge=0, description="Images that one tenant may buy a month; 0 is no limit")
+    deadline_policy: str = Field(
+        "accept",
+        pattern="^(accept|refuse)$",
+        description="Where a request does not say: `refuse` refuses a job that is not expected to meet its deadline",
+    )
     retention_seconds: int = Field(30 * DAY_SECONDS, ge=60, description="How long finished jobs stay readable")
     tick_seconds: float = Field(
         0.5, gt=0, le=30, description="How often each worker looks for jobs whose next step is due"

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+from worker.job import Milliseconds, created_at
+
 
 @dataclass(frozen=True, slots=True)
 class Census:
@@ -19,11 +21,16 @@ class Census:
     winning_polls: int = 0
     images_away: bool = False
     audit_findings: int = 0
+    tenants: dict[str, int] = field(default_factory=dict)
+    """Waiting jobs by tenant, of at most 200 tenants."""
+    oldest_waiting_at: Milliseconds | None = None
+    """When the oldest of the jobs that go first was accepted."""
+    paused: bool = False
 
 
 def parse_census(reply: list[Any]) -> Census:
     """The reply of lua/census.lua as a Census."""
-    by_status, waiting, overdue_ms, upstreams, messages, steps, findings = reply
+    by_status, waiting, overdue_ms, upstreams, messages, steps, findings, tenants, paused = reply
     return Census(
         by_status={name: int(count) for name, count in _pairs(by_status).items()},
         waiting=int(waiting or 0),
@@ -33,6 +40,9 @@ def parse_census(reply: list[Any]) -> Census:
         messages={name: float(count) for name, count in _pairs(messages).items()},
         steps={_step(name): int(count) for name, count in _pairs(steps).items()},
         audit_findings=int(findings),
+        tenants={tenants[at].decode(): int(tenants[at + 1]) for at in range(0, len(tenants), 3)},
+        oldest_waiting_at=min((created_at(first.decode()) for first in tenants[2::3] if first), default=None),
+        paused=bool(paused),
     )
 
 

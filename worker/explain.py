@@ -1,7 +1,9 @@
 """One sentence: why a job is where it is. Pure."""
 
 from worker.job import Job, Milliseconds, Status
+from worker.standing import KeyState, Standing
 
+MOST_KEYS_NAMED = 3
 REASONS = {
     "busy": "the upstream's queue was full",
     "unreachable": "the upstream could not be reached",
@@ -10,11 +12,11 @@ REASONS = {
 }
 
 
-def explain(job: Job, position: int | None, now: Milliseconds) -> str:
+def explain(job: Job, where: Standing, now: Milliseconds) -> str:
     """Why the job is where it is and what it waits for."""
     match job.status:
         case Status.QUEUED:
-            return _queued(job, position)
+            return _queued(job, where, now)
         case Status.SUBMITTING:
             return "It is being sent to the upstream."
         case Status.UNKNOWN:
@@ -33,11 +35,49 @@ def explain(job: Job, position: int | None, now: Milliseconds) -> str:
             return f"It failed: {job.error.message if job.error else 'no reason was recorded'}; {_charge(job)}."
 
 
-def _queued(job: Job, position: int | None) -> str:
-    ahead = "It is next" if not position else f"{position} {'job goes' if position == 1 else 'jobs go'} before it"
-    last = job.attempt
-    again = f"; it was tried before, but {REASONS.get(last.outcome or '', 'in vain')}" if last else ""
-    return f"{ahead}; it waits for a place upstream{again}."
+def _queued(job: Job, where: Standing, now: Milliseconds) -> str:
+    if where.own_position is None:
+        return "It has its place upstream and waits for a worker."
+    parts = [f"{_ordinal(where.own_position + 1)} of {where.own_waiting} of tenant {job.order.tenant}"]
+    others = (where.position or 0) - where.own_position
+    if others:
+        parts.append(f"{others} of other tenants {'goes' if others == 1 else 'go'} before it")
+    parts += _obstacles(where, now)
+    if last := job.attempt:
+        parts.append(f"it was tried before, but {REASONS.get(last.outcome or '', 'in vain')}")
+    if where.wait_ms:
+        parts.append(f"about {max(1, round(where.wait_ms / 1000))} s")
+    return "; ".join(parts) + "."
+
+
+def _obstacles(where: Standing, now: Milliseconds) -> list[str]:
+    """What keeps the whole queue, the tenant or the upstream keys."""
+    if where.held_back:
+        return [f"everything is held back: {where.held_back}"]
+    if where.tenant_paused:
+        return [f"its tenant is paused: {where.tenant_paused}"]
+    if not where.keys:
+        return ["no worker with an upstream key is there"]
+    named = [_key(key, now) for key in where.keys[:MOST_KEYS_NAMED]]
+    more = len(where.keys) - MOST_KEYS_NAMED
+    return [*named, f"{more} more keys"] if more > 0 else named
+
+
+def _key(key: KeyState, now: Milliseconds) -> str:
+    seconds = max(0, key.paused_until - now) // 1000
+    match key.state:
+        case "drained":
+            return f"key {key.name} is drained"
+        case "broken":
+            return f"key {key.name} is tried again in {seconds} s ({REASONS.get(key.reason, 'it failed')})"
+        case "resting":
+            return f"key {key.name} rests for {seconds} s, as the upstream asked"
+    return f"key {key.name} at {key.held} of {key.limit}"
+
+
+def _ordinal(number: int) -> str:
+    suffix = "th" if number % 100 in (11, 12, 13) else {1: "st", 2: "nd", 3: "rd"}.get(number % 10, "th")
+    return f"{number}{suffix}"
 
 
 def _unknown(job: Job, now: Milliseconds) -> str:

@@ -41,7 +41,7 @@ async def submit(r: Resources, job_id: str) -> None:
     loaded = await _current(r, job_id)
     if loaded is None or loaded.job.status is not Status.QUEUED or loaded.job.place is None:
         return  # a redelivered message, a second worker, a cancelled job
-    upstream = r.upstream(loaded.job.place)
+    upstream = r.pool.key(loaded.job.place)
     claimant = secrets.token_hex(6)
     if r.health.images_away:
         step = decisions.handed_back(loaded.job, loaded.now)
@@ -136,7 +136,7 @@ async def _post(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey)
 
 async def _fetch(r: Resources, attempt: Attempt, request_id: str) -> Answer | None:
     """What the upstream says of that request; None where it could not be asked."""
-    upstream = r.upstream(attempt.upstream)
+    upstream = r.pool.key(attempt.upstream)
     try:
         return await r.client.fetch(upstream.base_url, fetch_body(upstream.key, request_id))
     except UpstreamError as error:

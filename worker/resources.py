@@ -14,7 +14,7 @@ from worker.notify import Notifier
 from worker.store import JobStore, UpstreamLimit
 from worker.timing import Limits
 from worker.upstream.client import UpstreamClient
-from worker.upstream.pool import UpstreamKey, upstream_pool
+from worker.upstream.pool import Pool
 from worker.view import Viewer
 
 
@@ -28,7 +28,7 @@ class Resources:
     client: UpstreamClient
     pictures: Pictures
     notifier: Notifier
-    pool: dict[str, UpstreamKey]
+    pool: Pool
     base_limits: Limits
     health: Health
     viewer: Viewer
@@ -37,10 +37,6 @@ class Resources:
     def limits(self) -> Limits:
         """The durations as they are now: polls come sooner while callbacks do not arrive."""
         return replace(self.base_limits, callbacks_trusted=self.health.callbacks_trusted)
-
-    def upstream(self, name: str) -> UpstreamKey:
-        """The key with that name; where it has left the configuration, the first one, which at least has the host."""
-        return self.pool.get(name) or next(iter(self.pool.values()))
 
     async def aclose(self) -> None:
         """Closes what was opened, last opened first."""
@@ -64,7 +60,7 @@ async def open_resources(settings: Settings) -> Resources:
         client=UpstreamClient(settings),
         pictures=pictures,
         notifier=Notifier(settings, lane),
-        pool=upstream_pool(settings),
+        pool=Pool(settings),
         base_limits=limits_of(settings),
         health=Health(),
         viewer=viewer_of(settings),
@@ -73,4 +69,4 @@ async def open_resources(settings: Settings) -> Resources:
 
 def pool_limits(resources: Resources) -> list[UpstreamLimit]:
     """The pool as the queue must know it."""
-    return [UpstreamLimit(name, resources.settings.upstream_max_in_flight) for name in resources.pool]
+    return [UpstreamLimit(name, resources.settings.upstream_max_in_flight) for name in resources.pool.used]

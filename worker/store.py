@@ -4,32 +4,34 @@ Python decides, Lua guards: every method is one script or one command over the s
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from worker.admission import Accepted, Allowance, accept_arguments, parse_accepted
 from worker.census import Census, parse_census
-from worker.codec import decode_job, decode_timeline, encode_doc, encode_order, encode_row
-from worker.job import TERMINAL, Job, Milliseconds, Order, Status, created_at
+from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
+from worker.job import TERMINAL, Job, Milliseconds, Order, created_at
 from worker.lane import Lane, Script
+from worker.ledger import cost_of, day_of
+from worker.standing import Standing, parse_standing
 from worker.step import Step
 
-ACCEPT = Script("clock", "prelude", "accept")
-ADVANCE = Script("clock", "prelude", "governor", "advance")
+ACCEPT = Script("clock", "prelude", "queue", "ledger", "standing", "accept")
+ADVANCE = Script("clock", "prelude", "queue", "ledger", "governor", "advance")
 CALLBACK = Script("clock", "prelude", "callback")
-CONFIGURE = Script("clock", "prelude", "configure")
+CONFIGURE = Script("clock", "prelude", "queue", "configure")
 LOAD = Script("clock", "load")
-TICK = Script("clock", "prelude", "tick")
+VIEW = Script("clock", "prelude", "queue", "standing", "view")
+TICK = Script("clock", "prelude", "queue", "tick")
 
-HEAD_START_MS = 30_000
-"""What one step of priority is worth: it ranks as if it had come that much earlier, so nobody starves."""
 IDEMPOTENCY_MS = 25 * 3_600_000
 MOST_INBOX_ROWS = 20
 FIRST_LIMIT_TRIED = 5
 """The smallest plan's queue: where learning an upstream key's limit starts."""
 
 HEALTH = Script("clock", "health")
-PUT_BACK = Script("clock", "prelude", "put_back")
+PUT_BACK = Script("clock", "prelude", "queue", "put_back")
 REST = Script("clock", "rest")
 FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
@@ -37,17 +39,6 @@ CENSUS = Script("clock", "prelude", "census")
 HEALTH_MINUTES = 5
 ALIVE_MS = 10_000
 """A worker not heard of for that long counts as gone."""
-
-Verdict = Literal["created", "same", "mismatch", "full"]
-
-
-@dataclass(frozen=True, slots=True)
-class Accepted:
-    """The answer to an accept: what happened, the jobs it is about, how many waited before them."""
-
-    verdict: Verdict
-    ids: tuple[str, ...]
-    waiting_before: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +50,7 @@ class Loaded:
     timeline: bytes
     inbox_read: int
     inbox: tuple[bytes, ...]
+    standing: Standing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,28 +76,39 @@ class JobStore:
     async def accept(
         self,
         orders: Sequence[Order],
-        max_waiting: int,
+        allowance: Allowance,
         idempotency: tuple[str, str] | None = None,
+        *,
+        refuse_late: Collection[str] = (),
     ) -> Accepted:
-        """Writes the jobs, their idempotency row and their messages, all or nothing.
+        """Writes a tenant's jobs, their idempotency row and their messages, all or nothing.
 
-        `idempotency` is the key's row and the fingerprint of the body. Safe to repeat with the same orders.
+        `idempotency` is the key's row and the fingerprint of the body. `refuse_late` has
+        the ids of jobs to be refused where they are not expected to end before their deadline. Safe to repeat with the
+        same orders.
         """
         key, fingerprint = idempotency or ("", "")
-        jobs = [part for order in orders for part in _accept_arguments(order)]
-        reply = await self._lane.run(ACCEPT, *self._common, max_waiting, key, fingerprint, IDEMPOTENCY_MS, *jobs)
+        first, most = orders[0], allowance
+        head = (key, fingerprint, IDEMPOTENCY_MS, first.tenant, day_of(first.created_at), most.max_waiting)
+        limits = (most.rate, most.burst, most.tenant_waiting, most.images_day, most.images_month)
+        jobs = [part for order in orders for part in accept_arguments(order, refuse_late=order.id in refuse_late)]
+        late = "1" if refuse_late else ""
+        reply = await self._lane.run(ACCEPT, *self._common, *head, *limits, late, *jobs)
         self._set_clock(reply[0])
-        ids = tuple(reply[2].decode().split(",")) if reply[2] else ()
-        return Accepted(reply[1].decode(), ids, int(reply[3]))
+        return parse_accepted(reply)
 
     async def load(self, job_id: str) -> Loaded | None:
         """The record, or None where there is none."""
         now, flat, inbox = await self._lane.run(LOAD, job_id)
         self._set_clock(now)
-        if not flat:
-            return None
-        row = dict(zip(flat[::2], flat[1::2], strict=True))
-        return Loaded(decode_job(row), now, row[b"timeline"], int(row.get(b"inbox_read", 0)), tuple(inbox))
+        return _loaded(now, flat, inbox)
+
+    async def view(self, job_id: str) -> Loaded | None:
+        """The record, and where it stands in the queue if it waits, for whoever shows it."""
+        now, flat, inbox, standing, done = await self._lane.run(VIEW, job_id)
+        self._set_clock(now)
+        known = parse_standing(standing) if standing else Standing(done_ms=int(done) if int(done) >= 0 else None)
+        return _loaded(now, flat, inbox, known)
 
     async def advance(self, before: Loaded, step: Step, *, inbox_read: int | None = None) -> bool:
         """Applies one step; False where another writer was quicker, and then nothing has changed."""
@@ -126,6 +129,8 @@ class JobStore:
             before.inbox_read if inbox_read is None else inbox_read,
             *((news.kind, news.upstream, news.pause, _jitter(job), news.reason) if news else ("", "", 0, 0, "")),
             step.cause,
+            *cost_of(job),
+            day_of(job.order.created_at),
         )
         self._set_clock(reply[0])
         return bool(reply[1])
@@ -240,12 +245,11 @@ def timeline_of(loaded: Loaded) -> list[dict[str, Any]]:
     return decode_timeline(loaded.timeline)
 
 
-def _accept_arguments(order: Order) -> tuple[Any, ...]:
-    job = Job(order, updated_at=order.created_at)
-    row = encode_row(order.created_at, Status.QUEUED, "accepted", None)
-    rank = order.created_at - order.priority * HEAD_START_MS
-    head = (order.id, order.tenant, encode_order(order), encode_doc(job), row)
-    return (*head, order.created_at, order.deadline_at, rank)
+def _loaded(now: int, flat: list[bytes], inbox: list[bytes], standing: Standing | None = None) -> Loaded | None:
+    if not flat:
+        return None
+    row = dict(zip(flat[::2], flat[1::2], strict=True))
+    return Loaded(decode_job(row), now, row[b"timeline"], int(row.get(b"inbox_read", 0)), tuple(inbox), standing)
 
 
 def _delivery_id(before: Job, after: Job) -> str:

@@ -11,6 +11,7 @@ from worker.codec import decode_timeline
 from worker.explain import explain
 from worker.job import Attempt, Image, Job, Milliseconds, Status
 from worker.signing import image_signature
+from worker.standing import Standing
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +21,6 @@ class Viewer:
     public_url: str
     secrets: tuple[bytes, ...]
     image_url_ms: Milliseconds
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """Where a waiting job stands: how many go before it and how long that takes, as far as is known."""
-
-    position: int | None = None
-    eta_seconds: float | None = None
 
 
 def job_view(
@@ -42,7 +35,7 @@ def job_view(
 
 def job_row(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | None = None) -> dict[str, Any]:
     """The job without its attempts and timeline, as lists show it."""
-    order, where = job.order, standing or _standing(job, now)
+    order, where = job.order, standing or Standing()
     return {
         "id": job.id,
         "status": job.status.value,
@@ -54,9 +47,9 @@ def job_row(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | No
         "priority": order.priority,
         "request": order.request,
         "adjustments": list(order.adjustments),
-        "position": where.position,
-        "eta_seconds": where.eta_seconds,
-        "explain": explain(job, where.position, now),
+        "position": (where.position or 0) if job.status is Status.QUEUED else None,
+        "eta_seconds": _eta_seconds(job, where, now),
+        "explain": explain(job, where, now),
         "late": job.late,
         "charged": job.charged,
         "completed_via": job.completed_via,
@@ -101,10 +94,17 @@ def rfc3339(at: Milliseconds | None) -> str | None:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def _standing(job: Job, now: Milliseconds) -> Standing:
-    if job.status is Status.PROCESSING and job.eta_at:
-        return Standing(None, max(0.0, round((job.eta_at - now) / 1000, 1)))
-    return Standing()
+def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:
+    """Until the job is expected to end: by the queue while it waits, then by the upstream's word or recent jobs."""
+    if job.status is Status.QUEUED and where.own_position is not None:
+        return where.eta_seconds
+    if job.status is Status.QUEUED:
+        return where.done_ms and round(where.done_ms / 1000, 1)
+    if job.status is Status.PROCESSING and job.eta_at and job.eta_at > now:
+        return round((job.eta_at - now) / 1000, 1)
+    if job.is_terminal or job.status is Status.UNKNOWN or where.done_ms is None or job.attempt is None:
+        return None
+    return max(0.0, round((job.attempt.started_at + where.done_ms - now) / 1000, 1))
 
 
 def _shown(job: Job) -> tuple[Image, ...]:

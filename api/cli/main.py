@@ -21,6 +21,13 @@ VERBS = {
     "doctor": Verb("api.cli.doctor", "say in plain words whether this installation is fit to buy"),
     "audit": Verb("api.cli.audit", "check every promise over the whole store (exit code for cron)"),
     "callbacks": Verb("api.cli.callbacks", "orphaned callbacks, and deciding again on kept ones"),
+    "flow": Verb("api.cli.flow", "show upstream keys and tenants: what flows, what holds it back"),
+    "pause": Verb("api.cli.pause", "hand out nothing: of all, of a tenant, or to an upstream key"),
+    "resume": Verb("api.cli.resume", "let go what was paused"),
+    "limit": Verb("api.cli.limit", "change the limits of an upstream key or a tenant while everything runs"),
+    "usage": Verb("api.cli.usage", "show what tenants have used of their budgets"),
+    "bulk": Verb("api.cli.bulk", "cancel or remove many jobs by filter, counting them first"),
+    "explain": Verb("api.cli.explain", "say why a job is where it is"),
     "settings": Verb("api.cli.settings_docs", "show every setting with its default and meaning"),
     "alive": Verb("api.cli.alive", "say by the exit code whether a part answers (for health checks)"),
 }

@@ -35,6 +35,7 @@ Scheduler = Literal[
 Flag = Literal["yes", "no"]
 SafetyCheckerType = Literal["blur", "sensitive_content_text", "pixelate", "black"]
 AlgorithmType = Literal["none", "dpmsolver+++"]
+DeadlinePolicy = Literal["accept", "refuse"]
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 NO_NUL = r"^[^\x00]*$"
@@ -174,6 +175,14 @@ class Own(TypedDict, total=False):
             "hold",
         ),
     ]
+    deadline_policy: Annotated[
+        DeadlinePolicy,
+        _choice(
+            DeadlinePolicy,
+            "`refuse` answers 429 with the predicted wait where the job is not expected to end before its deadline.",
+            "accept",
+        ),
+    ]
     metadata: Annotated[
         dict[
             Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)],
@@ -246,5 +255,6 @@ ALLOWED = {
     "deadline_seconds": "a whole number from 1 to 2592000",
     "priority": "a whole number from 0 to 9",
     "on_unknown": "hold, resubmit, fail",
+    "deadline_policy": "accept, refuse",
     "metadata": "a flat map of up to 16 keys (64 characters) to text (256 characters), numbers or booleans",
 } | dict.fromkeys(FLAGS, '"yes", "no", true, false')

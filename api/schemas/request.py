@@ -13,7 +13,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from api.problems import InvalidJson, InvalidRequest
-from api.schemas.attributes import ALLOWED, FLAGS, FREE_TEXT, NUMBERS, Attributes, Own
+from api.schemas.attributes import ALLOWED, FLAGS, FREE_TEXT, NUMBERS, Attributes, DeadlinePolicy, Own
 from worker.job import OnUnknown
 
 ATTRIBUTE_NAMES = frozenset(Attributes.__annotations__)
@@ -40,6 +40,7 @@ class ParsedRequest(NamedTuple):
     deadline_seconds: int | None
     priority: int
     on_unknown: OnUnknown | None
+    deadline_policy: DeadlinePolicy | None
     metadata: dict[str, Any]
 
 
@@ -137,6 +138,7 @@ def _parsed(request: dict[str, Any], own: dict[str, Any], adjustments: list[dict
         own.get("deadline_seconds"),
         own.get("priority", 5),
         own.get("on_unknown"),
+        own.get("deadline_policy"),
         own.get("metadata", {}),
     )
 

@@ -9,9 +9,11 @@ from redis import Redis
 
 from config.embedded import EmbeddedRedis
 from worker import decisions
+from worker.admission import Allowance
 from worker.app import app
 from worker.job import TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
 from worker.lane import Lane, connect
+from worker.ledger import cost_of
 from worker.messages import message_template
 from worker.step import Step
 from worker.store import JobStore, UpstreamLimit
@@ -97,8 +99,8 @@ class Jobs(RuleBasedStateMachine):
         if len(self.seen) >= 6:
             return
         now = self.store.now() + self.skipped_ms
-        order = Order(new_job_id(now), tenant, now, now + 3_600_000, {"samples": 1}, on_unknown=policy)  # type: ignore[arg-type]
-        assert self.run(self.store.accept([order], 100)).verdict == "created"
+        order = Order(new_job_id(now), tenant, now, now + 3_600_000, {"samples": 2}, on_unknown=policy)  # type: ignore[arg-type]
+        assert self.run(self.store.accept([order], Allowance(100))).verdict == "created"
         self.seen[order.id] = self.run(self.store.load(order.id)).job
 
     @precondition(lambda self: self.seen)
@@ -166,6 +168,15 @@ class Jobs(RuleBasedStateMachine):
             assert int(self.redis.hget("counts", status) or 0) == sum(job.status is status for job in jobs)
         waiting = sum(self.redis.zcard(f"backlog:{tenant}") for tenant in ("a", "b"))
         assert int(self.redis.get("waiting") or 0) == waiting
+        assert {name.decode(): int(size) for name, size in self.redis.hgetall("backlogs").items()} == {
+            tenant: size for tenant in ("a", "b") if (size := self.redis.zcard(f"backlog:{tenant}"))
+        }
+        for tenant in ("a", "b"):
+            costs = [cost_of(job) for job in jobs if job.order.tenant == tenant]
+            usage = [self.redis.hgetall(key) for key in self.redis.keys(f"usage:{tenant}:????-??")]
+            for field in ("open", "spent"):
+                booked = sum(int(each.get(field.encode(), 0)) for each in usage)
+                assert booked == sum(getattr(cost, field) for cost in costs), "the budget does not balance"
         queued = [job for job in jobs if job.status is Status.QUEUED]
         assert waiting == sum(job.place is None for job in queued), "a queued job stands nowhere, or twice"
         assert self.redis.zcard("places:key-1") <= PLACES

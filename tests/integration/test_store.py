@@ -8,9 +8,11 @@ import pytest
 from redis import Redis
 
 from worker import decisions
+from worker.admission import Allowance
 from worker.app import app
 from worker.codec import decode_timeline
 from worker.job import Job, Order, Status, new_job_id
+from worker.ledger import day_of
 from worker.messages import Task, queue_key
 from worker.store import JobStore, Loaded, UpstreamLimit
 from worker.timing import Limits
@@ -18,6 +20,7 @@ from worker.upstream.outcome import NotTaken, Reason, Taken
 from worker.upstream.wire import Answer
 
 LIMITS = Limits(80_000, 60_000, 300_000)
+MOST = Allowance(1000)
 SUCCESS = Answer("success", request_id="7", links=("https://cdn/a.png",))
 
 
@@ -28,7 +31,7 @@ def order(store: JobStore, tenant: str = "acme", **more: Any) -> Order:
 
 async def accepted(store: JobStore, **more: Any) -> str:
     made = order(store, **more)
-    assert (await store.accept([made], 1000)).verdict == "created"
+    assert (await store.accept([made], MOST)).verdict == "created"
     return made.id
 
 
@@ -51,7 +54,7 @@ async def test_a_record_comes_back_as_it_was_accepted(store: JobStore) -> None:
     made = order(
         store, webhook="https://a.example/x", track_id="mine", metadata={"a": 1}, priority=7, on_unknown="fail"
     )
-    await store.accept([made], 1000)
+    await store.accept([made], MOST)
     found = await loaded(store, made.id)
     assert found.job.order == made
     assert (found.job.status, found.job.version) == (Status.QUEUED, 1)
@@ -63,7 +66,7 @@ async def test_accepting_twice_changes_nothing(store: JobStore, redis: Redis) ->
     await store.configure([UpstreamLimit("key-1", 10)])
     made = order(store)
     for _ in range(2):
-        assert (await store.accept([made], 1000)).verdict == "created"
+        assert (await store.accept([made], MOST)).verdict == "created"
     assert redis.llen(queue_key("submit")) == 1
     assert redis.hget("counts", "queued") == b"1"
 
@@ -96,8 +99,8 @@ async def test_an_idempotency_key_answers_the_same_job_or_refuses(
 ) -> None:
     """The same body: the first job. Another body: nothing."""
     first, second = order(store), order(store)
-    await store.accept([first], 1000, ("idempotency:acme:k", "same-body"))
-    again = await store.accept([second], 1000, ("idempotency:acme:k", fingerprint))
+    await store.accept([first], MOST, ("idempotency:acme:k", "same-body"))
+    again = await store.accept([second], MOST, ("idempotency:acme:k", fingerprint))
     assert (again.verdict, again.ids) == (verdict, (first.id,))
     assert await store.load(second.id) is None
 
@@ -105,7 +108,7 @@ async def test_an_idempotency_key_answers_the_same_job_or_refuses(
 async def test_one_idempotency_key_used_at_once_makes_one_job(store: JobStore, redis: Redis) -> None:
     """Fifty at the same moment: one is created, all name it."""
     replies = await asyncio.gather(
-        *(store.accept([order(store)], 1000, ("idempotency:acme:k", "body")) for _ in range(50))
+        *(store.accept([order(store)], MOST, ("idempotency:acme:k", "body")) for _ in range(50))
     )
     assert [reply.verdict for reply in replies].count("created") == 1
     assert len({reply.ids for reply in replies}) == 1
@@ -115,7 +118,7 @@ async def test_one_idempotency_key_used_at_once_makes_one_job(store: JobStore, r
 async def test_a_full_queue_refuses_the_whole_batch(store: JobStore) -> None:
     """All or none."""
     batch = [order(store) for _ in range(3)]
-    assert (await store.accept(batch, 2)).verdict == "full"
+    assert (await store.accept(batch, Allowance(2))).verdict == "full"
     assert await store.load(batch[0].id) is None
 
 
@@ -265,8 +268,9 @@ async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None
     assert step is not None
     await store.advance(found, step)
     await store.forget(step.job)
-    redis.delete("counts", "stats", queue_key("tell"), "waiting", "fair:served")
-    assert redis.keys("*") == []
+    redis.delete("counts", "stats", queue_key("tell"), "waiting", "fair:time", "fair:clock")
+    usage = {f"usage:acme:{day_of(found.now)[:length]}".encode() for length in (7, 10)}
+    assert set(redis.keys("*")) == usage | {b"tenants"}, "only what the tenant has used is kept"
 
 
 async def test_a_job_with_a_place_ends_at_its_deadline_though_its_message_waits(store: JobStore, redis: Redis) -> None:

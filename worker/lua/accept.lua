@@ -1,46 +1,106 @@
--- Accepts one request or one batch: record, idempotency row, place in the queue, Celery message; all or nothing.
--- Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
+-- Accepts one request or one batch of a tenant: record, idempotency row, budget, place in the queue, Celery message;
+-- all or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
 --
--- ARGV  template, prefix, lease_ms, max_waiting, idempotency key or '', fingerprint, idempotency ttl_ms,
---       then per job: id, tenant, order, doc, timeline row, created_ms, due_ms, rank
--- Reply {now, 'created' | 'same' | 'mismatch' | 'full', ids joined by ',', jobs waiting before these}
+-- ARGV  template, prefix, lease_ms, idempotency key or '', fingerprint, idempotency ttl_ms, tenant, day,
+--       most jobs waiting; then the tenant's defaults, 0 for none: requests a second, burst, jobs waiting, images a day,
+--       images a month; '1' where a job of these asks to be refused rather than late, or '';
+--       then per job: id, order, doc, timeline row, created_ms, due_ms, rank, priority, images, refuse it rather than late '1' or ''
+-- Reply {now, 'created' | 'same' | 'mismatch', ids joined by ',', {standing} or {} where none waits,
+--        per job '<its tenant's before it> <jobs before it> <ms until its place or -1>' or '-' where it has its place, joined by ','}
+--    or {now, 'full' | 'tenant_full' | 'rate' | 'budget' | 'late', ms until it is worth trying again, limit, used}
 local template, prefix, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local idempotency, fingerprint = ARGV[5], ARGV[6]
-local before = tonumber(redis.call('GET', 'waiting') or 0)
-local nobody_waits = before == 0
+local idempotency, fingerprint, tenant, day = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
+local FIRST, EACH = 16, 10
 
-local ids = {}
-for at = 8, #ARGV, 8 do ids[#ids + 1] = ARGV[at] end
-if redis.call('EXISTS', 'job:' .. ids[1]) == 1 then return {now, 'created', table.concat(ids, ','), before} end
+local ids, images = {}, 0
+for at = FIRST, #ARGV, EACH do
+  ids[#ids + 1] = ARGV[at]
+  images = images + ARGV[at + 8]
+end
+if redis.call('EXISTS', 'job:' .. ids[1]) == 1 then return {now, 'created', table.concat(ids, ','), {}, ''} end
 
 if idempotency ~= '' then
   local earlier = redis.call('GET', idempotency)
   if earlier then
     local print, known = earlier:match('^(%S+) (.*)$')
-    return {now, print == fingerprint and 'same' or 'mismatch', known, before}
+    return {now, print == fingerprint and 'same' or 'mismatch', known, {}, ''}
   end
 end
-if tonumber(redis.call('HGET', 'counts', 'queued') or 0) + #ids > tonumber(ARGV[4]) then
-  return {now, 'full', '', before}
+
+-- What an operator has set for the tenant, or the installation's default; nil where there is no limit.
+local set = redis.call('HMGET', 'tenant:' .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused')
+local limits = {}
+for at = 1, 5 do
+  local limit = tonumber(set[at] or ARGV[9 + at])
+  limits[at] = limit > 0 and limit or nil
+end
+local rate, burst = limits[1], limits[2] or 1
+
+if tonumber(redis.call('HGET', 'counts', 'queued') or 0) + #ids > tonumber(ARGV[9]) then
+  return {now, 'full', 10000, tonumber(ARGV[9]), 0}
+end
+local size = limits[3] and tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
+if size and size + #ids > limits[3] then return {now, 'tenant_full', 10000, limits[3], size} end
+for at, period in ipairs({day, day:sub(1, 7)}) do
+  local used = limits[3 + at] and booked(tenant, period)
+  if used and used + images > limits[3 + at] then return {now, 'budget', at, limits[3 + at], used} end
+end
+local spacing = rate and 1000 / rate
+local arrival = rate and math.max(now, tonumber(redis.call('GET', 'rate:' .. tenant) or 0))
+if rate and arrival - now > (burst - 1) * spacing + 0.001 then
+  return {now, 'rate', math.ceil(arrival - now - (burst - 1) * spacing), math.ceil(rate), 0}
+end
+
+-- With nobody waiting and a place free there is no queue to stand in.
+local nobody_waits = not set[6] and redis.call('EXISTS', 'fair') == 0
+local crowd, found
+if ARGV[15] == '1' then
+  crowd, found = survey(tenant), pace()
+  local ahead = 0
+  for at = FIRST, #ARGV, EACH do
+    local own = redis.call('ZCOUNT', 'backlog:' .. tenant, '-inf', '(' .. ARGV[at + 6])
+    local wait = wait_ms(found, jobs_before(crowd, own + ahead, tonumber(ARGV[at + 7])))
+    local late = ARGV[at + 9] == '1' and wait and found.done and now + wait + found.done - tonumber(ARGV[at + 5])
+    if late and late > 0 then
+      return {now, 'late', math.ceil(late), math.ceil(wait + found.done), 0}
+    end
+    ahead = ahead + 1
+  end
 end
 
 if idempotency ~= '' then
-  redis.call('SET', idempotency, fingerprint .. ' ' .. table.concat(ids, ','), 'PX', ARGV[7])
+  redis.call('SET', idempotency, fingerprint .. ' ' .. table.concat(ids, ','), 'PX', ARGV[6])
 end
-for at = 8, #ARGV, 8 do
-  local id, tenant = ARGV[at], ARGV[at + 1]
-  redis.call('HSET', 'job:' .. id, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', ARGV[at + 2],
-    'doc', ARGV[at + 3], 'timeline', ARGV[at + 4], 'rank', ARGV[at + 7], 'deadline', ARGV[at + 6])
-  redis.call('ZADD', 'jobs:' .. tenant, ARGV[at + 5], id)
-  redis.call('ZADD', 'due', ARGV[at + 6], id)
-  -- with nobody waiting and a place free there is no queue to stand in
+if rate then
+  -- a batch is let in as long as there is any room, and pays for all its requests afterwards
+  redis.call('SET', 'rate:' .. tenant, string.format('%.3f', arrival + #ids * spacing),
+    'PX', math.ceil(arrival - now + #ids * spacing) + 1000)
+end
+book(tenant, day, #ids, images, 0)
+for at = FIRST, #ARGV, EACH do
+  local id, key = ARGV[at], 'job:' .. ARGV[at]
+  redis.call('HSET', key, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', ARGV[at + 1], 'doc', ARGV[at + 2],
+    'timeline', ARGV[at + 3], 'rank', ARGV[at + 6], 'deadline', ARGV[at + 5], 'open', ARGV[at + 8], 'spent', 0)
+  if ARGV[at + 7] ~= '5' then redis.call('HSET', key, 'priority', ARGV[at + 7]) end
+  redis.call('ZADD', 'jobs:' .. tenant, ARGV[at + 4], id)
+  redis.call('ZADD', 'due', ARGV[at + 5], id)
   local name = nobody_waits and free_upstream()
   if name then
     dispatch(id, name, template, prefix, lease)
   else
     nobody_waits = false
-    enqueue(id, tenant, ARGV[at + 7])
+    enqueue(id, tenant, ARGV[at + 6])
   end
 end
 count('queued', #ids)
-return {now, 'created', table.concat(ids, ','), before}
+if nobody_waits then return {now, 'created', table.concat(ids, ','), {}, ''} end
+
+pump(template, prefix, lease)
+crowd, found = survey(tenant), pace()
+local rows = {}
+for at = FIRST, #ARGV, EACH do
+  local own = redis.call('ZRANK', 'backlog:' .. tenant, ARGV[at])
+  local before = own and jobs_before(crowd, own, tonumber(ARGV[at + 7]))
+  rows[#rows + 1] = own and own .. ' ' .. before .. ' ' .. (wait_ms(found, before) or -1) or '-'
+end
+return {now, 'created', table.concat(ids, ','), standing_of(ids[1], tenant, 5, crowd, found), table.concat(rows, ',')}

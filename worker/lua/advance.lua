@@ -3,36 +3,47 @@
 --
 -- ARGV  template, prefix, lease_ms, id, expected version, status, doc, timeline row or '', due_in_ms or '',
 --       collect '1' or '', free place '1' or '', delivery id or '', inbox rows read,
---       key news '' | ok | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause
+--       key news '' | ok | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause,
+--       images that may still be bought or are being bought, images that are bought, day of the accept
 -- Reply {now, 1} or {now, 0} where another writer was quicker
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key, to = 'job:' .. id, ARGV[6]
-local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline')
+local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed')
 if job[1] ~= ARGV[5] then return {now, 0} end
 local from, tenant, place = job[2], job[3], job[4]
+local news, frees = ARGV[14], ARGV[11] == '1'
+local ended = to == 'succeeded' or to == 'failed' or to == 'cancelled' or to == 'expired'
 -- a callback that came while the claim was made may hold the result: it is read before anything is bought
 if ARGV[19] == 'intent' and redis.call('LLEN', 'inbox:' .. id) > tonumber(ARGV[13]) then return {now, 0} end
 
-redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', ARGV[7], 'inbox_read', ARGV[13])
-redis.call('HDEL', key, 'stalls')
+redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', ARGV[7], 'inbox_read', ARGV[13],
+  'open', ARGV[20], 'spent', ARGV[21])
+redis.call('HDEL', key, 'stalls', ended and 'placed' or 'stalls')
+local open, spent = ARGV[20] - (job[7] or 0), ARGV[21] - (job[8] or 0)
+if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], 0, open, spent) end
 if ARGV[9] == '' then redis.call('ZREM', 'due', id) else redis.call('ZADD', 'due', now + ARGV[9], id) end
 
-if ARGV[11] == '1' and place then
-  redis.call('ZREM', 'places:' .. place, id)
-  redis.call('HDEL', key, 'place')
+-- while it still holds its place: how much the key held is what this answer proves
+if news == 'ok' then
+  heal(ARGV[15])
+  learn_more(ARGV[15], id)
 end
+if frees and place then release(id, place) end
 if from ~= to then
   redis.call('HSET', key, 'timeline', job[6] .. '\n' .. ARGV[8])
   count(from, -1)
   count(to, 1)
   if from == 'queued' then dequeue(id, tenant) end
   redis.call('PUBLISH', 'events', id .. ' ' .. to)
+  if job[9] and to == 'storing' then smooth('hold_ms', now - job[9]) end
+  if job[9] and from == 'storing' and to == 'succeeded' then smooth('done_ms', now - job[9]) end
 end
 redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
-if to == 'queued' and ARGV[11] == '1' then
+if to == 'queued' and frees then
   local rank = job[5]
-  if ARGV[19] == 'key_refused' then
-    -- it may be the request that the key is refused for: behind its peers, so that it cannot take every probe
+  if ARGV[19] == 'key_refused' and redis.call('HGET', 'upstream:' .. ARGV[15], 'tried') == id then
+    -- it was the probe, and may be the request that the key is refused for: behind its peers, so that it cannot take
+    -- every probe
     rank = now
     redis.call('HSET', key, 'rank', rank)
   end
@@ -52,17 +63,13 @@ if ARGV[12] ~= '' then
   redis.call('ZADD', 'deliveries:due', now + lease, ARGV[12])
   push(template, prefix, 'tell', 'tell', ARGV[12])
 end
-if to == 'succeeded' or to == 'failed' or to == 'cancelled' or to == 'expired' then
+if ended then
   -- a place kept after the end (the upstream still works on a cancelled job) is given back by itself
-  if place and ARGV[11] ~= '1' then redis.call('ZADD', 'places:' .. place, 'XX', 'LT', now + 300000, id) end
+  if place and not frees then redis.call('ZADD', 'places:' .. place, 'XX', 'LT', now + 300000, id) end
   redis.call('ZADD', 'finished', 'NX', now, id)
 end
 
-local news = ARGV[14]
-if news == 'ok' then
-  heal(ARGV[15])
-  learn_more(ARGV[15])
-elseif news == 'busy' then
+if news == 'busy' then
   learn_less(ARGV[15], tonumber(ARGV[16]), tonumber(ARGV[17]))
 elseif news == 'shaky' then
   strain(ARGV[15], tonumber(ARGV[17]), ARGV[18])

@@ -1,7 +1,9 @@
 -- Counts over the whole store, in one moment.
 --
 -- ARGV  prefix
--- Reply {status counts, waiting, ms the oldest due step is late, {name, held, limit, …}, {queue, messages, …}, steps}
+-- Reply {status counts, waiting, ms the oldest due step is late, {name, held, limit, …}, {queue, messages, …}, steps,
+--        audit findings, {tenant, waiting, id that goes first, …} of tenants, 1 while all is paused}
+local MOST_TENANTS = 200
 local prefix = ARGV[1]
 local upstreams, messages = {}, {}
 for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
@@ -13,7 +15,14 @@ for _, queue in ipairs({'submit', 'settle', 'tell'}) do
   messages[#messages + 1] = queue
   messages[#messages + 1] = tostring(redis.call('LLEN', prefix .. queue))
 end
+local tenants, sizes = {}, redis.call('HGETALL', 'backlogs')
+for at = 1, math.min(#sizes, 2 * MOST_TENANTS), 2 do
+  tenants[#tenants + 1] = sizes[at]
+  tenants[#tenants + 1] = sizes[at + 1]
+  tenants[#tenants + 1] = redis.call('ZRANGE', 'backlog:' .. sizes[at], 0, 0)[1] or ''
+end
 local first = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]
 local late = first and math.max(0, now - tonumber(first)) or 0
 return {redis.call('HGETALL', 'counts'), redis.call('GET', 'waiting') or '0', late, upstreams, messages,
-  redis.call('HGETALL', 'stats'), redis.call('HGET', 'audit', 'findings') or '0'}
+  redis.call('HGETALL', 'stats'), redis.call('HGET', 'audit', 'findings') or '0', tenants,
+  redis.call('EXISTS', 'paused')}

@@ -1,12 +1,18 @@
 -- Makes the upstream keys of this worker's configuration known to the queue, again and again, as long as it has them.
 --
+-- An operator's override stands above the configuration.
+--
 -- ARGV  template, prefix, lease_ms, then per key: name, limit (0: learned), first limit to try
 -- Reply {now}
 for at = 4, #ARGV, 3 do
   local name, limit = ARGV[at], tonumber(ARGV[at + 1])
   redis.call('SADD', 'upstreams', name)
   redis.call('HSET', 'upstream:' .. name, 'seen', now)
-  if limit > 0 then
+  local override = redis.call('HGET', 'upstream:' .. name, 'override')
+  if override then
+    redis.call('HSET', 'upstream:' .. name, 'limit', override, 'learned', 0)
+    redis.call('HDEL', 'upstream:' .. name, 'probing')
+  elseif limit > 0 then
     redis.call('HSET', 'upstream:' .. name, 'limit', limit, 'learned', 0)
   elseif redis.call('HGET', 'upstream:' .. name, 'learned') ~= '1' then
     redis.call('HSET', 'upstream:' .. name, 'limit', ARGV[at + 2], 'learned', 1)

@@ -5,30 +5,39 @@ local LONGEST_PAUSE_MS = 60000
 local LONGEST_RETRY_AFTER_MS = 300000 -- what an upstream may ask for, whatever it says
 local STRAINS = 5
 
--- A taken request: while it was never refused, the learned limit grows by one for each; after that by one a window.
-local function learn_more(name)
+-- A taken request. A key that is full is tried with one place more, and not with a second one before that is proven;
+-- after a refusal only once a window.
+local function learn_more(name, id)
   local key = 'upstream:' .. name
-  local known = redis.call('HMGET', key, 'learned', 'limit', 'probe_at', 'window')
-  if known[1] ~= '1' or redis.call('ZCARD', 'places:' .. name) < tonumber(known[2]) then return end
+  local known = redis.call('HMGET', key, 'learned', 'limit', 'probe_at', 'window', 'probing')
+  if known[1] ~= '1' then return end
+  local proven = known[5] == id
+  if known[5] and not proven then return end
+  if proven then
+    redis.call('HDEL', key, 'probing')
+    if known[4] then redis.call('HSET', key, 'window', PROBE_MS) end
+  end
+  if redis.call('ZCARD', 'places:' .. name) < tonumber(known[2]) then return end
   if known[3] and tonumber(known[3]) > now then return end
   redis.call('HINCRBY', key, 'limit', 1)
-  if known[3] then redis.call('HSET', key, 'probe_at', now + tonumber(known[4])) end
+  redis.call('HSET', key, 'probing', '') -- until dispatch() says which job it is
+  if known[4] then redis.call('HSET', key, 'probe_at', now + tonumber(known[4])) end
 end
 
 -- The upstream's queue is full: what it held besides this one is its limit. Each further refusal doubles the window.
+-- What it asks for is waited for, and a little more, so that not everybody comes back at once.
 local function learn_less(name, pause, jitter)
   local key = 'upstream:' .. name
   local known = redis.call('HMGET', key, 'learned', 'limit', 'window')
-  local held = redis.call('ZCARD', 'places:' .. name)
   if known[1] == '1' then
+    local held = redis.call('ZCARD', 'places:' .. name)
     local window = math.min((tonumber(known[3]) or PROBE_MS / 2) * 2, PROBE_MS * 16)
     redis.call('HSET', key, 'limit', math.max(1, math.min(tonumber(known[2]), held)), 'window', window,
       'probe_at', now + window)
+    redis.call('HDEL', key, 'probing')
   end
-  -- with a learned limit the next place comes free before retry_after is over: waiting it out would leave it empty
-  pause = math.min(pause, LONGEST_RETRY_AFTER_MS)
-  local wait = known[1] == '1' and held > 0 and math.min(pause, 1000) or math.max(pause, 1000)
-  redis.call('HSET', key, 'paused_until', now + math.floor(wait * (1 + jitter)), 'reason', 'busy')
+  pause = math.max(1000, math.min(pause, LONGEST_RETRY_AFTER_MS))
+  redis.call('HSET', key, 'paused_until', now + math.floor(pause * (1 + jitter / 4)), 'reason', 'busy')
 end
 
 -- The breaker: pauses double with each failure in a row, and each pause ends in one probe.
@@ -48,5 +57,11 @@ end
 local function heal(name)
   local key = 'upstream:' .. name
   redis.call('HDEL', key, 'strains')
-  if redis.call('HDEL', key, 'failures') == 1 then redis.call('HDEL', key, 'reason', 'paused_until') end
+  if redis.call('HDEL', key, 'failures') == 1 then redis.call('HDEL', key, 'reason', 'paused_until', 'tried') end
+end
+
+-- Recent durations, newer ones counting for more: what waiting jobs are told is computed from them.
+local function smooth(field, ms)
+  local known = tonumber(redis.call('HGET', 'flow', field))
+  redis.call('HSET', 'flow', field, math.floor(known and known + (ms - known) / 8 or ms))
 end

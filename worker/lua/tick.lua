@@ -43,6 +43,11 @@ end
 
 for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
   redis.call('ZREMRANGEBYSCORE', 'places:' .. name, '-inf', now)
+  -- a probe that is gone without a word proves nothing, and must not keep others from being tried
+  local probing = redis.call('HGET', 'upstream:' .. name, 'probing')
+  if probing and probing ~= '' and not redis.call('ZSCORE', 'places:' .. name, probing) then
+    redis.call('HDEL', 'upstream:' .. name, 'probing')
+  end
 end
 pump(template, prefix, lease)
 local next_due = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]

@@ -1,9 +1,18 @@
-"""The upstream keys of this installation, by names that may be shown. Pure."""
+"""The upstream keys of this installation, by names that may be shown; changed at run time by changing their file."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
+from pathlib import Path
+
+import structlog
 
 from config.settings import Settings, stop
+
+log = structlog.get_logger()
+
+
+class BadKeys(ValueError):
+    """The text is no list of keys. Says why, without any of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -16,17 +25,65 @@ class UpstreamKey:
     key: str = field(repr=False)
 
 
+class Pool:
+    """The keys of DARKROOM_UPSTREAM_KEY; with `@file`, of that file as it is now.
+
+    A key that leaves the file gets no more jobs, and is kept here as long as this process lives, so that jobs which
+    were submitted with it are still fetched with it.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+        self._known = upstream_pool(settings)
+        self.used = tuple(self._known)
+        """Names of the keys that may be given jobs."""
+
+    def key(self, name: str) -> UpstreamKey:
+        """The key with that name; where this process never had it, one that is used: it at least has the host."""
+        return self._known.get(name) or self._known[self.used[0]]
+
+    def refresh(self) -> None:
+        """Reads the file again, if there is one. One that cannot be used changes nothing."""
+        try:
+            keys = _read(self._settings)
+        except BadKeys as error:
+            log.warning("upstream.keys_unusable", reason=str(error))
+            return
+        added, gone = keys.keys() - set(self.used), set(self.used) - keys.keys()
+        if added or gone:
+            log.info("upstream.keys_changed", added=sorted(added), gone=sorted(gone))
+        self._known |= keys
+        self.used = tuple(keys)
+
+
 def upstream_pool(settings: Settings) -> dict[str, UpstreamKey]:
     """The keys of DARKROOM_UPSTREAM_KEY by name; stops the process where there is none."""
-    parts = [part.strip() for part in settings.upstream_key.get_secret_value().split(",") if part.strip()]
+    try:
+        return _read(settings)
+    except BadKeys as error:
+        stop(f"DARKROOM_UPSTREAM_KEY {error}.")
+
+
+def _read(settings: Settings) -> dict[str, UpstreamKey]:
+    text = settings.upstream_key.get_secret_value()
+    if text.startswith("@"):
+        text = _file(text[1:]).replace("\n", ",")
+    parts = [part.strip() for part in text.split(",") if part.strip()]
     if not parts:
-        stop("DARKROOM_UPSTREAM_KEY is not set: give the enterprise key, or a comma list of keys or url|key pairs.")
+        raise BadKeys("is not set: give the enterprise key, a comma list of keys or url|key pairs, or @file")
     return {each.name: each for each in (_parse(part, settings.upstream_url) for part in parts)}
+
+
+def _file(path: str) -> str:
+    try:
+        return Path(path).read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise BadKeys(f"names a file that cannot be read ({type(error).__name__})") from None
 
 
 def _parse(part: str, default_url: str) -> UpstreamKey:
     url, bar, key = part.rpartition("|")
     base_url = url.rstrip("/") if bar else default_url
     if not base_url.startswith(("http://", "https://")) or not key:
-        stop("DARKROOM_UPSTREAM_KEY has a pair that is not url|key with an http(s) address.")
+        raise BadKeys("has a pair that is not url|key with an http(s) address")
     return UpstreamKey("key-" + sha256(f"{base_url}|{key}".encode()).hexdigest()[:8], base_url, key)

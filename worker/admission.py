@@ -1,0 +1,75 @@
+"""What an accept asks of the queue and what it is answered: shapes around lua/accept.lua. Pure."""
+
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from worker.codec import encode_doc, encode_order, encode_row
+from worker.job import Job, Order, Status
+from worker.ledger import images_of
+from worker.standing import Standing, parse_standings
+
+HEAD_START_MS = 30_000
+"""What one step of priority is worth within a tenant: it ranks as if it had come that much earlier."""
+
+Verdict = Literal["created", "same", "mismatch", "full", "tenant_full", "rate", "budget", "late"]
+
+
+@dataclass(frozen=True, slots=True)
+class Accepted:
+    """The answer to an accept: what happened, the jobs it is about and where they stand, or what refused them."""
+
+    verdict: Verdict
+    ids: tuple[str, ...] = ()
+    standings: tuple[Standing, ...] = ()
+    refused_by: "Refusal | None" = None
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """What an accept ran against. `number` is ms until it is worth trying again; for `budget` 1 (day) or 2 (month)."""
+
+    number: int
+    limit: int
+    used: int
+
+
+@dataclass(frozen=True, slots=True)
+class Allowance:
+    """What an accept may use, 0 for no limit: of the whole queue, and by a tenant for whom nothing else is set."""
+
+    max_waiting: int
+    rate: float = 0
+    burst: int = 0
+    tenant_waiting: int = 0
+    images_day: int = 0
+    images_month: int = 0
+
+
+def accept_arguments(order: Order, *, refuse_late: bool) -> tuple[Any, ...]:
+    """One job as lua/accept.lua reads it."""
+    job = Job(order, updated_at=order.created_at)
+    row = encode_row(order.created_at, Status.QUEUED, "accepted", None)
+    rank = order.created_at - order.priority * HEAD_START_MS
+    head = (order.id, encode_order(order), encode_doc(job), row)
+    return (
+        *head,
+        order.created_at,
+        order.deadline_at,
+        rank,
+        order.priority,
+        images_of(order.request),
+        _flag(refuse_late),
+    )
+
+
+def _flag(value: bool) -> str:
+    return "1" if value else ""
+
+
+def parse_accepted(reply: list[Any]) -> Accepted:
+    """The reply of lua/accept.lua as an Accepted."""
+    verdict = cast("Verdict", reply[1].decode())
+    if verdict not in ("created", "same", "mismatch"):
+        return Accepted(verdict, refused_by=Refusal(*map(int, reply[2:5])))
+    ids = tuple(reply[2].decode().split(","))
+    return Accepted(verdict, ids, parse_standings(reply[3], reply[4], len(ids)))

@@ -1,0 +1,71 @@
+"""One verb for many jobs: those of a filter are counted, then cancelled or removed, each by its own step.
+
+A job that moves meanwhile is looked at again by the step that is applied to it: nothing is cancelled on old news.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, field
+
+from worker import decisions
+from worker.images.store import ImageStore, job_folder
+from worker.job import Job, Milliseconds, Status
+from worker.store import JobStore
+
+PAGE = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which jobs. What is not given matches every job."""
+
+    tenants: tuple[str, ...]
+    statuses: frozenset[Status]
+    after: Milliseconds = 0
+    before: Milliseconds = 2**53
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    def matches(self, job: Job) -> bool:
+        if job.status not in self.statuses:
+            return False
+        return all(str(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
+
+
+async def matching(store: JobStore, chosen: Filter) -> AsyncIterator[Job]:
+    """The jobs of a filter, tenant by tenant, newest first."""
+    for tenant in chosen.tenants:
+        cursor: str | None = None
+        while ids := await store.page(tenant, chosen.after, chosen.before, cursor, PAGE):
+            cursor = ids[-1]
+            for loaded in await asyncio.gather(*(store.load(each) for each in ids)):
+                if loaded and chosen.matches(loaded.job):
+                    yield loaded.job
+
+
+async def cancel_matching(store: JobStore, chosen: Filter) -> int:
+    """Cancels every job of the filter that is still open. Returns how many it was."""
+    done = 0
+    async for job in matching(store, chosen):
+        done += await _cancel(store, chosen, job.id)
+    return done
+
+
+async def purge_matching(store: JobStore, images: ImageStore, chosen: Filter) -> int:
+    """Removes every finished job of the filter, pictures first. Returns how many it was."""
+    done = 0
+    async for job in matching(store, chosen):
+        if job.is_terminal:
+            await images.delete(job_folder(job.order.tenant, job.order.created_at, job.id))
+            await store.forget(job)
+            done += 1
+    return done
+
+
+async def _cancel(store: JobStore, chosen: Filter, job_id: str) -> bool:
+    while loaded := await store.load(job_id):
+        step = decisions.cancelled(loaded.job, loaded.now) if chosen.matches(loaded.job) else None
+        if step is None:
+            return False
+        if await store.advance(loaded, step):
+            return True
+    return False

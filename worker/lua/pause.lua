@@ -1,0 +1,13 @@
+-- Takes a tenant out of the queue or puts it back; its jobs stay in its backlog, and it gathers no credit.
+--
+-- ARGV  tenant, reason or '' to put it back
+-- Reply {now}
+local tenant = ARGV[1]
+if ARGV[2] ~= '' then
+  redis.call('HSET', 'tenant:' .. tenant, 'paused', ARGV[2])
+else
+  redis.call('HDEL', 'tenant:' .. tenant, 'paused')
+  catch_up(tenant)
+end
+line_up(tenant)
+return {now}

@@ -1,0 +1,121 @@
+-- Put before every script that moves jobs between the backlogs, the places upstream and Celery.
+
+-- Where a tenant stands in the queue, after its first job or its virtual time has changed. A step of priority above
+-- the normal one is worth a turn: the tenant goes ahead by it, and pays for the turn all the same.
+local function line_up(tenant)
+  local first = redis.call('ZRANGE', 'backlog:' .. tenant, 0, 0)[1]
+  if not first or redis.call('HEXISTS', 'tenant:' .. tenant, 'paused') == 1 then
+    redis.call('ZREM', 'fair', tenant)
+    return
+  end
+  local at = tonumber(redis.call('HGET', 'fair:time', tenant))
+  local priority = tonumber(redis.call('HGET', 'job:' .. first, 'priority') or 5)
+  redis.call('ZADD', 'fair', at - (priority - 5), tenant)
+end
+
+-- An idle tenant starts at the clock, not in its past: credit is not saved up.
+local function catch_up(tenant)
+  local at = tonumber(redis.call('HGET', 'fair:time', tenant) or 0)
+  local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
+  redis.call('HSET', 'fair:time', tenant, math.max(at, clock))
+end
+
+local function grow_backlog(tenant, by)
+  redis.call('INCRBY', 'waiting', by)
+  local size = redis.call('HINCRBY', 'backlogs', tenant, by)
+  if size == 0 then redis.call('HDEL', 'backlogs', tenant) end
+  return size
+end
+
+local function enqueue(id, tenant, rank)
+  local backlog = 'backlog:' .. tenant
+  if redis.call('ZADD', backlog, rank, id) == 0 then return end
+  if grow_backlog(tenant, 1) == 1 then catch_up(tenant) end
+  if redis.call('ZRANK', backlog, id) == 0 then line_up(tenant) end
+end
+
+local function dequeue(id, tenant)
+  if redis.call('ZREM', 'backlog:' .. tenant, id) == 1 then
+    grow_backlog(tenant, -1)
+    line_up(tenant)
+  end
+end
+
+-- The next job by fairness between tenants, then by rank within the tenant.
+local function next_waiting()
+  local first = redis.call('ZRANGE', 'fair', 0, 0, 'WITHSCORES')
+  local tenant = first[1]
+  if not tenant then return nil end
+  local at = tonumber(redis.call('HGET', 'fair:time', tenant))
+  local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
+  redis.call('SET', 'fair:clock', math.max(clock, math.min(at, tonumber(first[2]))))
+  local weight = tonumber(redis.call('HGET', 'fair:weights', tenant) or 1)
+  redis.call('HSET', 'fair:time', tenant, at + 1 / weight)
+  local popped = redis.call('ZPOPMIN', 'backlog:' .. tenant)[1]
+  if popped then grow_backlog(tenant, -1) end
+  line_up(tenant)
+  return popped or next_waiting()
+end
+
+-- What cannot be stored is not bought, and an operator's word holds everything back.
+local function held_back()
+  return redis.call('EXISTS', 'store:away', 'paused') > 0
+end
+
+-- A key that no worker has in its configuration any more, or that an operator drains, gets nothing.
+local function is_used(seen, drained)
+  return not drained and (not seen or now - tonumber(seen) < 30000)
+end
+
+-- The least loaded upstream key with a free place. A key whose breaker is open is given one probe when its pause is over.
+local function free_upstream()
+  if held_back() then return nil end
+  local best, best_load
+  for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
+    local key = redis.call('HMGET', 'upstream:' .. name, 'limit', 'paused_until', 'seen', 'drained')
+    if is_used(key[3], key[4]) and tonumber(key[2] or 0) <= now then
+      local held, limit = redis.call('ZCARD', 'places:' .. name), tonumber(key[1] or 1)
+      if held < limit and (not best or held / limit < best_load) then
+        best, best_load = name, held / limit
+      end
+    end
+  end
+  return best
+end
+
+-- The lease is the last resort: every step that ends the upstream's part gives the place back, the deadline at the latest.
+local PLACE_LEASE_MS = 86400000
+
+local function dispatch(id, name, template, prefix, lease)
+  redis.call('ZADD', 'places:' .. name, now + PLACE_LEASE_MS, id)
+  redis.call('HSET', 'job:' .. id, 'place', name, 'placed', now, 'pushed', now)
+  redis.call('ZADD', 'due', 'LT', now + lease, id)
+  push(template, prefix, 'submit', 'submit', id)
+  local upstream = redis.call('HMGET', 'upstream:' .. name, 'failures', 'probing', 'limit')
+  if upstream[1] then
+    redis.call('HSET', 'upstream:' .. name, 'paused_until', now + lease, 'tried', id)
+  end
+  if upstream[2] == '' and redis.call('ZCARD', 'places:' .. name) >= tonumber(upstream[3]) then
+    redis.call('HSET', 'upstream:' .. name, 'probing', id)
+  end
+end
+
+-- Gives a job's place back. One place more than was ever proven, whose job ended without proving it, goes as well.
+local function release(id, name)
+  redis.call('ZREM', 'places:' .. name, id)
+  redis.call('HDEL', 'job:' .. id, 'place', 'placed')
+  if redis.call('HGET', 'upstream:' .. name, 'probing') == id then
+    redis.call('HDEL', 'upstream:' .. name, 'probing')
+    redis.call('HINCRBY', 'upstream:' .. name, 'limit', -1)
+  end
+end
+
+-- Hands waiting jobs to Celery while the upstream has places: the only way out of the backlog.
+local function pump(template, prefix, lease)
+  while redis.call('EXISTS', 'fair') == 1 do
+    local name = free_upstream()
+    local id = name and next_waiting()
+    if not id then return end
+    dispatch(id, name, template, prefix, lease)
+  end
+end

@@ -1,0 +1,13 @@
+-- One record as it stands, and where it stands in the queue if it waits in one.
+--
+-- ARGV  id
+-- Reply {now, {field, value, …}, {inbox row, …}, {standing} or {}}
+local id = ARGV[1]
+local job = redis.call('HGETALL', 'job:' .. id)
+local known = redis.call('HMGET', 'job:' .. id, 'inbox_read', 'status', 'tenant', 'priority', 'place')
+local inbox = redis.call('LRANGE', 'inbox:' .. id, tonumber(known[1] or 0), -1)
+local standing = {}
+if known[2] == 'queued' and not known[5] then
+  standing = standing_of(id, known[3], tonumber(known[4] or 5), survey(known[3]), pace())
+end
+return {now, job, inbox, standing, redis.call('HGET', 'flow', 'done_ms') or -1}
