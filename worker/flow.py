@@ -155,5 +155,7 @@ class FlowControl:
         return Used(period, *(int(known.get(name, 0)) for name in ("jobs", "open", "spent")))
 
 
-def _texts(flat: list[bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+def _texts(reply: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
+    """A hash as RESP3 gives it, or as RESP2 does."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {name.decode(): value.decode() for name, value in pairs}

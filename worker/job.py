@@ -13,6 +13,9 @@ Milliseconds = int
 Via = Literal["answer", "callback", "poll", "manual"]
 OnUnknown = Literal["hold", "resubmit", "fail"]
 
+_newest = 0
+"""The number of the id made last by this process."""
+
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
@@ -236,8 +239,14 @@ class Job:
 
 
 def new_job_id(now: Milliseconds) -> str:
-    """A ULID: 48 bits of time, 80 random bits, 26 characters; sorts by age."""
-    number = (now << 80) | secrets.randbits(80)
+    """A ULID: 48 bits of time, 79 random bits, 26 characters; sorts by age.
+
+    Those of one process and millisecond grow, so that the requests of a batch keep their order.
+    """
+    global _newest
+    fresh = (now << 80) | secrets.randbits(79)  # room to grow by
+    number = _newest + 1 + secrets.randbits(32) if _newest >> 80 == now else fresh
+    _newest = number
     return "".join(CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5))
 
 

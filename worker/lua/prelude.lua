@@ -6,7 +6,7 @@
 -- backlog:<tenant>    ZSET  job id → rank; jobs of one tenant that wait for a place
 -- backlogs            HASH  tenant → how many jobs are in its backlog; only tenants with one
 -- fair                ZSET  tenant → when it is served next in virtual time, less the head start of its first job
--- fair:time           HASH  tenant → virtual time: jobs served, each divided by the tenant's weight
+-- fair:time           HASH  tenant → virtual time: its jobs served, in turns as long as its weight makes them
 -- fair:clock          STR   virtual time of the queue; a tenant that was idle starts here
 -- fair:weights        HASH  tenant → weight (1 if absent)
 -- waiting             STR   how many jobs are in all backlogs

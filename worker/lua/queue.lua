@@ -1,5 +1,13 @@
 -- Put before every script that moves jobs between the backlogs, the places upstream and Celery.
 
+-- Virtual time is counted in whole numbers, so that what is predicted is what happens: one turn of a tenant with
+-- weight 1. A heavier tenant's turns are shorter.
+local TURN = 1000000
+
+local function turn_of(weight)
+  return math.max(1, math.floor(TURN / tonumber(weight or 1)))
+end
+
 -- Where a tenant stands in the queue, after its first job or its virtual time has changed. A step of priority above
 -- the normal one is worth a turn: the tenant goes ahead by it, and pays for the turn all the same.
 local function line_up(tenant)
@@ -10,7 +18,7 @@ local function line_up(tenant)
   end
   local at = tonumber(redis.call('HGET', 'fair:time', tenant))
   local priority = tonumber(redis.call('HGET', 'job:' .. first, 'priority') or 5)
-  redis.call('ZADD', 'fair', at - (priority - 5), tenant)
+  redis.call('ZADD', 'fair', at - (priority - 5) * TURN, tenant)
 end
 
 -- An idle tenant starts at the clock, not in its past: credit is not saved up.
@@ -49,8 +57,7 @@ local function next_waiting()
   local at = tonumber(redis.call('HGET', 'fair:time', tenant))
   local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
   redis.call('SET', 'fair:clock', math.max(clock, math.min(at, tonumber(first[2]))))
-  local weight = tonumber(redis.call('HGET', 'fair:weights', tenant) or 1)
-  redis.call('HSET', 'fair:time', tenant, at + 1 / weight)
+  redis.call('HSET', 'fair:time', tenant, at + turn_of(redis.call('HGET', 'fair:weights', tenant)))
   local popped = redis.call('ZPOPMIN', 'backlog:' .. tenant)[1]
   if popped then grow_backlog(tenant, -1) end
   line_up(tenant)

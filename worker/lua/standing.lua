@@ -2,13 +2,13 @@
 
 local MOST_SURVEYED = 64 -- tenants that are counted one by one; those behind them are taken to be like them
 
--- Everybody who stands in the queue, as the tenant sees it: its own virtual time and weight, and the others'.
+-- Everybody who stands in the queue, as the tenant sees it: its own virtual time and turn, and the others'.
 local function survey(tenant)
   local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
   local at = tonumber(redis.call('HGET', 'fair:time', tenant) or 0)
   local size = tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
   local crowd = {at = size > 0 and at or math.max(at, clock), size = size, others = {}, beyond = 0, tenant = tenant}
-  crowd.weight = tonumber(redis.call('HGET', 'fair:weights', tenant) or 1)
+  crowd.turn = turn_of(redis.call('HGET', 'fair:weights', tenant))
   local line = redis.call('ZRANGE', 'fair', 0, MOST_SURVEYED - 1, 'WITHSCORES')
   local names = {}
   for each = 1, #line, 2 do names[#names + 1] = line[each] end
@@ -17,7 +17,7 @@ local function survey(tenant)
   for each, name in ipairs(names) do
     if name ~= tenant then
       crowd.others[#crowd.others + 1] =
-        {name = name, at = tonumber(line[each * 2]), size = tonumber(sizes[each] or 0), weight = tonumber(weights[each] or 1)}
+        {name = name, at = tonumber(line[each * 2]), size = tonumber(sizes[each] or 0), turn = turn_of(weights[each])}
     end
   end
   crowd.beyond = math.max(0, redis.call('ZCARD', 'fair') - MOST_SURVEYED)
@@ -26,10 +26,10 @@ end
 
 -- How many jobs of all tenants go before the one with `own` jobs of its tenant before it. Plain arithmetic.
 local function jobs_before(crowd, own, priority)
-  local at = crowd.at + own / crowd.weight - (priority - 5)
+  local at = crowd.at + own * crowd.turn - (priority - 5) * TURN
   local before = 0
   for _, other in ipairs(crowd.others) do
-    local turns = (at - other.at) * other.weight
+    local turns = (at - other.at) / other.turn
     local first = turns >= 0 and turns == math.floor(turns) and other.name < crowd.tenant
     local served = math.ceil(turns) + (first and 1 or 0)
     before = before + math.max(0, math.min(other.size, served))

@@ -1,0 +1,270 @@
+"""The upstream's limit over all workers: learned one place at a time, cut by refusals, given back by whatever ends."""
+
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from config.settings import Settings
+from tests.support.queue import LIMITS, accepted, answered, order
+from worker import decisions
+from worker.flow import FlowControl
+from worker.messages import queue_key
+from worker.store import JobStore, UpstreamLimit
+from worker.upstream.outcome import NotTaken, Open, Reason, Taken
+from worker.upstream.pool import Pool
+from worker.upstream.wire import Answer
+
+PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
+BUSY = NotTaken(Reason.BUSY, "queue is full", 3)
+
+
+@pytest.fixture
+def flow(store: JobStore) -> FlowControl:
+    """An operator's hand on the queue."""
+    return FlowControl(store._lane, store)
+
+
+def placed(redis: Redis, name: str = "key-1") -> list[str]:
+    """Jobs that hold a place, in no order."""
+    return [each.decode() for each in redis.zrange(f"places:{name}", 0, -1)]
+
+
+def limit(redis: Redis, name: str = "key-1") -> int:
+    return int(redis.hget(f"upstream:{name}", "limit") or 0)
+
+
+async def full(store: JobStore, jobs: int) -> None:
+    """A learned key and more jobs than it takes."""
+    await store.configure([UpstreamLimit("key-1", 0)])
+    for _ in range(jobs):
+        await accepted(store)
+
+
+async def test_a_learned_limit_is_tried_with_one_place_at_a_time(store: JobStore, redis: Redis) -> None:
+    """However many answers come at once: one job more, and the next one only when that was taken."""
+    await full(store, 20)
+    first = placed(redis)
+    assert len(first) == 5
+    for job_id in first:
+        await answered(store, job_id, PROCESSING)
+    (probe,) = set(placed(redis)) - set(first)
+    assert limit(redis) == 6
+    await answered(store, probe, PROCESSING)
+    assert limit(redis) == 7
+
+
+async def test_a_refused_probe_costs_one_refusal_a_window(store: JobStore, redis: Redis) -> None:
+    """The limit is what was held; no other place is tried before the window is over, and each refusal doubles it."""
+    await full(store, 20)
+    first = placed(redis)
+    await answered(store, first[0], PROCESSING)
+    (probe,) = set(placed(redis)) - set(first)
+    await answered(store, probe, BUSY)
+    assert limit(redis) == 5
+    for job_id in first[1:]:
+        await answered(store, job_id, PROCESSING)
+    assert (limit(redis), len(placed(redis))) == (5, 5)
+    redis.hset("upstream:key-1", mapping={"probe_at": 0, "paused_until": 0})
+    job_id = first[1]
+    await end(store, job_id)
+    (next_one,) = set(placed(redis)) - set(first)
+    await answered(store, next_one, PROCESSING)
+    assert limit(redis) == 6, "the window is over: one place more"
+    (again,) = set(placed(redis)) - set(first) - {next_one}
+    await answered(store, again, BUSY)
+    assert limit(redis) == 5
+    assert redis.hget("upstream:key-1", "window") == b"120000"
+
+
+async def end(store: JobStore, job_id: str) -> None:
+    """The callback of a job."""
+    found = await store.load(job_id)
+    assert found is not None
+    success = Answer("success", request_id="7", links=("https://cdn/a.png",))
+    step = decisions.called_back(found.job, 1, success, found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+
+
+@pytest.mark.parametrize("outcome", [Open("read_timeout"), NotTaken(Reason.UNREACHABLE)])
+async def test_a_probe_that_proves_nothing_leaves_the_limit_where_it_was(
+    store: JobStore, redis: Redis, outcome: object
+) -> None:
+    """And does not keep another one from being tried."""
+    await full(store, 20)
+    first = placed(redis)
+    await answered(store, first[0], PROCESSING)
+    (probe,) = set(placed(redis)) - set(first)
+    await answered(store, probe, outcome)  # type: ignore[arg-type]
+    await store.tick()
+    if isinstance(outcome, NotTaken):
+        assert limit(redis) == 5
+    redis.hset("upstream:key-1", "paused_until", 0)
+    found = await store.load(probe)
+    assert found is not None
+    step = decisions.cancelled(found.job, found.now)
+    assert step is not None
+    await store.advance(found, step)
+    redis.zrem("places:key-1", probe)
+    await store.tick()
+    assert redis.hget("upstream:key-1", "probing") in (None, b"")
+
+
+async def test_what_the_upstream_asks_for_is_waited_for(store: JobStore, redis: Redis) -> None:
+    """`retry_after` and up to a quarter more, also where a place comes free before."""
+    await full(store, 20)
+    first = placed(redis)
+    await answered(store, first[0], BUSY)
+    until = int(redis.hget("upstream:key-1", "paused_until") or 0)
+    assert 2900 < until - store.now() < 3800
+    handed_out = redis.llen(queue_key("submit"))
+    await answered(store, first[1])
+    assert redis.llen(queue_key("submit")) == handed_out
+    redis.hset("upstream:key-1", "paused_until", 0)
+    await store.tick()
+    assert redis.llen(queue_key("submit")) > handed_out
+
+
+async def test_every_end_of_the_upstreams_part_gives_its_place_back(store: JobStore, redis: Redis) -> None:
+    """Answer, callback, poll, deadline."""
+    await store.configure([UpstreamLimit("key-1", 4)])
+    ids = [await accepted(store) for _ in range(4)]
+    await answered(store, ids[0])
+    for job_id in ids[1:]:
+        await answered(store, job_id, PROCESSING)
+    assert set(placed(redis)) == set(ids[1:])
+    await end(store, ids[1])
+    for job_id, late in ((ids[2], 0), (ids[3], 4_000_000)):
+        found = await store.load(job_id)
+        assert found is not None
+        success = Answer("success", request_id="7", links=("https://cdn/a.png",))
+        step = (
+            decisions.woken(found.job, found.now + late, LIMITS)
+            if late
+            else decisions.polled(found.job, 1, success, found.now, LIMITS)
+        )
+        assert step is not None
+        assert await store.advance(found, step)
+    assert placed(redis) == []
+
+
+async def test_the_least_loaded_key_goes_first(store: JobStore, redis: Redis) -> None:
+    """By share of its own limit."""
+    await store.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 5)])
+    for _ in range(9):
+        await accepted(store)
+    assert (len(placed(redis, "key-1")), len(placed(redis, "key-2"))) == (6, 3)
+
+
+async def test_one_key_dying_delays_nothing_of_the_others(store: JobStore, redis: Redis) -> None:
+    """What it refused goes to the other key, before those that came later."""
+    await store.configure([UpstreamLimit("key-1", 1), UpstreamLimit("key-2", 1)])
+    ids = [await accepted(store) for _ in range(6)]
+    dead = placed(redis, "key-1")[0]
+    await answered(store, dead, NotTaken(Reason.KEY_REFUSED, "Invalid API key"))
+    await answered(store, placed(redis, "key-2")[0])
+    assert placed(redis, "key-2") == [dead]
+    assert placed(redis, "key-1") == []
+    assert redis.get("waiting") == b"4"
+    assert len(ids) == 6
+
+
+async def test_a_job_that_its_probe_was_refused_for_goes_behind_its_peers(store: JobStore, redis: Redis) -> None:
+    """It may be the request itself: the next probe is another job."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    ids = [await accepted(store) for _ in range(3)]
+    for _ in range(2):
+        await answered(store, ids[0], NotTaken(Reason.KEY_REFUSED, "Invalid API key"))
+        redis.hset("upstream:key-1", "paused_until", 0)
+        await store.tick()
+    assert placed(redis) == [ids[1]]
+
+
+async def test_a_drained_key_gets_nothing_and_keeps_what_it_has(
+    store: JobStore, redis: Redis, flow: FlowControl
+) -> None:
+    """Until it is resumed; a key that nobody knows is said."""
+    await store.configure([UpstreamLimit("key-1", 2), UpstreamLimit("key-2", 1)])
+    assert not await flow.drain("key-9", "why")
+    assert await flow.drain("key-1", "contract ended")
+    for _ in range(3):
+        await accepted(store)
+    assert (placed(redis, "key-1"), len(placed(redis, "key-2"))) == ([], 1)
+    assert await flow.drain("key-1", None)
+    assert len(placed(redis, "key-1")) == 2
+
+
+async def test_an_operators_limit_stands_above_the_configuration(
+    store: JobStore, redis: Redis, flow: FlowControl
+) -> None:
+    """At once, over every later look of a worker, until it is given back."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    for _ in range(6):
+        await accepted(store)
+    assert await flow.limit_upstream("key-1", 4)
+    await store.configure([UpstreamLimit("key-1", 1)])
+    assert len(placed(redis)) == 4
+    assert await flow.limit_upstream("key-1", None)
+    await store.configure([UpstreamLimit("key-1", 1)])
+    assert limit(redis) == 1
+
+
+async def test_everything_paused_hands_out_nothing(store: JobStore, redis: Redis, flow: FlowControl) -> None:
+    """Jobs are accepted and wait, with the reason in sight."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    await flow.pause("maintenance")
+    job_id = await accepted(store)
+    found = await store.view(job_id)
+    assert placed(redis) == []
+    assert found is not None
+    assert found.standing is not None
+    assert found.standing.held_back == "maintenance"
+    await flow.resume()
+    assert placed(redis) == [job_id]
+
+
+async def test_a_wait_is_predicted_from_recent_jobs(store: JobStore, redis: Redis) -> None:
+    """Jobs before it, by how long a place is held, over the places that there are."""
+    await store.configure([UpstreamLimit("key-1", 2)])
+    redis.hset("flow", mapping={"hold_ms": 8000, "done_ms": 10_000})
+    ids = [await accepted(store) for _ in range(7)]
+    found = await store.view(ids[-1])
+    assert found is not None
+    assert found.standing is not None
+    assert (found.standing.position, found.standing.wait_ms, found.standing.eta_seconds) == (4, 20_000, 30.0)
+
+
+async def test_recent_durations_are_learned_from_jobs(store: JobStore, redis: Redis) -> None:
+    """How long a place is held, and how long a job takes from its place to its end."""
+    await store.configure([UpstreamLimit("key-1", 2)])
+    job_id = await accepted(store)
+    redis.hincrby(f"job:{job_id}", "placed", -5000)
+    await answered(store, job_id)
+    assert 5000 <= int(redis.hget("flow", "hold_ms") or 0) < 6000
+
+
+def test_the_pool_changes_with_its_file(tmp_path: Path) -> None:
+    """A key is added and taken out while everything runs; one that went is still known for what it has."""
+    keys = tmp_path / "keys"
+    keys.write_text("first-key\n")
+    pool = Pool(Settings(_env_file=None, upstream_key=f"@{keys}"))
+    (first,) = pool.used
+    keys.write_text("second-key\nhttps://gpu.example/api|third-key\n")
+    pool.refresh()
+    assert len(pool.used) == 2
+    assert first not in pool.used
+    assert pool.key(first).key == "first-key"
+    keys.write_text("")
+    pool.refresh()
+    assert len(pool.used) == 2, "an empty file is a mistake, not an order"
+
+
+async def test_a_restart_of_every_worker_keeps_what_was_learned(store: JobStore, redis: Redis) -> None:
+    """The limit lives in Redis."""
+    await full(store, 20)
+    for job_id in placed(redis):
+        await answered(store, job_id, PROCESSING)
+    await store.configure([UpstreamLimit("key-1", 0)])
+    assert limit(redis) == 6
+    assert order(store).tenant == "acme"

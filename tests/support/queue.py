@@ -1,0 +1,64 @@
+"""Jobs that go through the queue without an upstream: accepted, handed out, ended, as the scripts decide."""
+
+from typing import Any
+
+from redis import Redis
+
+from worker import decisions
+from worker.admission import Accepted, Allowance
+from worker.job import Order, new_job_id
+from worker.store import JobStore, UpstreamLimit
+from worker.timing import Limits
+from worker.upstream.outcome import Outcome, Taken
+from worker.upstream.wire import Answer
+
+LIMITS = Limits(80_000, 60_000, 300_000)
+ROOM = Allowance(10_000_000)
+SUCCESS = Taken(Answer("success", request_id="7", links=("https://cdn/a.png",)))
+
+
+def order(store: JobStore, tenant: str = "acme", *, deadline_ms: int = 3_600_000, **more: Any) -> Order:
+    """An order of now."""
+    now = store.now()
+    request = {"prompt": "a cat", "model_id": "m"} | more.pop("request", {})
+    return Order(new_job_id(now), tenant, now, now + deadline_ms, request, **more)
+
+
+async def accepted(store: JobStore, tenant: str = "acme", **more: Any) -> str:
+    """The id of a job that is accepted."""
+    made = order(store, tenant, **more)
+    assert (await store.accept([made], ROOM)).verdict == "created"
+    return made.id
+
+
+async def tried(store: JobStore, allowance: Allowance, tenant: str = "acme", **more: Any) -> Accepted:
+    """What an accept with these limits is answered."""
+    return await store.accept([order(store, tenant, **more)], allowance)
+
+
+async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS) -> None:
+    """Has the job submitted, and the upstream answer so."""
+    found = await store.load(job_id)
+    assert found is not None
+    claim = decisions.claim(found.job, found.job.place or "", found.now, LIMITS)
+    assert claim is not None
+    assert await store.advance(found, claim)
+    found = await store.load(job_id)
+    assert found is not None
+    assert found.job.attempt is not None
+    step = decisions.answered(found.job, found.job.attempt.number, outcome, found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+
+
+async def release_order(store: JobStore, redis: Redis, jobs: int) -> list[str]:
+    """The order in which so many waiting jobs get the one place of one key."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    served = []
+    for _ in range(jobs):
+        placed = [each.decode() for each in redis.zrange("places:key-1", 0, -1)]
+        assert len(placed) == 1
+        served.append(placed[0])
+        await answered(store, placed[0])
+    assert redis.zcard("places:key-1") == 0
+    return served
