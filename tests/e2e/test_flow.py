@@ -1,4 +1,4 @@
-"""The upstream's limit over all workers, with learning on: a sandbox that takes five at once, four workers, four tenants.
+"""The upstream's limit over all workers, with learning on: a sandbox that takes five at once, four workers and tenants.
 
 `FLOW_JOBS=2000` runs the whole proof; the suite runs a smaller one of the same kind.
 """

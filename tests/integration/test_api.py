@@ -13,6 +13,7 @@ from redis import Redis
 
 from api.app import create_app
 from api.express import Express
+from api.schemas.usage import UsageView
 from config.settings import Settings
 from worker.signing import callback_token
 
@@ -228,3 +229,73 @@ def test_openapi_says_which_calls_need_a_key_and_shows_the_documentations_exampl
     body = schema["paths"]["/v1/jobs"]["post"]["requestBody"]["content"]["application/json"]
     assert body["example"]["scheduler"] == "UniPCMultistepScheduler"
     assert len(body["schema"]["properties"]["scheduler"]["enum"]) == 20
+
+
+def test_a_tenant_sees_what_it_uses_and_is_told_what_it_ran_against(client: httpx.Client, redis: Redis) -> None:
+    """Its budget, its queue and its rate: refused with the figure and when again, and shown by /v1/usage."""
+    redis.hset("tenant:acme", mapping={"images_day": 3, "waiting": 2, "rate": 1000, "burst": 5})
+    assert client.post("/v1/jobs", json=BODY | {"samples": 2}).status_code == 202
+    refused = client.post("/v1/jobs", json=BODY | {"samples": 2})
+    content = problem(refused, 429, "budget_exceeded")
+    assert content["detail"] == "2 of your 3 images of this day are bought or reserved."
+    assert 0 < int(refused.headers["retry-after"]) <= 86_400
+    assert client.post("/v1/jobs", json=BODY).status_code == 202
+    redis.hset("tenant:acme", "images_day", 100)
+    problem(client.post("/v1/jobs", json=BODY), 429, "tenant_queue_full")
+    usage = client.get("/v1/usage").json()
+    assert UsageView.model_validate(usage).model_dump() == usage
+    assert usage["day"]["images"] == {"open": 3, "spent": 0, "limit": 100}
+    assert (usage["day"]["jobs"], usage["waiting"]) == (2, {"jobs": 2, "limit": 2})
+    redis.hset("tenant:acme", mapping={"rate": 0.01, "burst": 1, "waiting": 0})
+    assert client.post("/v1/jobs", json=BODY).status_code == 202
+    refused = client.post("/v1/jobs", json=BODY)
+    problem(refused, 429, "rate_limited")
+    assert 90 <= int(refused.headers["retry-after"]) <= 101
+
+
+def test_a_waiting_job_says_where_it_stands(client: httpx.Client, redis: Redis) -> None:
+    """At accept, when it is shown, and in the list: the same position, the same wait, the same sentence."""
+    redis.sadd("upstreams", "eu-1")
+    redis.hset("upstream:eu-1", mapping={"limit": 1})
+    redis.hset("flow", mapping={"hold_ms": 10_000, "done_ms": 12_000})
+    redis.hset("fair:time", "acme", 1_000_000)  # it has had a turn
+    first = client.post("/v1/jobs", json=BODY).json()
+    assert (first["position"], first["explain"]) == (0, "It has its place upstream and waits for a worker.")
+    client.post("/v1/jobs", json=BODY, headers={"authorization": "Bearer other-key-0123"})
+    told = client.post("/v1/jobs/batch", json=[BODY, BODY]).json()["jobs"]
+    assert [(job["position"], job["eta_seconds"]) for job in told] == [(1, 32.0), (2, 42.0)]
+    shown = client.get(f"/v1/jobs/{told[1]['id']}").json()
+    assert shown["explain"] == told[1]["explain"]
+    assert shown["explain"] == (
+        "2nd of 2 of tenant acme; 1 of other tenants goes before it; key eu-1 at 1 of 1; about 30 s."
+    )
+    listed = client.get("/v1/jobs").json()["jobs"]
+    assert {job["id"]: job["position"] for job in listed} == {first["id"]: 0, told[0]["id"]: 1, told[1]["id"]: 2}
+
+
+def test_a_job_that_cannot_meet_its_deadline_is_refused_with_the_predicted_wait(
+    client: httpx.Client, redis: Redis
+) -> None:
+    """If `deadline_policy` says so; without it, it is accepted."""
+    redis.sadd("upstreams", "eu-1")
+    redis.hset("upstream:eu-1", mapping={"limit": 1})
+    redis.hset("flow", mapping={"hold_ms": 10_000, "done_ms": 12_000})
+    for _ in range(2):
+        client.post("/v1/jobs", json=BODY)
+    hasty = BODY | {"deadline_seconds": 20, "deadline_policy": "refuse"}
+    refused = client.post("/v1/jobs", json=hasty)
+    content = problem(refused, 429, "deadline_unreachable")
+    assert content["detail"].startswith("It would take about 32 s, which is 1")
+    assert refused.headers["retry-after"] in ("12", "13")
+    problem(client.post("/v1/jobs/batch", json=[BODY, hasty]), 429, "deadline_unreachable")
+    assert client.post("/v1/jobs", json=hasty | {"deadline_policy": "accept"}).status_code == 202
+    problem(client.post("/v1/jobs", json=BODY | {"deadline_policy": "maybe"}), 422, "invalid_request")
+
+
+def test_the_queue_is_measured_for_a_scaler(client: httpx.Client) -> None:
+    """How many wait, of whom, since when."""
+    client.post("/v1/jobs/batch", json=[BODY, BODY])
+    text = client.get("/metrics").text
+    assert "darkroom_waiting_jobs 2.0" in text
+    assert 'darkroom_tenant_waiting_jobs{tenant="acme"} 2.0' in text
+    assert "darkroom_oldest_waiting_seconds 0." in text

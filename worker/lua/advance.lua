@@ -28,6 +28,7 @@ if news == 'ok' then
   heal(ARGV[15])
   learn_more(ARGV[15], id)
 end
+local probed = news == 'busy' and redis.call('HGET', 'upstream:' .. ARGV[15], 'probing') == id
 if frees and place then release(id, place) end
 if from ~= to then
   redis.call('HSET', key, 'timeline', job[6] .. '\n' .. ARGV[8])
@@ -70,7 +71,7 @@ if ended then
 end
 
 if news == 'busy' then
-  learn_less(ARGV[15], tonumber(ARGV[16]), tonumber(ARGV[17]))
+  learn_less(ARGV[15], probed, tonumber(ARGV[16]), tonumber(ARGV[17]))
 elseif news == 'shaky' then
   strain(ARGV[15], tonumber(ARGV[17]), ARGV[18])
 elseif news == 'down' then

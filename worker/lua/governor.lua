@@ -4,36 +4,39 @@ local PROBE_MS = 60000        -- how long a learned limit is kept before one mor
 local LONGEST_PAUSE_MS = 60000
 local LONGEST_RETRY_AFTER_MS = 300000 -- what an upstream may ask for, whatever it says
 local STRAINS = 5
+local LONGEST_ROUND = 16
 
--- A taken request. A key that is full is tried with one place more, and not with a second one before that is proven;
--- after a refusal only once a window.
+-- A taken request. Additive increase: a key that stays full for a round of requests without a refusal is tried with one
+-- place more, never with two that are not proven, and after a refusal only once a window.
 local function learn_more(name, id)
   local key = 'upstream:' .. name
   local known = redis.call('HMGET', key, 'learned', 'limit', 'probe_at', 'window', 'probing')
   if known[1] ~= '1' then return end
-  local proven = known[5] == id
-  if known[5] and not proven then return end
-  if proven then
+  local limit = tonumber(known[2])
+  if known[5] == id then
     redis.call('HDEL', key, 'probing')
     if known[4] then redis.call('HSET', key, 'window', PROBE_MS) end
+  elseif known[5] then
+    return
   end
-  if redis.call('ZCARD', 'places:' .. name) < tonumber(known[2]) then return end
-  if known[3] and tonumber(known[3]) > now then return end
-  redis.call('HINCRBY', key, 'limit', 1)
-  redis.call('HSET', key, 'probing', '') -- until dispatch() says which job it is
+  if redis.call('ZCARD', 'places:' .. name) < limit or tonumber(known[3] or 0) > now then return end
+  -- one that was taken proves little: others may have ended upstream meanwhile, and we not have heard of it
+  if redis.call('HINCRBY', key, 'round', 1) < math.min(limit, LONGEST_ROUND) then return end
+  redis.call('HSET', key, 'limit', limit + 1, 'probing', '', 'round', 0) -- dispatch() says which job it is
   if known[4] then redis.call('HSET', key, 'probe_at', now + tonumber(known[4])) end
 end
 
--- The upstream's queue is full: what it held besides this one is its limit. Each further refusal doubles the window.
--- What it asks for is waited for, and a little more, so that not everybody comes back at once.
-local function learn_less(name, pause, jitter)
+-- The upstream's queue is full. A refused probe says that the limit was right; any other that it was too high, as jobs
+-- that had ended upstream were still counted here. Each further refusal doubles the window.
+-- What the upstream asks for is waited for, and a little more, so that not everybody comes back at once.
+local function learn_less(name, probed, pause, jitter)
   local key = 'upstream:' .. name
   local known = redis.call('HMGET', key, 'learned', 'limit', 'window')
   if known[1] == '1' then
-    local held = redis.call('ZCARD', 'places:' .. name)
+    local held = math.floor(redis.call('ZCARD', 'places:' .. name) * (probed and 1 or 0.75))
     local window = math.min((tonumber(known[3]) or PROBE_MS / 2) * 2, PROBE_MS * 16)
     redis.call('HSET', key, 'limit', math.max(1, math.min(tonumber(known[2]), held)), 'window', window,
-      'probe_at', now + window)
+      'probe_at', now + window, 'round', 0)
     redis.call('HDEL', key, 'probing')
   end
   pause = math.max(1000, math.min(pause, LONGEST_RETRY_AFTER_MS))

@@ -12,7 +12,7 @@
 -- waiting             STR   how many jobs are in all backlogs
 -- upstreams           SET   names of the upstream keys
 -- upstream:<name>     HASH  limit learned seen | override drained paused_until failures strains reason
---                           probe_at window probing tried
+--                           probe_at window probing round tried
 -- places:<name>       ZSET  job id → ms at which the place is given back by itself
 -- flow                HASH  hold_ms, done_ms → how long a place was held, and a job took from its place to its end, of late
 -- paused              STR   why an operator has stopped everything; nothing is handed out while it is there
