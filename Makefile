@@ -1,11 +1,11 @@
-.PHONY: help setup demo up test check format bench chaos
+.PHONY: help setup demo up test check format bench bench-backlog chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
-export JOBS SEED
+export JOBS SEED WAITING TENANTS ROUNDS RELEASES MILLION
 READY := .venv/.ready
 
 help: ## List the targets
@@ -43,6 +43,9 @@ format: setup ## Format the code
 
 chaos: setup ## Kill, freeze and restart everything under load: make chaos JOBS=2000 SEED=1
 	$(BIN)/python -m tests.chaos
+
+bench-backlog: setup ## Measure accept and release behind 100,000 waiting jobs against an empty queue: WAITING= TENANTS= MILLION=1
+	$(BIN)/python -m tests.benchmarks.bench_backlog
 
 bench: setup ## Measure the intake against a tutorial's way and against no I/O at all
 	$(BIN)/python -m tests.benchmarks.bench_intake
