@@ -82,7 +82,7 @@ class Side:
 
     def measure_releases(self) -> None:
         """How long from a freed place to the next POST, by Redis' clock and the sandbox's bill."""
-        httpx.delete(f"{self.sandbox}/bill", timeout=20)
+        httpx.post(f"{self.sandbox}/sandbox/reset", timeout=20).raise_for_status()
         self.let_go()
         until(lambda: len(self.bill()) > RELEASES, 300, "the releases")
         self.hold()
