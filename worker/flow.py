@@ -155,5 +155,5 @@ class FlowControl:
         return Used(period, *(int(known.get(name, 0)) for name in ("jobs", "open", "spent")))
 
 
-def _texts(flat: list[bytes]) -> dict[str, str]:
-    return {name.decode(): value.decode() for name, value in zip(flat[::2], flat[1::2], strict=True)}
+def _texts(row: dict[bytes, bytes]) -> dict[str, str]:
+    return {name.decode(): value.decode() for name, value in row.items()}
