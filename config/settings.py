@@ -121,7 +121,7 @@ class Settings(BaseSettings):
     # The command line
     key: SecretStr = Field(
         SecretStr(""),
-        description="API key that `darkroom submit`, `get` and the like send; no process of ours reads it",
+        description="API key that `darkroom submit`, `get` and the like send; servers do not read it",
     )
 
     crash_at: str = Field("", description="For tests only: the recovery point at which a process kills itself")

@@ -86,7 +86,7 @@ class Api:
     @contextmanager
     def stream(self, path: str, *, read_seconds: float = 30, **more: Any) -> Iterator[httpx.Response]:
         """One answer whose body is read as it comes; redirects are followed, without the key to other hosts."""
-        timeout = httpx.Timeout(TIMEOUT, read=read_seconds)
+        timeout = httpx.Timeout(30, connect=5, read=read_seconds)
         with (
             _reaching(self.url),
             self._http.stream("GET", path, timeout=timeout, follow_redirects=True, **more) as answer,
@@ -168,7 +168,7 @@ def _is_loopback(url: str) -> bool:
 def _reaching(url: str) -> Iterator[None]:
     try:
         yield
-    except httpx.TransportError as error:
+    except httpx.RequestError as error:
         what = f"the API at {url} cannot be reached ({type(error).__name__})."
         raise refused(what, Exit.AWAY, "unreachable") from error
 

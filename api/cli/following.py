@@ -4,7 +4,7 @@ import json
 import math
 import sys
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
 from rich.console import Console
@@ -32,7 +32,7 @@ def read_events(lines: Iterable[str]) -> Iterator[tuple[int, Row] | None]:
             data = ""
         elif not name:
             yield None
-        elif name == "id":
+        elif name == "id" and value.isdecimal():
             number = int(value)
         elif name == "data":
             data += value
@@ -84,7 +84,7 @@ def exit_of_job(job: Row) -> Exit:
     return Exit.JOB_FAILED if job["status"] in TERMINAL else Exit.NOT_YET
 
 
-def _events(api: Api, job_id: str, after: int, read_seconds: float) -> Iterator[tuple[int, Row] | None]:
+def _events(api: Api, job_id: str, after: int, read_seconds: float) -> Generator[tuple[int, Row] | None, None, None]:
     headers = {"last-event-id": str(after)} if after else {}
     with api.stream(f"{job_path(job_id)}/events", read_seconds=read_seconds, headers=headers) as answer:
         yield from read_events(answer.iter_lines())

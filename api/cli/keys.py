@@ -5,13 +5,12 @@ import re
 import sys
 from datetime import UTC, datetime
 
-from rich.console import Console
 from rich.table import Table
 
 from api.cli.connection import plain, print_json
 from api.cli.engine import Engine, on_engine
+from api.cli.rendering import print_table
 from worker.key_store import SCOPES, TENANT_ALLOWED, TENANT_PATTERN, Key, KeyStore, Scope, TooManyKeys
-from worker.notify import new_webhook_secret
 from worker.view import rfc3339
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
@@ -74,7 +73,7 @@ async def _list(engine: Engine, arguments: argparse.Namespace) -> int:
         for key in chosen:
             print_json(_row(key))
     elif chosen:
-        Console(highlight=False, markup=False, soft_wrap=True).print(_table(chosen, engine.store.now()))
+        print_table(_table(chosen, engine.store.now()))
     else:
         print("no keys", file=sys.stderr)
     return 0
@@ -97,6 +96,8 @@ async def _webhook_secret(engine: Engine, arguments: argparse.Namespace) -> int:
     configured = engine.settings.webhook_secret.get_secret_value()
     secrets = [part.strip() for part in configured.split(",") if part.strip()]
     if not secrets:
+        from worker.notify import new_webhook_secret  # here: it brings an HTTP client, which nothing else needs
+
         await engine.lane.call("SET", "webhook_secret", new_webhook_secret(), "NX")
         secrets = [(await engine.lane.call("GET", "webhook_secret")).decode()]
     for secret in secrets:

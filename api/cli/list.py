@@ -4,11 +4,9 @@ import argparse
 from collections.abc import Iterator
 from typing import Any
 
-from rich.console import Console
-
 from api.cli.connection import Api, Exit, Row, add_connection_options, print_json, with_api
 from api.cli.following import say
-from api.cli.rendering import jobs_table
+from api.cli.rendering import jobs_table, print_table
 from worker.job import Status
 
 
@@ -31,8 +29,6 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(api: Api, arguments: argparse.Namespace) -> int:
-    # soft_wrap: in a pipe a row is a line, however long
-    console = Console(highlight=False, markup=False, soft_wrap=True)
     rows = 0
     for page in _pages(api, arguments):
         rows += len(page["jobs"])
@@ -40,7 +36,7 @@ def _list(api: Api, arguments: argparse.Namespace) -> int:
             for job in page["jobs"]:
                 print_json(job)
         elif page["jobs"]:
-            console.print(jobs_table(page["jobs"]))
+            print_table(jobs_table(page["jobs"]))
         if page["next_cursor"] and not arguments.all:
             say(f"there may be more: --cursor {page['next_cursor']}, or --all")
     if not rows and not arguments.json:

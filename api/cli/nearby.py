@@ -1,4 +1,4 @@
-"""The stack that `darkroom up` runs in this folder: other verbs find it here, so that nothing need be set to try one."""
+"""The stack that `darkroom up` runs in this folder: other verbs find it here, with nothing set."""
 
 import fcntl
 import json

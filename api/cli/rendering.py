@@ -1,14 +1,17 @@
-"""A job in words for a terminal. Pure, but for the column widths that rich takes from it."""
+"""A job in words for a terminal."""
 
+import sys
 from collections.abc import Iterator
 from datetime import datetime
 from urllib.parse import quote
 
+from rich.console import Console
 from rich.table import Table
 
 from api.cli.connection import Row, plain
 
 SHOWN_PROMPT = 60
+PIPE_COLUMNS = 1000
 CHARGED = {True: "charged", False: "not charged", None: "nobody knows whether it was charged"}
 
 
@@ -38,6 +41,12 @@ def jobs_table(jobs: list[Row]) -> Table:
         track_id, created = plain(job["track_id"] or ""), job["created_at"][:19].replace("T", " ")
         table.add_row(job["id"], job["status"], created, model, track_id, str(len(job["images"]) or ""))
     return table
+
+
+def print_table(table: Table) -> None:
+    """On a terminal as wide as that is; in a pipe a row is a line."""
+    width = None if sys.stdout.isatty() else PIPE_COLUMNS
+    Console(highlight=False, markup=False, width=width).print(table)
 
 
 def transition_line(row: Row, first_at: str) -> str:
