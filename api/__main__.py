@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.express import Express
-from api.keys import KeyRing
+from api.keys import configured_keys
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
 from worker.startup import check_redis_at_start, check_settings
@@ -24,7 +24,7 @@ def main() -> int:
     settings = load_settings()
     configure_logs(settings, "api")
     check_settings(settings)
-    KeyRing.from_settings(settings)  # a malformed key stops us here, with one sentence
+    configured_keys(settings)  # a malformed key stops us here, with one sentence
     check_redis_at_start(settings)
     listener = _listen(settings)
     config = uvicorn.Config(

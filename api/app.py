@@ -8,7 +8,7 @@ from fastapi_offline import FastAPIOffline
 
 from api import health, images, jobs, metrics, usage, verbs, webhooks
 from api.limits import BodyLimit
-from api.problems import install_problem_handlers
+from api.problems import install_problem_handlers, problem_responses
 from api.state import lifespan
 from config.settings import Settings
 
@@ -48,6 +48,7 @@ def _name_the_key(schema: dict[str, Any]) -> None:
         if path.startswith("/v1/"):
             for call in calls.values():
                 call["security"] = [{"key": []}]
+                call["responses"].setdefault("403", problem_responses("forbidden")[403])
 
 
 async def _front_page() -> str:

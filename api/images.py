@@ -67,7 +67,7 @@ async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loade
     """By a valid signature without a key, else by key. A stale signature is like an image that is not there."""
     given = request.query_params.get("signature")
     if given is None:
-        return await find_job(job_id, request)
+        return await find_job(job_id, request, "read")
     here = state(request)
     expires = request.query_params.get("expires", "")
     at = int(expires) if expires.isascii() and expires.isdigit() and len(expires) < 16 else 0

@@ -21,6 +21,7 @@ from worker.addresses import AddressRefused, check_url
 from worker.admission import Accepted
 from worker.codec import decode_timeline, encode_row
 from worker.job import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
+from worker.key_store import Scope
 from worker.recovery import Point, reached
 from worker.standing import Standing
 from worker.store import Loaded
@@ -51,7 +52,7 @@ async def create_job(request: Request) -> Response:
 
     `Idempotency-Key` makes repeating safe; `Prefer: wait=N` (up to 60 s) answers 200 with the finished job.
     """
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "submit"), state(request)
     body = await request.body()
     parsed = parse_request(body)
     order = _order(tenant, parsed, here)
@@ -72,7 +73,7 @@ async def create_job(request: Request) -> Response:
 )
 async def create_batch(request: Request) -> Response:
     """Accepts an array of requests in one transaction: all of them or none."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "submit"), state(request)
     body = await request.body()
     batch = parse_batch(body)
     orders = [_order(tenant, parsed, here) for parsed in batch]
@@ -95,7 +96,7 @@ async def create_batch(request: Request) -> Response:
 )
 async def show_job(job_id: str, request: Request) -> Response:
     """The job as it stands: status, attempts, timeline, images, error, and one sentence saying why."""
-    here, found = await find_job(job_id, request)
+    here, found = await find_job(job_id, request, "read")
     return _json(_view(found, here), 200)
 
 
@@ -108,17 +109,17 @@ async def show_job(job_id: str, request: Request) -> Response:
 )
 async def follow_job(job_id: str, request: Request) -> StreamingResponse:
     """Server-sent events, one per transition, from the first one or after `Last-Event-ID`; ends with the job."""
-    here, _ = await find_job(job_id, request)
+    here, _ = await find_job(job_id, request, "read")
     seen = request.headers.get("last-event-id", "")
     after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 9 else 0
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     return StreamingResponse(_events(here, job_id, after), media_type="text/event-stream", headers=headers)
 
 
-async def find_job(job_id: str, request: Request) -> tuple[State, Loaded]:
-    """The caller's job. Another tenant's is answered exactly like one that does not exist."""
-    tenant, here = authenticate(request), state(request)
-    found = await here["store"].view(job_id) if is_job_id(job_id) else None
+async def find_job(job_id: str, request: Request, scope: Scope) -> tuple[State, Loaded]:
+    """The caller's job. Another tenant's is answered exactly like one that does not exist, at the same cost."""
+    tenant, here = await authenticate(request, scope), state(request)
+    found = await here["store"].view(job_id, tenant) if is_job_id(job_id) else None
     if found is None or found.job.order.tenant != tenant:
         raise Problem("not_found", "There is no such job.")
     return here, found

@@ -1,51 +1,137 @@
-"""Who calls: API keys, kept as SHA-256 only, each belonging to a tenant."""
+"""Who calls, and what they may: API keys, known by their SHA-256 only, each belonging to a tenant.
 
-import re
-from dataclasses import dataclass, field
-from hashlib import sha256
+Keys of DARKROOM_API_KEYS are there from the start and may do everything of their tenant. Those that `darkroom keys`
+made are kept in Redis; each API process holds a copy, because a look-up must not cost every request a round trip.
+"""
+
+import asyncio
+import hmac
+import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Self
 
+import structlog
 from fastapi import Request
 
 from api.problems import Problem
 from config.settings import Settings, stop
+from worker.job import Milliseconds
+from worker.key_store import SCOPES, TENANT_PATTERN, Key, Keys, KeyStore, Scope, digest_of, is_made_key
+from worker.lane import Unavailable
 
-TENANT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+log = structlog.get_logger()
+
 MIN_KEY_LENGTH = 8
+REFRESH_SECONDS = 2.0
+"""A revoked key stops within this and one time-out of Redis: docs/keys.md promises 5 s."""
+READ_PAUSE_SECONDS = 0.25
+"""Between two reads for keys that the copy does not have: wrong keys share them, however many come."""
+UNAUTHORIZED = "Send a valid key as `Authorization: Bearer <api key>`."
 
 
-@dataclass(frozen=True)
 class KeyRing:
-    """Tenants by the SHA-256 of their keys: looking one up compares hashes, so time tells nothing about a key."""
+    """The configured keys, and a copy of those in Redis that is never older than it has to be.
 
-    tenants: dict[bytes, str] = field(repr=False)
+    While Redis is away the copy goes on working: nothing can be accepted or shown meanwhile anyway.
+    """
 
-    @classmethod
-    def from_settings(cls, settings: Settings) -> Self:
-        """The keys of DARKROOM_API_KEYS; stops the process where one is malformed."""
-        text = settings.api_keys.get_secret_value()
-        pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
-        return cls(dict(_parse(pair.strip()) for pair in pairs if pair.strip()))
+    def __init__(self, configured: Keys, store: KeyStore, now: Callable[[], Milliseconds]) -> None:
+        self._configured = configured
+        self._store = store
+        self._now = now
+        self._version: bytes | None = None
+        self._read_at = -READ_PAUSE_SECONDS
+        self._reading = asyncio.Lock()
+        self._refreshing: asyncio.Task[None] | None = None
+        self._failure: Unavailable | None = None
+        self._take({})
 
     @property
     def has_several_tenants(self) -> bool:
         """Whether there is anybody whom one tenant could keep waiting."""
-        return len(set(self.tenants.values())) > 1
+        return self._has_several_tenants
 
-    def tenant_of(self, key: str) -> str | None:
-        """The tenant that the key belongs to, or None."""
-        return self.tenants.get(sha256(key.encode()).digest())
+    def start(self) -> None:
+        """Begins to refresh the copy, on the running loop."""
+        self._refreshing = asyncio.create_task(self._refresh_for_ever())
+
+    async def aclose(self) -> None:
+        """Stops refreshing."""
+        if self._refreshing:
+            self._refreshing.cancel()
+            await asyncio.gather(self._refreshing, return_exceptions=True)
+
+    async def find(self, text: str) -> Key | None:
+        """What is known of a key, or None. Raises Unavailable where only Redis could tell and it is away."""
+        digest = digest_of(text)
+        key = self._known(digest)
+        if key is None and is_made_key(text):  # made a moment ago, perhaps
+            await self._read_after(time.monotonic())
+            key = self._known(digest)
+        return key
+
+    def _known(self, digest: bytes) -> Key | None:
+        # what is looked up is a hash, which nobody can steer towards another: time tells nothing about a key
+        kept = self._keys.get(digest)
+        if kept is None or not hmac.compare_digest(kept[0], digest) or kept[1].expired(self._now()):
+            return None
+        return kept[1]
+
+    async def _read_after(self, asked_at: float) -> None:
+        """Returns once a read that began after that moment is done; whoever waits at the same time shares it."""
+        async with self._reading:
+            if self._read_at < asked_at:
+                await asyncio.sleep(max(0.0, self._read_at + READ_PAUSE_SECONDS - time.monotonic()))
+                await self._read()
+            if self._failure:  # shared as well: nobody waits for one time-out after another
+                raise Unavailable(str(self._failure)) from self._failure
+
+    async def _read(self) -> None:
+        self._read_at, self._failure = time.monotonic(), None
+        try:
+            changed = await self._store.changed(self._version)
+        except Unavailable as error:
+            self._failure = error
+            return
+        if changed:
+            self._version, copy = changed
+            self._take(copy)
+
+    def _take(self, copy: Keys) -> None:
+        self._keys = {digest: (digest, key) for digest, key in {**copy, **self._configured}.items()}
+        self._has_several_tenants = len({key.tenant for _, key in self._keys.values()}) > 1
+
+    async def _refresh_for_ever(self) -> None:
+        while True:
+            try:
+                async with self._reading:
+                    await self._read()
+            except Exception as error:  # noqa: BLE001 - a copy that is never read again keeps revoked keys alive
+                log.error("keys.unreadable", kind=type(error).__name__)
+            await asyncio.sleep(REFRESH_SECONDS)
 
 
-def authenticate(request: Request) -> str:
-    """The tenant of the request's `Authorization: Bearer` key. Raises Problem `unauthorized`."""
-    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+async def authenticate(request: Request, scope: Scope) -> str:
+    """The tenant of the request's `Authorization: Bearer` key.
+
+    Raises Problem `unauthorized`, the same for a key that is unknown, revoked, expired or none at all; `forbidden`
+    where the key is valid and may not do this.
+    """
+    scheme, _, text = request.headers.get("authorization", "").partition(" ")
     ring: KeyRing = request.scope["state"]["keys"]
-    tenant = ring.tenant_of(key.strip()) if scheme.lower() == "bearer" else None
-    if tenant is None:
-        raise Problem("unauthorized", "Send a valid key as `Authorization: Bearer <api key>`.")
-    return tenant
+    key = await ring.find(text.strip()) if scheme.lower() == "bearer" else None
+    if key is None:
+        raise Problem("unauthorized", UNAUTHORIZED)
+    if not key.allows(scope):
+        raise Problem("forbidden", f"This needs a key with the scope `{scope}`.")
+    return key.tenant
+
+
+def configured_keys(settings: Settings) -> Keys:
+    """The keys of DARKROOM_API_KEYS, with every right; stops the process where one is malformed."""
+    text = settings.api_keys.get_secret_value()
+    pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
+    return dict(_parse(pair.strip()) for pair in pairs if pair.strip())
 
 
 def _file_pairs(path: str) -> list[str]:
@@ -55,8 +141,8 @@ def _file_pairs(path: str) -> list[str]:
         stop(f"DARKROOM_API_KEYS names a file that cannot be read ({error.strerror}).")
 
 
-def _parse(pair: str) -> tuple[bytes, str]:
+def _parse(pair: str) -> tuple[bytes, Key]:
     tenant, _, key = pair.partition(":")
     if not TENANT_PATTERN.fullmatch(tenant) or len(key) < MIN_KEY_LENGTH:
         stop("DARKROOM_API_KEYS must be tenant:key pairs: a tenant of a-z 0-9 _ -, a key of 8 characters or more.")
-    return sha256(key.encode()).digest(), tenant
+    return digest_of(key), Key("configured", tenant, SCOPES)

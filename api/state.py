@@ -6,11 +6,12 @@ from typing import TypedDict
 
 from fastapi import FastAPI, Request
 
-from api.keys import KeyRing
+from api.keys import KeyRing, configured_keys
 from api.watch import Watch
 from config.settings import Settings
 from worker.composition import job_store, viewer_of
 from worker.images.store import ImageStore, open_store
+from worker.key_store import KeyStore
 from worker.lane import Lane, connect
 from worker.store import JobStore
 from worker.view import Viewer
@@ -41,14 +42,18 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     lane = Lane(redis, settings.redis_timeout_seconds)
     watch = Watch(settings.redis_url.get_secret_value())
     watch.start()
+    store = job_store(settings, lane)
+    keys = KeyRing(configured_keys(settings), KeyStore(lane), store.now)
+    keys.start()
     yield State(
         settings=settings,
         lane=lane,
-        store=job_store(settings, lane),
+        store=store,
         images=open_store(settings),
-        keys=KeyRing.from_settings(settings),
+        keys=keys,
         viewer=viewer_of(settings),
         watch=watch,
     )
+    await keys.aclose()
     await watch.aclose()
     await lane.aclose()

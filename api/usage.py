@@ -20,7 +20,7 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
             responses=problem_responses("unauthorized", "unavailable"))  # fmt: skip
 async def show_usage(request: Request) -> Response:
     """Images: `open` are reserved, being bought, or nobody knows; `spent` are bought. A limit of null is none."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "read"), state(request)
     flow = await FlowControl(here["lane"], here["store"]).tenant(tenant)
     return Response(orjson.dumps(usage_view(flow, allowance_of(here))), media_type="application/json")
 

@@ -38,7 +38,7 @@ class Resolution(BaseModel):
             responses=problem_responses("unauthorized", "invalid_request", "unavailable"))  # fmt: skip
 async def show_list(request: Request) -> Response:
     """Newest first; filters status, track_id, metadata.KEY, created_after, created_before; pages by cursor."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "read"), state(request)
     return _json(await list_jobs(here, tenant, request.query_params))
 
 
@@ -58,7 +58,7 @@ async def cancel_job(job_id: str, request: Request) -> Response:
 )  # fmt: skip
 async def resolve_job(job_id: str, request: Request) -> Response:
     """`resubmit` sends the request once more, which may buy it twice; `fail` ends the job."""
-    authenticate(request)
+    await authenticate(request, "submit")
     action = _resolution(await request.body()).action
     return await _apply(
         job_id, request, lambda job, now, here: decisions.resolved(job, action, now, limits_of(here["settings"]))
@@ -69,7 +69,7 @@ async def resolve_job(job_id: str, request: Request) -> Response:
              responses=PROBLEMS | problem_responses(*REFUSALS))  # fmt: skip
 async def retry_job(job_id: str, request: Request) -> Response:
     """A new job with the same request, which names its origin in `retry_of`."""
-    here, found = await find_job(job_id, request)
+    here, found = await find_job(job_id, request, "submit")
     if found.job.status not in (Status.FAILED, Status.EXPIRED, Status.CANCELLED):
         raise Problem(
             "conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}."
@@ -87,7 +87,7 @@ async def retry_job(job_id: str, request: Request) -> Response:
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a finished job", responses=PROBLEMS)
 async def delete_job(job_id: str, request: Request) -> Response:
     """Removes a finished job and its images."""
-    here, found = await find_job(job_id, request)
+    here, found = await find_job(job_id, request, "submit")
     if not found.job.is_terminal:
         raise Problem("conflict", f"Only a finished job can be deleted; this one is {_word(found)}. Cancel it first.")
     await here["images"].delete(job_folder(found.job.order.tenant, found.job.order.created_at, job_id))
@@ -97,12 +97,12 @@ async def delete_job(job_id: str, request: Request) -> Response:
 
 async def _apply(job_id: str, request: Request, decide: Any) -> Response:
     while True:
-        here, found = await find_job(job_id, request)
+        here, found = await find_job(job_id, request, "submit")
         step: Step | None = decide(found.job, found.now, here)
         if step is None:
             raise Problem("conflict", f"This cannot be done to a job that is {_word(found)}.")
         if await here["store"].advance(found, step):
-            _, found = await find_job(job_id, request)
+            _, found = await find_job(job_id, request, "submit")
             return _json(_view(found, here))
 
 

@@ -118,6 +118,12 @@ class Settings(BaseSettings):
     log_format: str = Field("auto", pattern="^(auto|json|console)$", description="Shape of log lines")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Quietest line shown")
 
+    # The command line
+    key: SecretStr = Field(
+        SecretStr(""),
+        description="API key that `darkroom submit`, `get` and the like send; servers do not read it",
+    )
+
     crash_at: str = Field("", description="For tests only: the recovery point at which a process kills itself")
 
     # The sandbox upstream

@@ -103,9 +103,9 @@ class JobStore:
         self._set_clock(now)
         return _loaded(now, flat, inbox)
 
-    async def view(self, job_id: str) -> Loaded | None:
-        """The record, and where it stands in the queue if it waits, for whoever shows it."""
-        now, flat, inbox, standing, done = await self._lane.run(VIEW, job_id)
+    async def view(self, job_id: str, tenant: str = "") -> Loaded | None:
+        """The record, and where it stands in the queue if it waits, for whoever shows it; only that tenant's."""
+        now, flat, inbox, standing, done = await self._lane.run(VIEW, job_id, tenant)
         self._set_clock(now)
         known = parse_standing(standing) if standing else Standing(done_ms=int(done) if int(done) >= 0 else None)
         return _loaded(now, flat, inbox, known)

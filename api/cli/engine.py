@@ -6,7 +6,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from config.settings import Settings, load_settings
+from api.cli.nearby import settings_here
+from config.settings import Settings
 from worker.composition import job_store
 from worker.flow import FlowControl
 from worker.lane import Lane, Unavailable, connect
@@ -35,7 +36,7 @@ def on_engine(act: Callable[[Engine], Awaitable[int]]) -> int:
 
 
 async def _run(act: Callable[[Engine], Awaitable[int]]) -> int:
-    async with _opened(load_settings()) as engine:
+    async with _opened(settings_here()) as engine:
         await engine.store.health()  # sets the clock that times are told by
         return await act(engine)
 

@@ -15,6 +15,7 @@ from redis import Redis
 from redis.exceptions import RedisError
 
 from api.cli.children import Children
+from api.cli.nearby import Running, note_running
 from api.cli.premises import Ports, Secrets, choose_ports, kept_secrets, lock_folder
 from config.embedded import EmbeddedRedis, NoServer
 from config.settings import stop
@@ -55,11 +56,13 @@ class Stack:
     def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
         """Starts everything and returns once it answers. One sentence and the end where something does not."""
         tell("redis")
-        environment = self._environment(self._start_redis())
+        redis_url = self._start_redis()
+        environment = self._environment(redis_url)
         for name, command in _commands(self.ports).items():
             tell(name)
             self.children.start(name, command, environment)
         self._wait_until_nothing_is(self._missing)
+        note_running(self.folder, Running(self.api_url, redis_url))
 
     def stop(self) -> None:
         """Stops what was started, in order."""

@@ -2,13 +2,12 @@
 
 import argparse
 import time
-from pathlib import Path
 
 from rich.console import Console
 
+from api.cli.nearby import FOLDER
 from api.cli.stack import Stack, running_stack
 
-FOLDER = Path(".darkroom")
 LOOK_SECONDS = 0.5
 
 

@@ -93,7 +93,7 @@ def test_a_second_signing_key_rotates() -> None:
 
 def test_no_secret_is_in_what_a_debugger_or_a_traceback_shows() -> None:
     """Every field that holds one is a SecretStr."""
-    secrets = ("redis_url", "api_keys", "secret", "webhook_secret", "upstream_key", "sandbox_key")
+    secrets = ("redis_url", "api_keys", "secret", "webhook_secret", "upstream_key", "sandbox_key", "key")
     values = {name: f"redis://:canary-{name}@redis" for name in secrets}
     settings = Settings(_env_file=None, **values)  # type: ignore[arg-type]
     assert "canary" not in repr(settings) + str(settings) + repr(settings.model_dump())

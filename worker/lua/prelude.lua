@@ -21,6 +21,8 @@
 -- rate:<tenant>       STR   when its requests will have used up their rate, in ms (GCRA's theoretical arrival time)
 -- usage:<tenant>:<period>  HASH  jobs, open, spent → images of the jobs accepted in that day or month (UTC)
 -- store:away          STR   why the image store cannot be written; nothing is handed out while it is there
+-- keys                HASH  SHA-256 of an API key, in hex → its id, tenant, scopes, name, times, as JSON
+-- keys:version        STR   another one after every change of keys: a copy of another version is read anew
 -- health:<minute>     HASH  callback, poll → results that came that way; kept for an hour
 -- counts              HASH  status → jobs
 -- stats               HASH  '<status> <cause>' → how often a step with that cause left a job in that status

@@ -1,8 +1,9 @@
 -- One record as it stands, and where it stands in the queue if it waits in one.
 --
--- ARGV  id
+-- ARGV  id, tenant ('' for any): to another one's job there is nothing, at no other cost than where there is none
 -- Reply {now, {field, value, …}, {inbox row, …}, {standing} or {}}
 local id = ARGV[1]
+if ARGV[2] ~= '' and redis.call('HGET', 'job:' .. id, 'tenant') ~= ARGV[2] then return {now, {}, {}, {}, -1} end
 local job = redis.call('HGETALL', 'job:' .. id)
 local known = redis.call('HMGET', 'job:' .. id, 'inbox_read', 'status', 'tenant', 'priority', 'place')
 local inbox = redis.call('LRANGE', 'inbox:' .. id, tonumber(known[1] or 0), -1)

@@ -1,0 +1,62 @@
+"""The stack that `darkroom up` runs in this folder: other verbs find it here, with nothing set."""
+
+import fcntl
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from pydantic import SecretStr
+
+from api.cli.premises import kept_secrets
+from config.settings import Settings, load_settings
+
+FOLDER = Path(".darkroom")
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where it is. Its Redis' address may hold a password: only the owner can read the note."""
+
+    api_url: str
+    redis_url: str
+
+
+def note_running(folder: Path, running: Running) -> None:
+    """Leaves word for others; it is believed only while the folder is locked."""
+    temporary = folder / "running.new"
+    temporary.touch(mode=0o600)
+    temporary.write_text(json.dumps(vars(running)))
+    temporary.replace(folder / "running.json")
+
+
+def running_here(folder: Path = FOLDER) -> Running | None:
+    """The stack that is running in this folder now, or None."""
+    if not _is_locked(folder / "lock"):
+        return None
+    try:
+        return Running(**json.loads((folder / "running.json").read_text()))
+    except (FileNotFoundError, PermissionError):  # just starting, or another user's
+        return None
+
+
+def key_here(folder: Path = FOLDER) -> str:
+    """The key that the stack in this folder was started with."""
+    return kept_secrets(folder / "secrets.json").key
+
+
+def settings_here() -> Settings:
+    """The settings; where they name no Redis, with that of the stack that runs in this folder."""
+    settings = load_settings()
+    running = None if "redis_url" in settings.model_fields_set else running_here()
+    return settings.model_copy(update={"redis_url": SecretStr(running.redis_url)}) if running else settings
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

@@ -1,0 +1,7 @@
+-- All API keys, unless the asker's copy is of the version that stands: asking often costs one GET.
+--
+-- ARGV  the copy's version
+-- Reply {now, version, {digest, record, …}} or {now}
+local version = redis.call('GET', 'keys:version') or ''
+if version == ARGV[1] then return {now} end
+return {now, version, redis.call('HGETALL', 'keys')}

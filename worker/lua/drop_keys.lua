@@ -1,0 +1,7 @@
+-- Revokes API keys by their SHA-256. The version moves in the same transaction: every copy is read anew.
+--
+-- ARGV  version, digest …
+-- Reply {now, how many were there}
+local dropped = redis.call('HDEL', 'keys', unpack(ARGV, 2))
+redis.call('SET', 'keys:version', ARGV[1])
+return {now, dropped}

@@ -1,0 +1,8 @@
+-- Keeps a new API key by its SHA-256, unless there are as many as an installation may have.
+--
+-- ARGV  digest, record, most, version
+-- Reply {now, 1 or 0}
+if redis.call('HLEN', 'keys') >= tonumber(ARGV[3]) then return {now, 0} end
+redis.call('HSET', 'keys', ARGV[1], ARGV[2])
+redis.call('SET', 'keys:version', ARGV[4])
+return {now, 1}
