@@ -47,7 +47,7 @@ def usage_view(flow: TenantFlow, allowance: Allowance) -> dict[str, Any]:
 
 def _period(used: Used, limit: float) -> dict[str, Any]:
     images = {"open": used.open, "spent": used.spent, "limit": _limit(limit)}
-    return {"period": used.period, "jobs": used.jobs, "images": images}
+    return {"period": used.period, "images": images}
 
 
 def _limit(limit: float) -> int | None:

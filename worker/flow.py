@@ -4,6 +4,7 @@ What is set here lives in Redis, holds at once for every process, and outlives r
 is set, the settings say. Every change hands out what it sets free.
 """
 
+import asyncio
 from dataclasses import dataclass
 from typing import Literal
 
@@ -37,7 +38,6 @@ class Used:
     """What a tenant has used of a day or month."""
 
     period: str
-    jobs: int
     open: int
     spent: int
 
@@ -122,15 +122,15 @@ class FlowControl:
         """One tenant; one that was never heard of has nothing waiting and nothing set."""
         known = _texts(await self._lane.call("HGETALL", f"tenant:{name}"))
         weight = await self._lane.call("HGET", "fair:weights", name)
-        today = day_of(self._store.now())
+        used = await self._used(name, today := day_of(self._store.now()))
         return TenantFlow(
             name=name,
             waiting=int(await self._lane.call("HGET", "backlogs", name) or 0),
             paused=known.get("paused"),
             weight=float(weight or 1),
             limits={limit: float(known[limit]) for limit in TENANT_LIMITS if limit in known},
-            day=await self._used(name, today),
-            month=await self._used(name, today[:7]),
+            day=used[-1],
+            month=_sum(today[:7], used),
         )
 
     async def _known(self, upstream: str) -> bool:
@@ -150,9 +150,16 @@ class FlowControl:
             seen=int(known.get("seen", 0)),
         )
 
-    async def _used(self, tenant: str, period: str) -> Used:
-        known = _texts(await self._lane.call("HGETALL", f"usage:{tenant}:{period}"))
-        return Used(period, *(int(known.get(name, 0)) for name in ("jobs", "open", "spent")))
+    async def _used(self, tenant: str, today: str) -> list[Used]:
+        """Every day of the month until today."""
+        days = [f"{today[:7]}-{day:02}" for day in range(1, int(today[8:]) + 1)]
+        keys = (f"usage:{tenant}:{day}" for day in days)
+        rows = await asyncio.gather(*(self._lane.call("HMGET", key, "open", "spent") for key in keys))
+        return [Used(day, *(int(value or 0) for value in row)) for day, row in zip(days, rows, strict=True)]
+
+
+def _sum(period: str, days: list[Used]) -> Used:
+    return Used(period, sum(day.open for day in days), sum(day.spent for day in days))
 
 
 def _texts(reply: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:

@@ -37,6 +37,8 @@ FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
 HEALTH_MINUTES = 5
+CLOCK_STEP_MS = 1000
+"""Further back than that, and Redis' clock itself was set, or another server answers."""
 ALIVE_MS = 10_000
 """A worker not heard of for that long counts as gone."""
 
@@ -68,6 +70,7 @@ class JobStore:
         self._lane = lane
         self._common = (template, prefix, lease)
         self._offset: Milliseconds = int((time.time() - time.monotonic()) * 1000)  # until Redis has told
+        self._told = False
 
     def now(self) -> Milliseconds:
         """Milliseconds since 1970 by Redis' clock, as of its last answer."""
@@ -237,7 +240,10 @@ class JobStore:
         return replace(census, callbacks=callbacks, winning_polls=polls, images_away=bool(away))
 
     def _set_clock(self, redis_now: int) -> None:
-        self._offset = int(redis_now) - int(time.monotonic() * 1000)
+        # the answer that was quickest tells best; going back by its delays would let a later job seem older
+        offset = int(redis_now) - int(time.monotonic() * 1000)
+        if not self._told or offset > self._offset or self._offset - offset > CLOCK_STEP_MS:
+            self._offset, self._told = offset, True
 
 
 def timeline_of(loaded: Loaded) -> list[dict[str, Any]]:

@@ -27,6 +27,6 @@ async def _show(engine: Engine, only: str | None, *, as_json: bool) -> int:
 
 
 def _line(tenant: TenantFlow) -> str:
-    used = (f"{each.period}: {each.jobs} jobs, {each.spent} images bought, {each.open} open"
+    used = (f"{each.period}: {each.spent} images bought, {each.open} open"
             for each in (tenant.day, tenant.month))  # fmt: skip
     return f"{tenant.name}  {';  '.join(used)};  {tenant.waiting} waiting"

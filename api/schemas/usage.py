@@ -29,7 +29,6 @@ class PeriodUsage(BaseModel):
     """What the jobs accepted in a day or month (UTC) have used."""
 
     period: str
-    jobs: int
     images: ImageUsage
 
 

@@ -173,7 +173,7 @@ async def test_a_higher_priority_goes_first(store: JobStore, redis: Redis) -> No
     assert redis.zrange("places:key-1", 0, -1) == [urgent.encode()]
 
 
-async def test_a_full_upstream_queue_lowers_a_learned_limit_to_what_it_held(store: JobStore, redis: Redis) -> None:
+async def test_a_full_upstream_queue_lowers_a_learned_limit(store: JobStore, redis: Redis) -> None:
     """And the job waits for the next place instead of being sent again at once."""
     await store.configure([UpstreamLimit("key-1", 0)])
     ids = [await accepted(store) for _ in range(5)]
@@ -182,8 +182,7 @@ async def test_a_full_upstream_queue_lowers_a_learned_limit_to_what_it_held(stor
     step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 3), found.now, LIMITS)
     assert step is not None
     assert await store.advance(found, step)
-    assert redis.hget("upstream:key-1", "limit") == b"4"
-    assert redis.zcard("places:key-1") == 4
+    assert redis.hget("upstream:key-1", "limit") == b"3"
     assert (await loaded(store, job.id)).job.place is None
 
 
@@ -269,7 +268,7 @@ async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None
     await store.advance(found, step)
     await store.forget(step.job)
     redis.delete("counts", "stats", queue_key("tell"), "waiting", "fair:time", "fair:clock")
-    usage = {f"usage:acme:{day_of(found.now)[:length]}".encode() for length in (7, 10)}
+    usage = {f"usage:acme:{day_of(found.now)}".encode()}
     assert set(redis.keys("*")) == usage | {b"tenants"}, "only what the tenant has used is kept"
 
 

@@ -41,10 +41,10 @@ if tonumber(redis.call('HGET', 'counts', 'queued') or 0) + #ids > tonumber(ARGV[
 end
 local size = limits[3] and tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
 if size and size + #ids > limits[3] then return {now, 'tenant_full', 10000, limits[3], size} end
-for at, period in ipairs({day, day:sub(1, 7)}) do
-  local used = limits[3 + at] and booked(tenant, period)
-  if used and used + images > limits[3 + at] then return {now, 'budget', at, limits[3 + at], used} end
-end
+local used = limits[4] and booked(tenant, day)
+if used and used + images > limits[4] then return {now, 'budget', 1, limits[4], used} end
+used = limits[5] and booked_in_month(tenant, day)
+if used and used + images > limits[5] then return {now, 'budget', 2, limits[5], used} end
 local spacing = rate and 1000 / rate
 local arrival = rate and math.max(now, tonumber(redis.call('GET', 'rate:' .. tenant) or 0))
 if rate and arrival - now > (burst - 1) * spacing + 0.001 then
@@ -55,10 +55,10 @@ end
 local nobody_waits = not set[6] and redis.call('EXISTS', 'fair') == 0
 local crowd, found
 if ARGV[15] == '1' then
-  crowd, found = survey(tenant), pace()
+  crowd, found = survey(tenant, tonumber(redis.call('HGET', 'backlogs', tenant) or 0)), pace()
   local ahead = 0
   for at = FIRST, #ARGV, EACH do
-    local own = redis.call('ZCOUNT', 'backlog:' .. tenant, '-inf', '(' .. ARGV[at + 6])
+    local own = redis.call('ZCOUNT', 'backlog:' .. tenant, '-inf', ARGV[at + 6])
     local wait = wait_ms(found, jobs_before(crowd, own + ahead, tonumber(ARGV[at + 7])))
     local late = ARGV[at + 9] == '1' and wait and found.done and now + wait + found.done - tonumber(ARGV[at + 5])
     if late and late > 0 then
@@ -76,7 +76,8 @@ if rate then
   redis.call('SET', 'rate:' .. tenant, string.format('%.3f', arrival + #ids * spacing),
     'PX', math.ceil(arrival - now + #ids * spacing) + 1000)
 end
-book(tenant, day, #ids, images, 0)
+book(tenant, day, images, 0)
+local own
 for at = FIRST, #ARGV, EACH do
   local id, key = ARGV[at], 'job:' .. ARGV[at]
   redis.call('HSET', key, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', ARGV[at + 1], 'doc', ARGV[at + 2],
@@ -89,18 +90,23 @@ for at = FIRST, #ARGV, EACH do
     dispatch(id, name, template, prefix, lease)
   else
     nobody_waits = false
-    enqueue(id, tenant, ARGV[at + 6])
+    own, size = enqueue(id, tenant, ARGV[at + 6])
   end
 end
 count('queued', #ids)
 if nobody_waits then return {now, 'created', table.concat(ids, ','), {}, ''} end
 
-pump(template, prefix, lease)
-crowd, found = survey(tenant), pace()
+found = pace()
+local moved = found.free > 0
+if moved then
+  pump(template, prefix, lease)
+  found, size = pace(), tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
+end
+crowd = survey(tenant, size)
 local rows = {}
 for at = FIRST, #ARGV, EACH do
-  local own = redis.call('ZRANK', 'backlog:' .. tenant, ARGV[at])
+  if moved or #ids > 1 then own = redis.call('ZRANK', 'backlog:' .. tenant, ARGV[at]) end
   local before = own and jobs_before(crowd, own, tonumber(ARGV[at + 7]))
-  rows[#rows + 1] = own and own .. ' ' .. before .. ' ' .. (wait_ms(found, before) or -1) or '-'
+  rows[#rows + 1] = own and own .. ' ' .. before .. ' ' .. (not set[6] and wait_ms(found, before) or -1) or '-'
 end
-return {now, 'created', table.concat(ids, ','), standing_of(ids[1], tenant, 5, crowd, found), table.concat(rows, ',')}
+return {now, 'created', table.concat(ids, ','), standing_of(0, 0, crowd, found, set[6]), table.concat(rows, ',')}

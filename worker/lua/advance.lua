@@ -20,7 +20,7 @@ redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', AR
   'open', ARGV[20], 'spent', ARGV[21])
 redis.call('HDEL', key, 'stalls', ended and 'placed' or 'stalls')
 local open, spent = ARGV[20] - (job[7] or 0), ARGV[21] - (job[8] or 0)
-if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], 0, open, spent) end
+if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], open, spent) end
 if ARGV[9] == '' then redis.call('ZREM', 'due', id) else redis.call('ZADD', 'due', now + ARGV[9], id) end
 
 -- while it still holds its place: how much the key held is what this answer proves

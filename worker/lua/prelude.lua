@@ -9,6 +9,7 @@
 -- fair:time           HASH  tenant → virtual time: its jobs served, in turns as long as its weight makes them
 -- fair:clock          STR   virtual time of the queue; a tenant that was idle starts here
 -- fair:weights        HASH  tenant → weight (1 if absent)
+-- fair:line           STR   the tenants served next, packed, for a quarter of a second; only where there are many
 -- waiting             STR   how many jobs are in all backlogs
 -- upstreams           SET   names of the upstream keys
 -- upstream:<name>     HASH  limit learned seen | override drained paused_until failures strains reason
@@ -19,7 +20,7 @@
 -- tenants             SET   names of the tenants that have ever accepted a job, or for whom something is set
 -- tenant:<name>       HASH  paused rate burst waiting images_day images_month → what an operator has set
 -- rate:<tenant>       STR   when its requests will have used up their rate, in ms (GCRA's theoretical arrival time)
--- usage:<tenant>:<period>  HASH  jobs, open, spent → images of the jobs accepted in that day or month (UTC)
+-- usage:<tenant>:<day>     HASH  open, spent → images of the jobs accepted on that day (UTC)
 -- store:away          STR   why the image store cannot be written; nothing is handed out while it is there
 -- keys                HASH  SHA-256 of an API key, in hex → its id, tenant, scopes, name, times, as JSON
 -- keys:version        STR   another one after every change of keys: a copy of another version is read anew

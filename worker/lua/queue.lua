@@ -35,11 +35,15 @@ local function grow_backlog(tenant, by)
   return size
 end
 
+-- Returns how many of its tenant's jobs go before it, and how many there are with it.
 local function enqueue(id, tenant, rank)
   local backlog = 'backlog:' .. tenant
   if redis.call('ZADD', backlog, rank, id) == 0 then return end
-  if grow_backlog(tenant, 1) == 1 then catch_up(tenant) end
-  if redis.call('ZRANK', backlog, id) == 0 then line_up(tenant) end
+  local size = grow_backlog(tenant, 1)
+  local own = redis.call('ZRANK', backlog, id)
+  if size == 1 then catch_up(tenant) end
+  if own == 0 then line_up(tenant) end
+  return own, size
 end
 
 local function dequeue(id, tenant)

@@ -9,6 +9,9 @@ local known = redis.call('HMGET', 'job:' .. id, 'inbox_read', 'status', 'tenant'
 local inbox = redis.call('LRANGE', 'inbox:' .. id, tonumber(known[1] or 0), -1)
 local standing = {}
 if known[2] == 'queued' and not known[5] then
-  standing = standing_of(id, known[3], tonumber(known[4] or 5), survey(known[3]), pace())
+  local tenant, size = known[3], tonumber(redis.call('HGET', 'backlogs', known[3]) or 0)
+  local crowd, own = survey(tenant, size), redis.call('ZRANK', 'backlog:' .. tenant, id) or 0
+  local before = jobs_before(crowd, own, tonumber(known[4] or 5))
+  standing = standing_of(own, before, crowd, pace(), redis.call('HGET', 'tenant:' .. tenant, 'paused'))
 end
 return {now, job, inbox, standing, redis.call('HGET', 'flow', 'done_ms') or -1}
