@@ -139,7 +139,7 @@ def _state(text: str | None) -> str:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_ROWS
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_ROWS):
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_ROWS):
         raise bad_field("limit", f"1 to {MOST_ROWS}")
     return int(text)
 

@@ -44,7 +44,7 @@ async def enable_endpoint(endpoint_id: str, request: Request) -> Response:
 async def show_secret(request: Request) -> Response:
     """Your own. The installation's, which others verify with as well, is its operator's to hand out."""
     tenant, here = authenticate(request), state(request)
-    return _secret(await here["webhook_secrets"].of(tenant, here["store"].now()))
+    return _secret(await here["webhook_secrets"].of(tenant))
 
 
 @router.post("/webhook-secret/rotate", summary="Make a new signing secret", response_model=WebhookSecretView,
@@ -52,7 +52,7 @@ async def show_secret(request: Request) -> Response:
 async def rotate_secret(request: Request) -> Response:
     """The new one signs from now on; what signed so far signs along for 24 hours: two signatures, either verifies."""
     tenant, here = authenticate(request), state(request)
-    return _secret(await here["webhook_secrets"].rotate(tenant, here["store"].now()))
+    return _secret(await here["webhook_secrets"].rotate(tenant))
 
 
 def _secret(signing: Signing) -> Response:

@@ -85,7 +85,7 @@ class Notifier:
             return Try(None, kind, "", _since(began), None)
 
     async def _headers(self, delivery: Delivery, tenant: str, now: Milliseconds, body: bytes) -> dict[str, str]:
-        signing = await self._secrets.of(tenant, now)
+        signing = await self._secrets.of(tenant)
         timestamp = now // 1000
         return {
             "content-type": "application/json",

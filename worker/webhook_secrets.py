@@ -15,6 +15,7 @@ from config.settings import Settings
 from worker.job import Milliseconds
 from worker.lane import Lane, Script
 
+OF = Script("clock", "secrets_of")
 ROTATE = Script("clock", "rotate_secret")
 OVERLAP_MS = 24 * 3_600_000
 """How long the secret before a rotation signs along."""
@@ -65,9 +66,9 @@ class WebhookSecrets:
         self._settings = settings
         self._lane = lane
 
-    async def of(self, tenant: str, now: Milliseconds) -> Signing:
-        """What signs for the tenant at that time."""
-        flat = await self._lane.call("ZREVRANGEBYSCORE", f"webhook_secret:{tenant}", "+inf", f"({now}", "WITHSCORES")
+    async def of(self, tenant: str) -> Signing:
+        """What signs for the tenant now."""
+        _, flat = await self._lane.run(OF, tenant)
         if not flat:
             return Signing(tuple(await self.shared()), own=False)
         until = [float(score) for score in flat[1::2] if float(score) != FOREVER]
@@ -75,11 +76,11 @@ class WebhookSecrets:
             tuple(each.decode() for each in flat[::2]), own=True, previous_until=int(max(until, default=0)) or None
         )
 
-    async def rotate(self, tenant: str, now: Milliseconds) -> Signing:
+    async def rotate(self, tenant: str) -> Signing:
         """Gives the tenant a new secret; what signed so far signs along for a day."""
-        before = [] if (signing := await self.of(tenant, now)).own else list(signing.secrets)
+        before = [] if (signing := await self.of(tenant)).own else list(signing.secrets)
         await self._lane.run(ROTATE, tenant, new_webhook_secret(), OVERLAP_MS, MOST_AT_ONCE, *before)
-        return await self.of(tenant, now)
+        return await self.of(tenant)
 
     async def shared(self) -> list[str]:
         """The configured secrets, newest first, or the one that was made at the first start and is kept in Redis."""

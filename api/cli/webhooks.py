@@ -46,11 +46,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _secret(engine: Engine, arguments: argparse.Namespace) -> int:
-    secrets, now = WebhookSecrets(engine.settings, engine.lane), engine.store.now()
+    secrets = WebhookSecrets(engine.settings, engine.lane)
     if arguments.tenant is None:
         print(*await secrets.shared(), sep="\n")
         return 0
-    signing = await (secrets.rotate if arguments.rotate else secrets.of)(arguments.tenant, now)
+    signing = await (secrets.rotate if arguments.rotate else secrets.of)(arguments.tenant)
     print(*signing.secrets, sep="\n")
     if not signing.own:
         print("shared: this tenant has none of its own (--rotate makes one)", file=sys.stderr)
