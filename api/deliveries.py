@@ -14,6 +14,7 @@ from api.state import State, state
 from worker.deliveries import Cursor
 from worker.delivery_view import delivery_view, page_view
 from worker.job import Milliseconds
+from worker.key_store import Scope
 from worker.telling import DELIVERY_ID, STATES, Delivery
 from worker.view import from_rfc3339, rfc3339
 
@@ -36,7 +37,7 @@ PARAMETERS: list[dict[str, Any]] = [
             responses=READ_PROBLEMS)  # fmt: skip
 async def show_of_job(job_id: str, request: Request) -> Response:
     """One delivery for each end of the job (a late result is an end of its own), with a row for each try."""
-    here, found = await find_job(job_id, request)
+    here, found = await find_job(job_id, request, "read")
     deliveries = await here["deliveries"].of_job(found.job.id)
     return _json({"deliveries": [delivery_view(each) for each in deliveries]})
 
@@ -46,7 +47,7 @@ async def show_of_job(job_id: str, request: Request) -> Response:
             openapi_extra={"parameters": PARAMETERS})  # fmt: skip
 async def show_list(request: Request) -> Response:
     """Newest first; filters state and since; pages by cursor. A page may have few rows and still a next_cursor."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "read"), state(request)
     given = request.query_params
     for name in given:
         if name not in ("state", "since", "limit", "cursor"):
@@ -67,7 +68,7 @@ async def show_list(request: Request) -> Response:
                  "schema": ReplaySince.model_json_schema()}}}})  # fmt: skip
 async def replay_since(request: Request) -> Response:
     """Up to 10,000 a call, oldest first, fifty a second, each with its old id. Asking twice tells once."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "submit"), state(request)
     wanted = _replay_body(await request.body())
     try:
         since = from_rfc3339(wanted.since)
@@ -82,7 +83,7 @@ async def replay_since(request: Request) -> Response:
             responses=READ_PROBLEMS)  # fmt: skip
 async def show_delivery(delivery_id: str, request: Request) -> Response:
     """With a row for each try."""
-    _, found = await _find(delivery_id, request)
+    _, found = await _find(delivery_id, request, "read")
     return _json(delivery_view(found))
 
 
@@ -91,17 +92,17 @@ async def show_delivery(delivery_id: str, request: Request) -> Response:
              responses=READ_PROBLEMS | problem_responses("conflict"))  # fmt: skip
 async def replay_delivery(delivery_id: str, request: Request) -> Response:
     """Told again at once, with the same id and the whole schedule. One that is being told just now stays as it is."""
-    here, found = await _find(delivery_id, request)
+    here, found = await _find(delivery_id, request, "submit")
     verdict = await here["deliveries"].replay(found.tenant, delivery_id)
     if verdict == "endpoint_disabled":
         raise Problem("conflict", f"Its endpoint {found.endpoint} is disabled: enable that first.")
-    _, found = await _find(delivery_id, request)
+    _, found = await _find(delivery_id, request, "submit")
     return _json(delivery_view(found), 202)
 
 
-async def _find(delivery_id: str, request: Request) -> tuple[State, Delivery]:
+async def _find(delivery_id: str, request: Request, scope: Scope) -> tuple[State, Delivery]:
     """The caller's own delivery. Another tenant's is answered like one that does not exist."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, scope), state(request)
     found = await here["deliveries"].read(delivery_id) if DELIVERY_ID.fullmatch(delivery_id) else None
     if found is None or found.tenant != tenant:
         raise Problem("not_found", "There is no such delivery.")

@@ -22,7 +22,7 @@ PROBLEMS = problem_responses("unauthorized", "unavailable")
             responses=PROBLEMS)  # fmt: skip
 async def show_endpoints(request: Request) -> Response:
     """The 1,000 used last, without query, and how telling them goes."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "read"), state(request)
     endpoints = await here["deliveries"].endpoints(tenant)
     return _json({"endpoints": [endpoint_view(each) for each in endpoints]})
 
@@ -31,7 +31,7 @@ async def show_endpoints(request: Request) -> Response:
              responses=PROBLEMS | problem_responses("not_found"))  # fmt: skip
 async def enable_endpoint(endpoint_id: str, request: Request) -> Response:
     """Deliveries go there again. Those that were not sent meanwhile are told with a replay."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "admin"), state(request)
     known = ENDPOINT_ID.fullmatch(endpoint_id) is not None
     endpoint = await here["deliveries"].enable(tenant, endpoint_id) if known else None
     if endpoint is None:
@@ -43,7 +43,7 @@ async def enable_endpoint(endpoint_id: str, request: Request) -> Response:
             responses=PROBLEMS)  # fmt: skip
 async def show_secret(request: Request) -> Response:
     """Your own. The installation's, which others verify with as well, is its operator's to hand out."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "admin"), state(request)
     return _secret(await here["webhook_secrets"].of(tenant))
 
 
@@ -51,7 +51,7 @@ async def show_secret(request: Request) -> Response:
              responses=PROBLEMS)  # fmt: skip
 async def rotate_secret(request: Request) -> Response:
     """The new one signs from now on; what signed so far signs along for 24 hours: two signatures, either verifies."""
-    tenant, here = authenticate(request), state(request)
+    tenant, here = await authenticate(request, "admin"), state(request)
     return _secret(await here["webhook_secrets"].rotate(tenant))
 
 

@@ -97,9 +97,9 @@ async def settle(r: Resources, job_id: str) -> None:
 async def tell(r: Resources, delivery_id: str) -> None:
     """Tells the caller how the job ended. Its own track: no outcome here moves the job."""
     delivery = await r.notifier.ledger.read(delivery_id)
-    if delivery is None or delivery.state != "pending":
+    if delivery and delivery.state != "pending":
         return  # a message that came twice, or after it was told
-    loaded = await r.store.view(delivery.job_id)
+    loaded = await r.store.view(delivery.job_id) if delivery else None
     if loaded is None or loaded.job.order.webhook is None:
         await r.notifier.ledger.close(delivery_id, "job_gone")
         return

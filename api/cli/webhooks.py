@@ -5,10 +5,10 @@ import json
 import sys
 
 from api.cli.engine import Engine, on_engine
-from api.keys import TENANT_PATTERN
 from worker.composition import delivery_ledger
 from worker.deliveries import Endpoint
 from worker.delivery_view import endpoint_view
+from worker.key_store import TENANT_PATTERN
 from worker.view import rfc3339
 from worker.webhook_secrets import WebhookSecrets
 

@@ -1,5 +1,7 @@
 """Telling the caller, decided: what follows from a try, what signs it, whom it goes to."""
 
+from datetime import UTC, datetime
+
 import pytest
 from standardwebhooks import Webhook
 
@@ -38,13 +40,13 @@ def test_the_signature_is_the_specifications_own_test_vector() -> None:
     """Standard Webhooks 1.0.0."""
     signature = sign(SECRET, "msg_p5jXN8AQM9LWM0D4loKWxJek", 1614265330, b'{"test": 2432232314}')
     assert signature == "v1,g0hM9SsE+OTPJTGt/tmIKtSyZlE3uFJELVlNIOLJ1OE="
+    at = datetime.fromtimestamp(1614265330, UTC)
+    assert signature == Webhook(SECRET).sign("msg_p5jXN8AQM9LWM0D4loKWxJek", at, '{"test": 2432232314}')
 
 
 def test_the_official_library_signs_alike() -> None:
     """Over a body with what JSON escapes and what it does not."""
     body = '{"prompt": "caf\u00e9 \\u0000"}'
-    from datetime import UTC, datetime
-
     theirs = Webhook(SECRET).sign("msg_x", datetime.fromtimestamp(1614265330, UTC), body)
     assert sign(SECRET, "msg_x", 1614265330, body.encode()) == theirs
 
