@@ -32,8 +32,9 @@ QUIET_MS = 2 * 86_400_000
 REPLAY_PACE_MS = 20
 """Between two deliveries that are replayed in bulk: fifty a second, however many."""
 MOST_REPLAYED = 10_000
-REPLAYED_AT_ONCE = 500
-LOOKED_AT_PER_PAGE = 1000
+REPLAYED_AT_ONCE = 100
+LOOKED_AT_PER_PAGE = 500
+"""Both bound how long one script keeps Redis from everybody else: some ten milliseconds."""
 
 Verdict = Literal["none", "endpoint_disabled", "put_off", "claimed"]
 Cursor = tuple[Milliseconds, str]
