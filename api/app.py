@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
-from api import health, images, jobs, metrics, usage, verbs, webhooks
+from api import deliveries, health, images, jobs, metrics, usage, verbs, webhook_settings, webhooks
 from api.limits import BodyLimit
 from api.problems import install_problem_handlers, problem_responses
 from api.state import lifespan
@@ -32,7 +32,7 @@ def create_app(settings: Settings) -> FastAPI:
         redoc_url=None,
     )
     app.state.settings = settings
-    for part in (jobs, images, verbs, usage, webhooks, health, metrics):
+    for part in (jobs, images, verbs, usage, deliveries, webhook_settings, webhooks, health, metrics):
         app.include_router(part.router)
     app.add_api_route("/", _front_page, include_in_schema=False, response_class=HTMLResponse)
     install_problem_handlers(app)

@@ -11,6 +11,7 @@ from api.state import state
 from worker.census import Census
 from worker.health import callbacks_arrive
 from worker.job import Milliseconds, Status
+from worker.telling import STATES
 
 router = APIRouter(tags=["operator"])
 
@@ -18,8 +19,9 @@ router = APIRouter(tags=["operator"])
 class CensusCollector(Collector):
     """The census as metric families."""
 
-    def __init__(self, census: Census, now: Milliseconds) -> None:
+    def __init__(self, census: Census, now: Milliseconds, deliveries: Mapping[str, int] | None = None) -> None:
         self._census = census
+        self._deliveries = dict.fromkeys(STATES, 0) | dict(deliveries or {})
         self._oldest = max(0, now - (census.oldest_waiting_at or now)) / 1000
 
     def collect(self) -> Iterator[Metric]:
@@ -47,6 +49,7 @@ class CensusCollector(Collector):
         yield GaugeMetricFamily("darkroom_audit_findings", "Findings of the last audit", census.audit_findings)
         yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
         yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
+        yield from _labelled("darkroom_deliveries", "Deliveries to callers by state", self._deliveries, "state")
         yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)
 
 
@@ -54,8 +57,9 @@ class CensusCollector(Collector):
 async def metrics(request: Request) -> Response:
     """Counts over all processes; no label holds anything that a caller wrote."""
     registry = CollectorRegistry(auto_describe=False)
-    store = state(request)["store"]
-    registry.register(CensusCollector(await store.census(), store.now()))
+    here = state(request)
+    store, deliveries = here["store"], await here["deliveries"].counts()
+    registry.register(CensusCollector(await store.census(), store.now(), deliveries))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

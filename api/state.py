@@ -9,12 +9,14 @@ from fastapi import FastAPI, Request
 from api.keys import KeyRing, configured_keys
 from api.watch import Watch
 from config.settings import Settings
-from worker.composition import job_store, viewer_of
+from worker.composition import delivery_ledger, job_store, viewer_of
+from worker.deliveries import DeliveryLedger
 from worker.images.store import ImageStore, open_store
 from worker.key_store import KeyStore
 from worker.lane import Lane, connect
 from worker.store import JobStore
 from worker.view import Viewer
+from worker.webhook_secrets import WebhookSecrets
 
 
 class State(TypedDict):
@@ -27,6 +29,8 @@ class State(TypedDict):
     keys: KeyRing
     viewer: Viewer
     watch: Watch
+    deliveries: DeliveryLedger
+    webhook_secrets: WebhookSecrets
 
 
 def state(request: Request) -> State:
@@ -53,6 +57,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         keys=keys,
         viewer=viewer_of(settings),
         watch=watch,
+        deliveries=delivery_ledger(settings, lane),
+        webhook_secrets=WebhookSecrets(settings, lane),
     )
     await keys.aclose()
     await watch.aclose()

@@ -1,7 +1,8 @@
-"""`python -m worker`: one container's worth of work, as two Celery workers under one parent.
+"""`python -m worker`: one container's worth of work, as three Celery workers under one parent.
 
 Slow submissions and quick settlements have a process each, so that a thousand waiting POSTs never keep a finished
-picture from being stored. `python -m worker submit` or `settle` runs one of them alone.
+picture from being stored; so has telling callers, whose receivers may hang. `python -m worker submit`, `settle` or
+`tell` runs one of them alone.
 """
 
 import os
@@ -18,7 +19,7 @@ from config.settings import Settings, load_settings
 
 log = structlog.get_logger()
 
-QUEUES = {"submit": "submit", "settle": "settle,tell"}
+QUEUES = {"submit": "submit", "settle": "settle", "tell": "tell"}
 RESTART_PAUSE_SECONDS = 1.0
 LOOK_SECONDS = 0.1
 WRONG_SETTING = 2
@@ -34,7 +35,11 @@ def run_role(role: str, settings: Settings, parent: int) -> None:
     configure_logs(settings, f"worker.{role}")
     check_settings(settings)
     check_redis_at_start(settings)
-    concurrency = settings.worker_concurrency if role == "submit" else settings.settle_concurrency
+    concurrency = {
+        "submit": settings.worker_concurrency,
+        "settle": settings.settle_concurrency,
+        "tell": settings.tell_concurrency,
+    }[role]
     options = ["-P", "threads", "-c", str(concurrency), "-Q", QUEUES[role], "-n", f"{role}@%h"]
     app.worker_main(["--quiet", "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"])
 

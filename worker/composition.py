@@ -3,6 +3,7 @@
 from config.broker import KEY_PREFIX
 from config.settings import Settings
 from worker.app import app
+from worker.deliveries import DeliveryLedger
 from worker.lane import Lane
 from worker.messages import message_template
 from worker.store import JobStore
@@ -16,6 +17,11 @@ SUBMIT_MARGIN_SECONDS = 10
 def job_store(settings: Settings, lane: Lane) -> JobStore:
     """The job store as both the door and the engine use it."""
     return JobStore(lane, message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
+
+
+def delivery_ledger(settings: Settings, lane: Lane) -> DeliveryLedger:
+    """The delivery ledger as both the door and the engine use it."""
+    return DeliveryLedger(settings, lane, (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND)))
 
 
 def limits_of(settings: Settings) -> Limits:

@@ -20,6 +20,7 @@ from worker.resources import Resources
 from worker.signing import callback_token
 from worker.step import Step
 from worker.store import Loaded
+from worker.telling import Target
 from worker.timing import next_look
 from worker.upstream.errors import UpstreamError
 from worker.upstream.outcome import Outcome, Taken
@@ -95,15 +96,16 @@ async def settle(r: Resources, job_id: str) -> None:
 
 async def tell(r: Resources, delivery_id: str) -> None:
     """Tells the caller how the job ended. Its own track: no outcome here moves the job."""
-    delivery = await r.notifier.claim(delivery_id)
-    if delivery is None:
-        return  # a message that came twice, too early, or after it was told
-    loaded = await r.store.load(delivery.job_id)
+    delivery = await r.notifier.ledger.read(delivery_id)
+    if delivery and delivery.state != "pending":
+        return  # a message that came twice, or after it was told
+    loaded = await r.store.view(delivery.job_id) if delivery else None
     if loaded is None or loaded.job.order.webhook is None:
-        await r.notifier.close(delivery_id, "job_gone")
+        await r.notifier.ledger.close(delivery_id, "job_gone")
         return
-    payload = job_view(loaded.job, loaded.timeline, r.viewer, loaded.now)
-    await r.notifier.send(delivery, loaded.job.order.webhook, payload)
+    # as GET shows it, now: a result that came after the end is told with the delivery of that end
+    payload = job_view(loaded.job, loaded.timeline, r.viewer, loaded.now, loaded.standing)
+    await r.notifier.tell(delivery_id, Target.of(loaded.job.order.tenant, loaded.job.order.webhook), payload)
 
 
 async def _claimed(r: Resources, loaded: Loaded, step: Step, claimant: str) -> bool:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass, replace
 
 from config.settings import Settings
-from worker.composition import job_store, limits_of, viewer_of
+from worker.composition import delivery_ledger, job_store, limits_of, viewer_of
 from worker.health import Health
 from worker.images.collect import Pictures
 from worker.images.decoder import Decoder
@@ -16,6 +16,7 @@ from worker.timing import Limits
 from worker.upstream.client import UpstreamClient
 from worker.upstream.pool import Pool
 from worker.view import Viewer
+from worker.webhook_secrets import WebhookSecrets
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ async def open_resources(settings: Settings) -> Resources:
         store=store,
         client=UpstreamClient(settings),
         pictures=pictures,
-        notifier=Notifier(settings, lane),
+        notifier=Notifier(settings, delivery_ledger(settings, lane), WebhookSecrets(settings, lane)),
         pool=Pool(settings),
         base_limits=limits_of(settings),
         health=Health(),

@@ -11,6 +11,7 @@ from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings, stop
 from worker.lane import connect
+from worker.webhook_secrets import is_webhook_secret
 
 log = structlog.get_logger()
 
@@ -22,8 +23,15 @@ def check_settings(settings: Settings) -> None:
     """Ends the process with one sentence where settings do not fit together."""
     if not settings.secrets:
         stop(f"DARKROOM_SECRET is not set: {SECRET_HELP}.")
+    _check_webhook_secrets(settings)
     if any(len(secret) < MIN_SECRET_BYTES for secret in settings.secrets):
         stop(f"DARKROOM_SECRET is too short: {SECRET_HELP}.")
+
+
+def _check_webhook_secrets(settings: Settings) -> None:
+    parts = [part.strip() for part in settings.webhook_secret.get_secret_value().split(",") if part.strip()]
+    if not all(is_webhook_secret(part) for part in parts):
+        stop("DARKROOM_WEBHOOK_SECRET must be whsec_ and base64: leave it out and one is made, or use 32 random bytes.")
 
 
 def check_redis_at_start(settings: Settings) -> None:

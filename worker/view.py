@@ -94,6 +94,15 @@ def rfc3339(at: Milliseconds | None) -> str | None:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
+def from_rfc3339(text: str) -> Milliseconds:
+    """The time that the text names; without a zone it is UTC. Raises ValueError."""
+    try:
+        parsed = datetime.fromisoformat(text)
+        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+    except OverflowError:
+        raise ValueError(text) from None
+
+
 def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:
     """Until the job is expected to end: by the queue while it waits, then by the upstream's word or recent jobs."""
     if job.status is Status.QUEUED and where.own_position is not None:

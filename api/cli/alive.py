@@ -9,8 +9,8 @@ from config.settings import Settings, load_settings
 from worker.store import ALIVE_MS
 
 SECONDS = 3.0
-ROLES = 2
-"""Celery workers in one worker container: submit and settle."""
+ROLES = 3
+"""Celery workers in one worker container: submit, settle and tell."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

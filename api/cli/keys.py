@@ -12,6 +12,7 @@ from api.cli.engine import Engine, on_engine
 from api.cli.rendering import print_table
 from worker.key_store import SCOPES, TENANT_ALLOWED, TENANT_PATTERN, Key, KeyStore, Scope, TooManyKeys
 from worker.view import rfc3339
+from worker.webhook_secrets import new_webhook_secret
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 LASTS = re.compile(r"([1-9]\d{0,4})([mhdw])")
@@ -96,8 +97,6 @@ async def _webhook_secret(engine: Engine, arguments: argparse.Namespace) -> int:
     configured = engine.settings.webhook_secret.get_secret_value()
     secrets = [part.strip() for part in configured.split(",") if part.strip()]
     if not secrets:
-        from worker.notify import new_webhook_secret  # here: it brings an HTTP client, which nothing else needs
-
         await engine.lane.call("SET", "webhook_secret", new_webhook_secret(), "NX")
         secrets = [(await engine.lane.call("GET", "webhook_secret")).decode()]
     for secret in secrets:

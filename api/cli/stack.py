@@ -21,8 +21,8 @@ from config.embedded import EmbeddedRedis, NoServer
 from config.settings import stop
 
 READY_SECONDS = 40.0
-WORKERS = 2
-"""Celery workers under one `python -m worker`: submit and settle."""
+WORKERS = 3
+"""Celery workers under one `python -m worker`: submit, settle and tell."""
 STOP_ORDER = (("api", "flower"), ("worker",), ("sandbox",), ("redis",))
 """No new jobs; then the worker, which waits for the answers that it has paid for; then what it spoke to."""
 

@@ -101,7 +101,7 @@ def _fresh_worker(here: Installation) -> None:
     with Redis.from_url(here.redis.url) as redis:
         redis.delete("workers")  # the dead one's word of being alive
     here.start("worker")
-    until(lambda: (facts := here.ready()) and facts["workers"] >= 2, what="ready")
+    until(lambda: (facts := here.ready()) and facts["workers"] >= 3, what="ready")
 
 
 def _traced_or_gone(pid: int) -> bool:

@@ -267,7 +267,7 @@ async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None
     assert step is not None
     await store.advance(found, step)
     await store.forget(step.job)
-    redis.delete("counts", "stats", queue_key("tell"), "waiting", "fair:time", "fair:clock")
+    redis.delete("counts", "deliveries:counts", "stats", queue_key("tell"), "waiting", "fair:time", "fair:clock")
     usage = {f"usage:acme:{day_of(found.now)}".encode()}
     assert set(redis.keys("*")) == usage | {b"tenants"}, "only what the tenant has used is kept"
 

@@ -60,7 +60,7 @@ class Installation:
         self.redis.start()
         for name in ("worker.upstream", "api", "worker"):
             self.start(name)
-        until(lambda: self.ready() and self.ready()["workers"] >= 2, what="ready")
+        until(lambda: self.ready() and self.ready()["workers"] >= 3, what="ready")
         return self
 
     def __exit__(self, *_: object) -> None:

@@ -61,6 +61,8 @@ if ARGV[12] ~= '' then
   redis.call('HSET', 'delivery:' .. ARGV[12], 'job', id, 'tenant', tenant, 'state', 'pending', 'created_at', now,
     'pushed', now)
   redis.call('RPUSH', 'deliveries:' .. id, ARGV[12])
+  redis.call('ZADD', 'deliveries:tenant:' .. tenant, now, ARGV[12])
+  redis.call('HINCRBY', 'deliveries:counts', 'pending', 1)
   redis.call('ZADD', 'deliveries:due', now + lease, ARGV[12])
   push(template, prefix, 'tell', 'tell', ARGV[12])
 end

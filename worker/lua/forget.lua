@@ -3,6 +3,10 @@ local id, tenant = ARGV[1], ARGV[2]
 local status = redis.call('HGET', 'job:' .. id, 'status')
 if status then count(status, -1) end
 for _, delivery in ipairs(redis.call('LRANGE', 'deliveries:' .. id, 0, -1)) do
+  local told = redis.call('HMGET', 'delivery:' .. delivery, 'state', 'line')
+  if told[1] then redis.call('HINCRBY', 'deliveries:counts', told[1], -1) end
+  if told[2] then redis.call('ZREM', 'line:' .. told[2], delivery) end
+  redis.call('ZREM', 'deliveries:tenant:' .. tenant, delivery)
   redis.call('DEL', 'delivery:' .. delivery)
   redis.call('ZREM', 'deliveries:due', delivery)
 end

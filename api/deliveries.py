@@ -1,0 +1,158 @@
+"""What callers were told: the ledger, read and told again. Every call sees the caller's own tenant only."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import ValidationError
+
+from api.jobs import find_job
+from api.keys import authenticate
+from api.problems import Problem, problem_responses
+from api.schemas.delivery import DeliveryPage, DeliveryView, JobDeliveries, ReplayedView, ReplaySince
+from api.state import State, state
+from worker.deliveries import Cursor
+from worker.delivery_view import delivery_view, page_view
+from worker.job import Milliseconds
+from worker.key_store import Scope
+from worker.telling import DELIVERY_ID, STATES, Delivery
+from worker.view import from_rfc3339, rfc3339
+
+router = APIRouter(prefix="/v1", tags=["deliveries"])
+
+MOST_ROWS = 200
+DEFAULT_ROWS = 50
+A_TIME = "an RFC 3339 time such as 2026-11-23T12:00:00Z"
+READ_PROBLEMS = problem_responses("unauthorized", "not_found", "unavailable")
+PARAMETERS: list[dict[str, Any]] = [
+    {"name": "state", "in": "query", "schema": {"type": "string", "enum": list(STATES)}},
+    {"name": "since", "in": "query", "description": A_TIME, "schema": {"type": "string", "format": "date-time"}},
+    {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}},
+    {"name": "cursor", "in": "query", "description": "The next_cursor of an earlier page", "schema": {
+        "type": "string"}},
+]  # fmt: skip
+
+
+@router.get("/jobs/{job_id}/deliveries", summary="What you were told of a job", response_model=JobDeliveries,
+            responses=READ_PROBLEMS)  # fmt: skip
+async def show_of_job(job_id: str, request: Request) -> Response:
+    """One delivery for each end of the job (a late result is an end of its own), with a row for each try."""
+    here, found = await find_job(job_id, request, "read")
+    deliveries = await here["deliveries"].of_job(found.job.id)
+    return _json({"deliveries": [delivery_view(each) for each in deliveries]})
+
+
+@router.get("/deliveries", summary="List deliveries", response_model=DeliveryPage,
+            responses=problem_responses("unauthorized", "invalid_request", "unavailable"),
+            openapi_extra={"parameters": PARAMETERS})  # fmt: skip
+async def show_list(request: Request) -> Response:
+    """Newest first; filters state and since; pages by cursor. A page may have few rows and still a next_cursor."""
+    tenant, here = await authenticate(request, "read"), state(request)
+    given = request.query_params
+    for name in given:
+        if name not in ("state", "since", "limit", "cursor"):
+            raise bad_field(name, "known are state, since, limit, cursor")
+    page = await here["deliveries"].page(
+        tenant,
+        since=_since(given.get("since")),
+        state=_state(given.get("state")),
+        most=_limit(given.get("limit")),
+        cursor=_cursor(given.get("cursor")),
+    )
+    return _json(page_view(page))
+
+
+@router.post("/deliveries/replay", status_code=202, summary="Tell again all since a time", response_model=ReplayedView,
+             responses=problem_responses("unauthorized", "invalid_request", "unavailable"),
+             openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
+                 "schema": ReplaySince.model_json_schema()}}}})  # fmt: skip
+async def replay_since(request: Request) -> Response:
+    """Up to 10,000 a call, oldest first, fifty a second, each with its old id. Asking twice tells once."""
+    tenant, here = await authenticate(request, "submit"), state(request)
+    wanted = _replay_body(await request.body())
+    try:
+        since = from_rfc3339(wanted.since)
+    except ValueError:
+        raise bad_field("since", A_TIME) from None
+    done = await here["deliveries"].replay_since(tenant, since, state=wanted.state or "")
+    going_on = rfc3339(done.next_since)
+    return _json({"replayed": done.replayed, "skipped": done.skipped, "next_since": going_on}, 202)
+
+
+@router.get("/deliveries/{delivery_id}", summary="Show a delivery", response_model=DeliveryView,
+            responses=READ_PROBLEMS)  # fmt: skip
+async def show_delivery(delivery_id: str, request: Request) -> Response:
+    """With a row for each try."""
+    _, found = await _find(delivery_id, request, "read")
+    return _json(delivery_view(found))
+
+
+@router.post("/deliveries/{delivery_id}/replay", status_code=202, summary="Tell a delivery again",
+             response_model=DeliveryView,
+             responses=READ_PROBLEMS | problem_responses("conflict"))  # fmt: skip
+async def replay_delivery(delivery_id: str, request: Request) -> Response:
+    """Told again at once, with the same id and the whole schedule. One that is being told just now stays as it is."""
+    here, found = await _find(delivery_id, request, "submit")
+    verdict = await here["deliveries"].replay(found.tenant, delivery_id)
+    if verdict == "endpoint_disabled":
+        raise Problem("conflict", f"Its endpoint {found.endpoint} is disabled: enable that first.")
+    _, found = await _find(delivery_id, request, "submit")
+    return _json(delivery_view(found), 202)
+
+
+async def _find(delivery_id: str, request: Request, scope: Scope) -> tuple[State, Delivery]:
+    """The caller's own delivery. Another tenant's is answered like one that does not exist."""
+    tenant, here = await authenticate(request, scope), state(request)
+    found = await here["deliveries"].read(delivery_id) if DELIVERY_ID.fullmatch(delivery_id) else None
+    if found is None or found.tenant != tenant:
+        raise Problem("not_found", "There is no such delivery.")
+    return here, found
+
+
+def bad_field(field: str, allowed: str) -> Problem:
+    """The refusal of one field, naming what is allowed."""
+    error = {"field": field, "code": "not_allowed", "message": f"{field} is not usable.", "allowed": allowed}
+    return Problem("invalid_request", f"{field} is not usable; allowed: {allowed}.", errors=[error])
+
+
+def _replay_body(body: bytes) -> ReplaySince:
+    try:
+        return ReplaySince.model_validate_json(body)
+    except ValidationError as error:
+        place = error.errors(include_input=False, include_url=False)[0]["loc"]
+        field = "state" if place[:1] == ("state",) else "since"
+        raise bad_field(field, ", ".join(STATES) if field == "state" else f'{{"since": {A_TIME}}}') from None
+
+
+def _since(text: str | None) -> Milliseconds:
+    try:
+        return 0 if text is None else from_rfc3339(text)
+    except ValueError:
+        raise bad_field("since", A_TIME) from None
+
+
+def _state(text: str | None) -> str:
+    if text is not None and text not in STATES:
+        raise bad_field("state", ", ".join(STATES))
+    return text or ""
+
+
+def _limit(text: str | None) -> int:
+    if text is None:
+        return DEFAULT_ROWS
+    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_ROWS):
+        raise bad_field("limit", f"1 to {MOST_ROWS}")
+    return int(text)
+
+
+def _cursor(text: str | None) -> Cursor | None:
+    if text is None:
+        return None
+    at, _, last = text.partition(".")
+    if not (at.isascii() and at.isdigit() and len(at) < 16 and DELIVERY_ID.fullmatch(last)):
+        raise bad_field("cursor", "the next_cursor of an earlier page")
+    return int(at), last
+
+
+def _json(content: Any, status: int = 200) -> Response:
+    return Response(orjson.dumps(content), status, media_type="application/json")
