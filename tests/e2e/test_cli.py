@@ -127,9 +127,9 @@ def test_a_wait_that_is_over_is_told_by_the_exit_code_and_cancel_is_honest(here:
     job_id = darkroom(here, "submit", "--prompt", "a fog [[late=90]]", *SMALL).stdout.strip()
     here.reaches(job_id, "processing")
     began = time.monotonic()
-    watched = darkroom(here, "watch", job_id, "--timeout", "7")
+    watched = darkroom(here, "watch", job_id, "--timeout", "6")
     assert watched.returncode == 6
-    assert 7 <= time.monotonic() - began < 11
+    assert 6 <= time.monotonic() - began < 9
     assert darkroom(here, "images", job_id).returncode == 6
     cancelled = darkroom(here, "cancel", job_id)
     assert (cancelled.returncode, "charged" in cancelled.stdout) == (0, True)
@@ -156,7 +156,7 @@ def test_every_refusal_has_its_exit_code_and_words(here: Installation) -> None:
 
 def test_a_watch_goes_on_over_a_restart_of_the_api_and_shows_each_transition_once(here: Installation) -> None:
     """By Last-Event-ID."""
-    job = here.post("a tide [[late=6]]")
+    job = here.post("a tide [[late=3]]")
     here.reaches(job["id"], "processing")
     command = [sys.executable, "-m", "api.cli.main", "watch", job["id"], "--json"]
     with subprocess.Popen(command, env=os.environ | here.settings, stdout=subprocess.PIPE, text=True) as watching:
