@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -112,6 +113,39 @@ def test_a_file_a_batch_and_an_idempotency_key(here: Installation, tmp_path: Pat
     assert batch.returncode == 1
     mended = darkroom(here, "retry", lines(batch)[1]["id"])
     assert here.job(mended.stdout.strip())["retry_of"] == lines(batch)[1]["id"]
+
+
+def test_on_a_terminal_the_answer_still_goes_to_the_pipe(here: Installation, tmp_path: Path) -> None:
+    """Setup: stderr is a terminal, stdout a pipe. Proves: progress is drawn on the one, and only there."""
+    job = here.post("a mole [[late=1]]")
+    terminal, theirs = os.openpty()
+    drawn = bytearray()
+    reader = threading.Thread(target=lambda: drawn.extend(_until_closed(terminal)))
+    reader.start()
+    out = b""
+    for words in (("watch", job["id"], "--json"), ("images", job["id"], "--out", str(tmp_path), "--json")):
+        command = [sys.executable, "-m", "api.cli.main", *words]
+        environment = os.environ | here.settings | {"TERM": "xterm"}
+        out += subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, check=True).stdout
+    os.close(theirs)
+    reader.join(10)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row.get("to", row.get("index")) for row in rows] == [
+        *(row["to"] for row in here.job(job["id"])["timeline"]),
+        0,
+    ]
+    assert b"processing" in drawn
+    assert b'"to"' not in drawn
+
+
+def _until_closed(terminal: int) -> bytes:
+    seen = b""
+    while True:
+        try:
+            seen += os.read(terminal, 4096)
+        except OSError:
+            os.close(terminal)
+            return seen
 
 
 def test_a_request_from_stdin(here: Installation) -> None:
