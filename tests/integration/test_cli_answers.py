@@ -28,7 +28,8 @@ def serving(answer: Answer) -> Iterator[tuple[str, Asked]]:
             self.rfile.read(int(self.headers.get("content-length", 0)))
             answer(self, len(asked))
 
-        do_POST = do_GET
+        def do_POST(self) -> None:
+            self.do_GET()
 
         def log_message(self, *_: object) -> None:
             """Says nothing."""
