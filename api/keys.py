@@ -23,7 +23,7 @@ log = structlog.get_logger()
 
 MIN_KEY_LENGTH = 8
 REFRESH_SECONDS = 2.0
-"""A revoked key stops within this and one time-out of Redis: docs/keys.md promises 5 s."""
+"""A revoked key stops within this and one time-out of Redis: docs/cli.md promises 5 s."""
 READ_PAUSE_SECONDS = 0.25
 """Between two reads for keys that the copy does not have: wrong keys share them, however many come."""
 UNAUTHORIZED = "Send a valid key as `Authorization: Bearer <api key>`."

@@ -7,9 +7,8 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
-from rich.console import Console
-
 from api.cli.connection import Api, Exit, Refusal, Row
+from api.cli.progress import waiting_line
 from api.cli.rendering import job_path
 from worker.job import TERMINAL
 
@@ -69,10 +68,9 @@ def transitions(api: Api, job_id: str, seconds: float = math.inf) -> Iterator[Ro
 
 def wait_for_end(api: Api, job_id: str, seconds: float) -> Row:
     """The job once it has ended, or as it stands when the time is over; a line on the terminal shows where it is."""
-    console = Console(stderr=True, highlight=False)
-    with console.status(f"{job_id} …") as status:
+    with waiting_line(job_id) as line:
         for row in transitions(api, job_id, seconds):
-            status.update(f"{job_id} {row['to']} …")
+            line.say(f"{job_id} {row['to']}")
     job: Row = api.call("GET", job_path(job_id))
     return job
 

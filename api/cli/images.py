@@ -7,11 +7,11 @@ import tempfile
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TaskID, TextColumn
+from rich.progress import Progress, TaskID
 
 from api.cli.connection import Api, Exit, Row, add_connection_options, plain, print_json, refused, with_api
 from api.cli.following import exit_of_job
+from api.cli.progress import download_bars
 from api.cli.rendering import job_path
 
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
@@ -48,7 +48,7 @@ def _download(api: Api, arguments: argparse.Namespace) -> int:
         raise refused(f"the job is {job['status']}: {plain(job['explain'])}", ended, job["status"])
     try:
         arguments.out.mkdir(parents=True, exist_ok=True)
-        with _progress() as progress:
+        with download_bars() as progress:
             for image in job["images"]:
                 task = progress.add_task(f"image {image['index']}", total=image["bytes"])
                 saved = _save(api, job["id"], image, arguments, progress, task)
@@ -117,9 +117,3 @@ def _umask() -> int:
 def _sha256(path: Path) -> str:
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
-
-
-def _progress() -> Progress:
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn())
-    return Progress(*columns, console=console, transient=True, disable=not console.is_terminal)

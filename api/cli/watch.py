@@ -3,10 +3,9 @@
 import argparse
 import math
 
-from rich.console import Console
-
 from api.cli.connection import Api, Row, add_connection_options, print_json, with_api
 from api.cli.following import exit_of_job, transitions
+from api.cli.progress import waiting_line
 from api.cli.rendering import job_line, job_path, transition_line
 
 
@@ -24,11 +23,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _watch(api: Api, arguments: argparse.Namespace) -> int:
     first_at = ""
-    with Console(stderr=True).status("watching …") as status:
+    with waiting_line("watching") as line:
         for row in transitions(api, arguments.job, arguments.timeout):
             first_at = first_at or row["at"]
             print_json(row) if arguments.json else print(transition_line(row, first_at), flush=True)
-            status.update(f"{row['to']} …")
+            line.say(row["to"])
     job: Row = api.call("GET", job_path(arguments.job))
     if not arguments.json:
         print(job_line(job))

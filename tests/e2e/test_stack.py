@@ -155,7 +155,7 @@ def test_a_part_that_dies_ends_the_stack_and_is_named(up: Command) -> None:
 
 
 def test_the_next_start_has_the_same_key_and_the_same_jobs(tmp_path: Path, start: Start, ports: dict[str, str]) -> None:
-    """Secrets are kept, readable by their owner only, and so is what was accepted."""
+    """Secrets are kept, readable by their owner only, and so is what was accepted; other commands find the stack."""
     first = start("up", **ports)
     until(first.is_up, 60, "up")
     kept = tmp_path / ".darkroom" / "secrets.json"
@@ -170,6 +170,16 @@ def test_the_next_start_has_the_same_key_and_the_same_jobs(tmp_path: Path, start
     again = httpx.get(f"{base}/v1/jobs/{job['id']}", headers=headers).json()
     assert (again["status"], again["timeline"]) == ("succeeded", job["timeline"])
     assert httpx.get(job["images"][0]["url"]).status_code == 200
+    assert [json.loads(line)["id"] for line in said_in(tmp_path, "list", "--json").splitlines()] == [job["id"]]
+    made = {"authorization": f"Bearer {said_in(tmp_path, 'keys', 'make', 'demo').strip()}"}
+    assert httpx.get(f"{base}/v1/jobs/{job['id']}", headers=made).status_code == 200
+
+
+def said_in(folder: Path, *words: str) -> str:
+    """What a command prints in the folder of a running stack, where nothing is set."""
+    command = [sys.executable, "-m", "api.cli.main", *words]
+    environment = os.environ | {"PYTHONPATH": str(ROOT)}
+    return subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def test_a_busy_port_is_one_sentence_that_names_it_and_its_setting(start: Start, ports: dict[str, str]) -> None:

@@ -18,8 +18,11 @@ from config.embedded import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
 from worker import key_store
+from worker.admission import Allowance
+from worker.job import Order, new_job_id
 from worker.key_store import Key, KeyStore, Scope, TooManyKeys, digest_of, new_key
 from worker.lane import Lane, Unavailable, connect
+from worker.store import JobStore
 
 ABSENT = "01M859N4P0ZK88SXJWVC1PBXXR"
 BODY = {"model_id": "m", "prompt": "a cat"}
@@ -289,3 +292,13 @@ def test_a_key_is_not_in_what_a_debugger_shows() -> None:
     """A record holds no part of a key but the id."""
     text, key_id = new_key()
     assert text[11:] not in repr(Key(key_id, "acme", ("read",)))
+
+
+async def test_nothing_of_another_tenants_job_leaves_redis(store: JobStore) -> None:
+    """So that it takes no longer to be refused: neither is the record read nor its place in the queue counted."""
+    now = store.now()
+    order = Order(id=new_job_id(now), tenant="acme", created_at=now, deadline_at=now + 60_000, request=BODY)
+    assert (await store.accept([order], Allowance(max_waiting=10))).verdict == "created"
+    assert await store.view(order.id, "other") is None
+    assert await store.view(order.id, "acme")
+    assert await store.view(order.id)

@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import redirect_stderr, redirect_stdout
@@ -114,6 +115,39 @@ def test_a_file_a_batch_and_an_idempotency_key(here: Installation, tmp_path: Pat
     assert here.job(mended.stdout.strip())["retry_of"] == lines(batch)[1]["id"]
 
 
+def test_on_a_terminal_the_answer_still_goes_to_the_pipe(here: Installation, tmp_path: Path) -> None:
+    """Setup: stderr is a terminal, stdout a pipe. Proves: progress is drawn on the one, and only there."""
+    job = here.post("a mole [[late=1]]")
+    terminal, theirs = os.openpty()
+    drawn = bytearray()
+    reader = threading.Thread(target=lambda: drawn.extend(_until_closed(terminal)))
+    reader.start()
+    out = b""
+    for words in (("watch", job["id"], "--json"), ("images", job["id"], "--out", str(tmp_path), "--json")):
+        command = [sys.executable, "-m", "api.cli.main", *words]
+        environment = os.environ | here.settings | {"TERM": "xterm"}
+        out += subprocess.run(command, env=environment, stdout=subprocess.PIPE, stderr=theirs, check=True).stdout
+    os.close(theirs)
+    reader.join(10)
+    rows = [json.loads(line) for line in out.splitlines()]
+    assert [row.get("to", row.get("index")) for row in rows] == [
+        *(row["to"] for row in here.job(job["id"])["timeline"]),
+        0,
+    ]
+    assert b"processing" in drawn
+    assert b'"to"' not in drawn
+
+
+def _until_closed(terminal: int) -> bytes:
+    seen = b""
+    while True:
+        try:
+            seen += os.read(terminal, 4096)
+        except OSError:
+            os.close(terminal)
+            return seen
+
+
 def test_a_request_from_stdin(here: Installation) -> None:
     """As a script pipes it."""
     command = [sys.executable, "-m", "api.cli.main", "submit", "-f", "-", *SMALL]
@@ -127,9 +161,9 @@ def test_a_wait_that_is_over_is_told_by_the_exit_code_and_cancel_is_honest(here:
     job_id = darkroom(here, "submit", "--prompt", "a fog [[late=90]]", *SMALL).stdout.strip()
     here.reaches(job_id, "processing")
     began = time.monotonic()
-    watched = darkroom(here, "watch", job_id, "--timeout", "7")
+    watched = darkroom(here, "watch", job_id, "--timeout", "6")
     assert watched.returncode == 6
-    assert 7 <= time.monotonic() - began < 11
+    assert 6 <= time.monotonic() - began < 9
     assert darkroom(here, "images", job_id).returncode == 6
     cancelled = darkroom(here, "cancel", job_id)
     assert (cancelled.returncode, "charged" in cancelled.stdout) == (0, True)
@@ -156,7 +190,7 @@ def test_every_refusal_has_its_exit_code_and_words(here: Installation) -> None:
 
 def test_a_watch_goes_on_over_a_restart_of_the_api_and_shows_each_transition_once(here: Installation) -> None:
     """By Last-Event-ID."""
-    job = here.post("a tide [[late=6]]")
+    job = here.post("a tide [[late=3]]")
     here.reaches(job["id"], "processing")
     command = [sys.executable, "-m", "api.cli.main", "watch", job["id"], "--json"]
     with subprocess.Popen(command, env=os.environ | here.settings, stdout=subprocess.PIPE, text=True) as watching:

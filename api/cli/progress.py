@@ -1,0 +1,55 @@
+"""One line that moves on a terminal while something takes long. On stderr: what a pipe gets is only the answer."""
+
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    DownloadColumn,
+    Progress,
+    ProgressColumn,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+)
+
+WORDS = TextColumn("{task.description}", markup=False)
+
+
+@contextmanager
+def waiting_line(words: str) -> Iterator["Line"]:
+    """A line for waiting: words that change, and the time that it has taken."""
+    with _progress(SpinnerColumn(), WORDS, TimeElapsedColumn()) as progress:
+        yield Line(progress, words)
+
+
+def download_bars() -> Progress:
+    """A bar for each download."""
+    return _progress(WORDS, BarColumn(), DownloadColumn())
+
+
+class Line:
+    """The line of one wait."""
+
+    def __init__(self, progress: Progress, words: str) -> None:
+        self._progress = progress
+        self._task = progress.add_task(words, total=None)
+
+    def say(self, words: str) -> None:
+        """Changes its words."""
+        self._progress.update(self._task, description=words)
+
+
+def _progress(*columns: ProgressColumn) -> Progress:
+    console = Console(stderr=True)
+    return Progress(
+        *columns,
+        console=console,
+        transient=True,
+        disable=not console.is_terminal,
+        # rich would print above the line what goes to stdout, to stderr: right on one terminal, wrong for a pipe
+        redirect_stdout=sys.stdout.isatty(),
+        redirect_stderr=True,
+    )
