@@ -1,4 +1,4 @@
-"""A primary, its replica and three sentinels, each a real process, for tests of what a failover does."""
+"""A primary, two replicas and three sentinels, each a real process, for tests of what a failover does."""
 
 import subprocess
 from pathlib import Path
@@ -17,10 +17,10 @@ DOWN_AFTER_MS = 700
 class Cluster:
     """Redis with Sentinel. Two of three sentinels must agree; a primary without a replica refuses writes."""
 
-    def __init__(self, folder: Path, sentinels: int = 3) -> None:
+    def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.ports = [free_port(), free_port()]
-        self.sentinel_ports = [free_port() for _ in range(sentinels)]
+        self.ports = [free_port() for _ in range(3)]
+        self.sentinel_ports = [free_port() for _ in range(3)]
         self.processes: dict[int, subprocess.Popen[bytes]] = {}
 
     @property
@@ -30,10 +30,11 @@ class Cluster:
         return f"sentinel://:a%20redis%2Fpassword@{hosts}/{NAME}/3?sentinel_password=a%20sentinel%2Fpassword"
 
     def __enter__(self) -> "Cluster":
-        primary, replica = self.ports
+        primary, *replicas = self.ports
         self.start(primary)
-        self.start(replica, f"replicaof 127.0.0.1 {primary}")
-        until(lambda: self.replicas(primary) == 1, what="the replica's link")
+        for port in replicas:
+            self.start(port, f"replicaof 127.0.0.1 {primary}")
+        until(lambda: self.replicas(primary) == len(replicas), what="the replicas' links")
         for port in self.sentinel_ports:
             self._start_sentinel(port)
         until(lambda: all(self._sees_everybody(port) for port in self.sentinel_ports), what="sentinels that agree")
@@ -45,8 +46,14 @@ class Cluster:
             process.wait()
 
     def start(self, port: int, *more: str) -> None:
-        """Starts one of the two servers; one that was primary becomes a replica once the sentinels see it."""
-        lines = (f'requirepass "{PASSWORD}"', f'masterauth "{PASSWORD}"', "appendonly yes", "appendfsync always", 'save ""')
+        """Starts one of the servers; one that was primary becomes a replica once the sentinels see it."""
+        lines = (
+            f'requirepass "{PASSWORD}"',
+            f'masterauth "{PASSWORD}"',
+            "appendonly yes",
+            "appendfsync always",
+            'save ""',
+        )
         safe = ("min-replicas-to-write 1", "min-replicas-max-lag 2", "repl-diskless-sync-delay 0")
         self._run(port, [*lines, *safe, *more])
         until(lambda: self._answers(port), what="a server")
@@ -67,9 +74,13 @@ class Cluster:
             return int(sentinel.sentinel_get_master_addr_by_name(NAME)[1])
 
     def replicas(self, port: int) -> int:
-        """How many replicas are in step with that server."""
-        with self.client(port) as redis:
-            return int(redis.info("replication")["connected_slaves"])
+        """How many replicas have everything that this server was given."""
+        try:
+            with self.client(port) as redis:
+                redis.set("in-step", 1)
+                return int(redis.wait(len(self.ports), 200))
+        except RedisError:
+            return 0
 
     def _start_sentinel(self, port: int) -> None:
         watch = f"sentinel monitor {NAME} 127.0.0.1 {self.ports[0]} 2"
@@ -100,5 +111,4 @@ class Cluster:
                 state = sentinel.sentinel_master(NAME)
         except RedisError:
             return False
-        others = len(self.sentinel_ports) - 1
-        return int(state["num-other-sentinels"]) == others and int(state["num-slaves"]) == 1
+        return int(state["num-other-sentinels"]) == len(self.sentinel_ports) - 1 and int(state["num-slaves"]) == 2
