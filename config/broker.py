@@ -37,7 +37,7 @@ def celery_options(redis_url: str) -> dict[str, Any]:
             "body_encoding": "utf-8",  # plain JSON, so that a script can put a job id into a message
             "visibility_timeout": 900,
             "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
+            "unacked_restore_throttle": 10,  # each look is a write, and a full worker polls often (worker/tasks.py)
             "socket_connect_timeout": 5,
             "socket_timeout": 30,
             "socket_keepalive": True,

@@ -8,6 +8,7 @@ from typing import Any
 import structlog
 from celery import bootsteps
 from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.worker.state import reserved_requests
 
 from config.settings import load_settings
 from worker import lifecycle
@@ -46,6 +47,30 @@ class EventsAtOnce(bootsteps.StartStopStep):
 
 
 app.steps["consumer"].add(EventsAtOnce)
+
+FULL_SECONDS = 0.05
+
+
+class LookForFreeThreads(bootsteps.StartStopStep):
+    """A full worker looks often whether a thread is free.
+
+    With prefetch off it must not take a message, so kombu sleeps, and nothing wakes it when a thread is free: up to two
+    seconds in which a worker that was full does nothing.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
+
+    def start(self, parent: Any) -> None:
+        wait_for_messages = parent.connection.drain_events
+
+        def drain_events(timeout: float | None = None) -> Any:
+            full = len(reserved_requests) >= parent.pool.num_processes
+            return wait_for_messages(timeout=FULL_SECONDS if full else timeout)
+
+        parent.connection.drain_events = drain_events
+
+
+app.steps["consumer"].add(LookForFreeThreads)
 
 
 @setup_logging.connect
