@@ -8,7 +8,6 @@ from typing import Any
 import structlog
 from celery import bootsteps
 from celery.signals import setup_logging, worker_init, worker_shutdown
-from celery.worker.state import reserved_requests
 
 from config.settings import load_settings
 from worker import lifecycle
@@ -52,22 +51,24 @@ FULL_SECONDS = 0.05
 
 
 class LookForFreeThreads(bootsteps.StartStopStep):
-    """A full worker looks often whether a thread is free.
+    """A worker that was full takes its next message at once.
 
-    With prefetch off it must not take a message, so kombu sleeps, and nothing wakes it when a thread is free: up to two
-    seconds in which a worker that was full does nothing.
+    With prefetch off a full worker stops listening, and nothing wakes Celery's loop when a thread is free: it waits for
+    its next timer, two seconds at worst, in which the worker does nothing. This is a timer for it to wake up by.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
+    _timer: Any = None
 
-    def start(self, parent: Any) -> None:
-        wait_for_messages = parent.connection.drain_events
+    def register_with_event_loop(self, _consumer: Any, hub: Any) -> None:
+        """Celery calls it again after it has connected again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = hub.call_repeatedly(FULL_SECONDS, _wake_up)
 
-        def drain_events(timeout: float | None = None) -> Any:
-            full = len(reserved_requests) >= parent.pool.num_processes
-            return wait_for_messages(timeout=FULL_SECONDS if full else timeout)
 
-        parent.connection.drain_events = drain_events
+def _wake_up() -> None:
+    """Waking is all: the loop looks at its queues whenever it is awake."""
 
 
 app.steps["consumer"].add(LookForFreeThreads)

@@ -37,7 +37,12 @@ def test_both_libraries_are_given_the_same_server(
     """Host, port, database and login, percent-encoding undone."""
     ours = connect(url, 1).connection_pool.connection_kwargs
     theirs = broker(url)
-    assert (ours["host"], ours["port"], ours["db"], ours["username"], ours["password"]) == (host, port, database, *login)
+    assert (ours["host"], ours["port"], ours["db"], ours["username"], ours["password"]) == (
+        host,
+        port,
+        database,
+        *login,
+    )
     assert (theirs.hostname, theirs.port, int(theirs.virtual_host)) == (host, port, database)
     assert (theirs.userid, theirs.password) == login
 
