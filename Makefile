@@ -1,4 +1,4 @@
-.PHONY: help setup demo up test check format bench bench-backlog chaos
+.PHONY: help setup demo up test check format bench bench-backlog bench-scale chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
@@ -9,7 +9,7 @@ export JOBS SEED WAITING TENANTS ROUNDS RELEASES MILLION
 READY := .venv/.ready
 
 help: ## List the targets
-	@grep -E '^[a-z]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z]+):.*## (.*)/  \1\t\2/' | expand -t 12
+	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 14
 
 setup: $(READY) ## Make .venv and install everything from the lock file
 
@@ -49,3 +49,6 @@ bench-backlog: setup ## Measure accept and release behind 100,000 waiting jobs a
 
 bench: setup ## Measure the intake against a tutorial's way and against no I/O at all
 	$(BIN)/python -m tests.benchmarks.bench_intake
+
+bench-scale: setup ## Measure 1, 2 and 4 workers on one Redis, without a limit and with one
+	$(BIN)/python -m tests.benchmarks.bench_scale

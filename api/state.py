@@ -43,7 +43,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     """Opens everything, waits for nothing, and closes in reverse order."""
     settings: Settings = app.state.settings
     redis = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds)
-    lane = Lane(redis, settings.redis_timeout_seconds)
+    lane = Lane(redis, settings.redis_timeout_seconds, settings.redis_replicas)
     watch = Watch(settings.redis_url.get_secret_value())
     watch.start()
     store = job_store(settings, lane)

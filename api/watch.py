@@ -10,21 +10,23 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import structlog
-from redis.asyncio import Redis
 from redis.exceptions import RedisError
+
+from worker.lane import connect
 
 log = structlog.get_logger()
 
 CHANNEL = "events"
 POLL_SECONDS = 5.0
 RECONNECT_SECONDS = 1.0
+CONNECT_SECONDS = 2.0
 
 
 class Watch:
     """Wakes listeners of a job when it moves."""
 
     def __init__(self, redis_url: str) -> None:
-        self._redis: Redis = Redis.from_url(redis_url, socket_connect_timeout=2, health_check_interval=15)
+        self._redis = connect(redis_url, CONNECT_SECONDS, health_check_seconds=15)
         self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
 

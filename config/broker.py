@@ -2,14 +2,22 @@
 
 from typing import Any
 
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+
+from config.redis_address import RedisAddress, parse_redis_address
+
 KEY_PREFIX = "celery:"
 """Before Celery's own keys, so that they never meet ours."""
 
 
 def celery_options(redis_url: str) -> dict[str, Any]:
     """The configuration of the Celery application for that Redis."""
+    address = parse_redis_address(redis_url)
     return {
-        "broker_url": redis_url,
+        "broker_url": address.broker_url,
+        # with options always: without any, kombu takes rediss:// to mean that no certificate is looked at
+        "broker_use_ssl": dict(address.tls) if address.tls is not None else False,
         # the job's record is the result; a result backend would keep arguments and errors a second time
         "result_backend": None,
         "task_ignore_result": True,
@@ -29,13 +37,14 @@ def celery_options(redis_url: str) -> dict[str, Any]:
             "body_encoding": "utf-8",  # plain JSON, so that a script can put a job id into a message
             "visibility_timeout": 900,
             "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 1,
+            "unacked_restore_throttle": 10,  # each look is a write, and a full worker polls often (worker/tasks.py)
             "socket_connect_timeout": 5,
             "socket_timeout": 30,
             "socket_keepalive": True,
             "health_check_interval": 25,
             "max_connections": 200,
-        },
+        }
+        | _sentinel_options(address),
         "task_serializer": "json",
         "accept_content": ["json"],  # never pickle: who can write to Redis must not run code here
         "task_default_queue": "settle",
@@ -46,3 +55,17 @@ def celery_options(redis_url: str) -> dict[str, Any]:
         "worker_redirect_stdouts": False,
         "enable_utc": True,
     }
+
+
+SENTINEL_SECONDS = 2.0
+
+
+def _sentinel_options(address: RedisAddress) -> dict[str, Any]:
+    """How kombu asks the sentinels. One that is away costs it seconds, not redis-py's many tries, before the next."""
+    if not address.primary:
+        return {}
+    asking: dict[str, Any] = {"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS}
+    asking |= {"retry": Retry(NoBackoff(), 0), **address.sentinel_login}
+    if address.tls is not None:
+        asking |= {"ssl": True, **address.tls}
+    return {"master_name": address.primary, "sentinel_kwargs": asking}

@@ -3,7 +3,6 @@
 A setting `x` is read from `DARKROOM_X` or from `.env`. A bad value stops the process at start with one sentence.
 """
 
-import re
 import sys
 from functools import lru_cache
 from pathlib import Path
@@ -13,8 +12,9 @@ from urllib.parse import urlsplit
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.redis_address import parse_redis_address
+
 DAY_SECONDS = 86_400
-REDIS_ADDRESS = re.compile(r"rediss?://([^/@]*@)?(\[[0-9a-fA-F:]+\]|[^/@:?#[\]]+)(:\d{1,5})?([/?].*)?")
 
 
 class Settings(BaseSettings):
@@ -23,9 +23,15 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="DARKROOM_", env_file=".env", frozen=True, extra="ignore")
 
     # Redis: the system of record and Celery's broker
-    redis_url: SecretStr = Field(SecretStr("redis://127.0.0.1:6379/0"), description="Broker and job store")
+    redis_url: SecretStr = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="Broker and job store: `redis://`, `rediss://`, `sentinel://` or `sentinels://`, see scaling.md",
+    )
     redis_timeout_seconds: float = Field(
         1.5, gt=0, le=60, description="How long one Redis command may take before the answer is 503"
+    )
+    redis_replicas: int = Field(
+        0, ge=0, le=10, description="Replicas that must have a write before it counts; without them the answer is 503"
     )
 
     # The API
@@ -176,9 +182,7 @@ class Settings(BaseSettings):
     @field_validator("redis_url")
     @classmethod
     def _redis_address(cls, value: SecretStr) -> SecretStr:
-        # not by urlsplit: its complaint about a port repeats what may be half a password
-        if not REDIS_ADDRESS.fullmatch(value.get_secret_value()):
-            raise ValueError("must be redis:// or rediss://, then a host, with its password percent-encoded")
+        parse_redis_address(value.get_secret_value())
         return value
 
     @property

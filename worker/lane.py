@@ -11,13 +11,22 @@ from importlib.resources import files
 from typing import Any
 
 from hiredis import pack_command
-from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio import BlockingConnectionPool, Connection, Redis, Sentinel, SSLConnection
 from redis.asyncio.retry import Retry
+from redis.asyncio.sentinel import (
+    SentinelConnectionPool,
+    SentinelManagedConnection,
+    SentinelManagedSSLConnection,
+)
 from redis.backoff import NoBackoff
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
+from config.redis_address import RedisAddress, parse_redis_address
+
 MOST_CALLS_PER_TRIP = 256
 TRIPS_AT_ONCE = 2
+WAIT_SHARE = 0.8
+"""Of a round trip's time, for the replicas: their answer must come before the round trip is given up."""
 
 
 class Unavailable(Exception):
@@ -36,28 +45,65 @@ class Script:
 Call = tuple[tuple[Any, ...], "asyncio.Future[Any]"]
 
 
-def connect(url: str, timeout_seconds: float, connections: int = 8) -> Redis:
-    """A client that gives up after `timeout_seconds` and never repeats a command by itself."""
-    pool = BlockingConnectionPool.from_url(
-        url,
-        max_connections=connections,
-        timeout=timeout_seconds,
-        socket_connect_timeout=timeout_seconds,
-        socket_keepalive=True,
-        retry=Retry(NoBackoff(), 0),
-    )
-    return Redis(connection_pool=pool)
+class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
+    """Connections to whatever the sentinels call the primary at the moment of connecting."""
+
+    async def disconnect(self, inuse_connections: bool = True) -> None:
+        """Closes the connections; with those in use, which is the end of the pool, also those to the sentinels."""
+        await super().disconnect(inuse_connections)
+        if inuse_connections:
+            await self.sentinel_manager.aclose()
+
+
+def connect(url: str, timeout_seconds: float, connections: int = 8, health_check_seconds: int = 0) -> Redis:
+    """A client that gives up after `timeout_seconds` and never repeats a command by itself.
+
+    The one place that opens connections to Redis, but for Celery's own (config/broker.py).
+    """
+    address = parse_redis_address(url)
+    options = {
+        "max_connections": connections,
+        "timeout": timeout_seconds,
+        "socket_connect_timeout": timeout_seconds,
+        "socket_keepalive": True,
+        "health_check_interval": health_check_seconds,
+        "retry": Retry(NoBackoff(), 0),
+        "db": address.database,
+        "username": address.username,
+        "password": address.password,
+        **(address.tls or {}),
+    }
+    if address.primary:
+        return Redis(connection_pool=_sentinel_pool(address, timeout_seconds, options))
+    (host, port) = address.hosts[0]
+    kind = Connection if address.tls is None else SSLConnection
+    return Redis(connection_pool=BlockingConnectionPool(connection_class=kind, host=host, port=port, **options))
+
+
+def _sentinel_pool(address: RedisAddress, timeout_seconds: float, options: dict[str, Any]) -> SentinelPool:
+    # a sentinel whose machine is gone must leave time to ask the others: they are asked one after another
+    share = timeout_seconds / (len(address.hosts) + 1)
+    asking: dict[str, Any] = {"socket_connect_timeout": share, "socket_timeout": share, "retry": Retry(NoBackoff(), 0)}
+    if address.tls is not None:
+        asking |= {"ssl": True, **address.tls}
+    sentinel = Sentinel(address.hosts, sentinel_kwargs=asking | dict(address.sentinel_login))  # type: ignore[no-untyped-call]
+    kind = SentinelManagedConnection if address.tls is None else SentinelManagedSSLConnection
+    return SentinelPool(address.primary, sentinel, connection_class=kind, **options)  # type: ignore[no-untyped-call]
 
 
 class Lane:
     """Runs commands and scripts; see the module's words on batching.
 
-    Raises Unavailable where Redis is away, hangs, is read-only or out of memory.
+    Raises Unavailable where Redis is away, hangs, is read-only or out of memory. With `replicas`, a round trip counts
+    only once so many replicas have everything that it wrote; else it is Unavailable, which never says "not done".
     """
 
-    def __init__(self, redis: Redis, timeout_seconds: float) -> None:
+    def __init__(self, redis: Redis, timeout_seconds: float, replicas: int = 0) -> None:
         self.redis = redis
         self._timeout_seconds = timeout_seconds
+        wait: tuple[Any, ...] = ("WAIT", replicas, int(timeout_seconds * WAIT_SHARE * 1000))
+        self._wait = pack_command(wait) if replicas else b""
+        self._replicas = replicas
         self._waiting: list[Call] = []
         self._trips: set[asyncio.Task[None]] = set()
 
@@ -107,12 +153,9 @@ class Lane:
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             # packed by hiredis in C: redis-py's own packing is a third of an accept
-            await connection.send_packed_command(b"".join(pack_command(command) for command, _ in calls))
-            moved_away = False
-            for _, future in calls:
-                reply = await _reply(connection)
-                moved_away = moved_away or isinstance(reply, ReadOnlyError)
-                _settle(future, reply)
+            packed = b"".join(pack_command(command) for command, _ in calls)
+            await connection.send_packed_command(packed + self._wait)
+            moved_away = await (self._read_replicated if self._wait else _read)(connection, calls)
             if moved_away:  # a primary that became a replica: the next connection may reach the new one
                 await connection.disconnect(nowait=True)
         except BaseException:
@@ -120,6 +163,26 @@ class Lane:
             raise
         finally:
             await pool.release(connection)
+
+    async def _read_replicated(self, connection: Any, calls: list[Call]) -> bool:
+        """Nobody is told before the replicas have it: one WAIT at the end of the trip covers all of its writes."""
+        replies = [await _reply(connection) for _ in calls]
+        have_it = await _reply(connection)
+        if isinstance(have_it, Exception) or have_it < self._replicas:
+            raise TimeoutError(f"{have_it} of {self._replicas} replicas")
+        for (_, future), reply in zip(calls, replies, strict=True):
+            _settle(future, reply)
+        return any(isinstance(reply, ReadOnlyError) for reply in replies)
+
+
+async def _read(connection: Any, calls: list[Call]) -> bool:
+    """Tells each caller as its reply comes; whether one of them said that this is no primary."""
+    moved_away = False
+    for _, future in calls:
+        reply = await _reply(connection)
+        moved_away = moved_away or isinstance(reply, ReadOnlyError)
+        _settle(future, reply)
+    return moved_away
 
 
 async def _reply(connection: Any) -> Any:

@@ -50,7 +50,9 @@ class Resources:
 async def open_resources(settings: Settings) -> Resources:
     """Opens a worker's connections; called on its loop, after any fork. Does not wait for Redis to be there."""
     lane = Lane(
-        connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds), settings.redis_timeout_seconds
+        connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds),
+        settings.redis_timeout_seconds,
+        settings.redis_replicas,
     )
     store = job_store(settings, lane)
     pictures = Pictures(PictureSource(settings), Decoder(settings), open_store(settings))

@@ -10,11 +10,12 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from config.settings import Settings, stop
-from worker.lane import connect
+from worker.lane import SentinelPool, connect
 from worker.webhook_secrets import is_webhook_secret
 
 log = structlog.get_logger()
 
+DURABILITY = ("maxmemory-policy", "maxmemory", "appendonly", "appendfsync", "min-replicas-to-write")
 MIN_SECRET_BYTES = 16
 SECRET_HELP = "set it to at least 16 random characters, for example the output of `openssl rand -hex 32`"  # noqa: S105
 
@@ -57,14 +58,18 @@ async def check_redis(redis: Redis) -> list[str]:
     Raises redis' own connection errors where it is away. A managed Redis that hides CONFIG is believed.
     """
     try:
-        config = await redis.config_get("maxmemory-policy", "maxmemory", "appendonly", "appendfsync")
+        config = await redis.config_get(*DURABILITY)
     except ResponseError:
         return ["this Redis does not show its configuration: make sure of noeviction and appendfsync always"]
     policy = config.get("maxmemory-policy", "noeviction")
     if policy != "noeviction":
         stop(f"this Redis would evict jobs (maxmemory-policy is {policy}): set maxmemory-policy to noeviction.")
+    warnings = []
     if config.get("appendonly") != "yes":
-        return ["this Redis does not persist (appendonly is no): accepted jobs are lost when it restarts"]
-    if config.get("appendfsync") != "always":
-        return [f"appendfsync is {config.get('appendfsync')}: up to a second of accepted jobs is lost with the power"]
-    return []
+        warnings.append("this Redis does not persist (appendonly is no): accepted jobs are lost when it restarts")
+    elif config.get("appendfsync") != "always":
+        fsync = config.get("appendfsync")
+        warnings.append(f"appendfsync is {fsync}: up to a second of accepted jobs is lost with the power")
+    if isinstance(redis.connection_pool, SentinelPool) and config.get("min-replicas-to-write") == "0":
+        warnings.append("min-replicas-to-write is 0: a primary that is cut off goes on accepting what a failover loses")
+    return warnings

@@ -47,6 +47,32 @@ class EventsAtOnce(bootsteps.StartStopStep):
 
 app.steps["consumer"].add(EventsAtOnce)
 
+FULL_SECONDS = 0.05
+
+
+class LookForFreeThreads(bootsteps.StartStopStep):
+    """A worker that was full takes its next message at once.
+
+    With prefetch off a full worker stops listening, and nothing wakes Celery's loop when a thread is free: it waits for
+    its next timer, two seconds at worst, in which the worker does nothing. This is a timer for it to wake up by.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
+    _timer: Any = None
+
+    def register_with_event_loop(self, _consumer: Any, hub: Any) -> None:
+        """Celery calls it again after it has connected again."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = hub.call_repeatedly(FULL_SECONDS, _wake_up)
+
+
+def _wake_up() -> None:
+    """Waking is all: the loop looks at its queues whenever it is awake."""
+
+
+app.steps["consumer"].add(LookForFreeThreads)
+
 
 @setup_logging.connect
 def keep_our_logs(**_: Any) -> None:

@@ -1,6 +1,7 @@
 """`darkroom alive PART`: the health check of a container, run inside of it. Says nothing, the exit code tells."""
 
 import argparse
+import asyncio
 import platform
 import urllib.request
 from pathlib import Path
@@ -41,16 +42,23 @@ def _answers(url: str) -> bool:
 
 def _workers_here(settings: Settings) -> int:
     """How many of this container's processes have a worker's heartbeat (worker/heartbeat.py) in Redis."""
-    from redis import Redis
     from redis.exceptions import RedisError
 
     pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]
-    url = settings.redis_url.get_secret_value()
     try:
-        with Redis.from_url(url, socket_timeout=SECONDS, socket_connect_timeout=SECONDS) as redis:
-            seconds, _ = redis.time()
-            names = [f"{platform.node()}:{pid}" for pid in pids]
-            heard = redis.zmscore("workers", names) if names else []
-            return sum(at is not None and at > seconds * 1000 - ALIVE_MS for at in heard)
-    except RedisError:
+        return asyncio.run(_heard(settings, [f"{platform.node()}:{pid}" for pid in pids]))
+    except (RedisError, OSError, TimeoutError):
         return 0
+
+
+async def _heard(settings: Settings, names: list[str]) -> int:
+    from worker.lane import connect
+
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        async with asyncio.timeout(SECONDS):
+            seconds, _ = await redis.time()
+            heard = await redis.zmscore("workers", names) if names else []
+            return sum(at is not None and at > seconds * 1000 - ALIVE_MS for at in heard)
+    finally:
+        await redis.aclose(close_connection_pool=True)

@@ -1,5 +1,6 @@
 """The whole product on one machine: Redis, sandbox, worker, API and Flower as children of one process."""
 
+import asyncio
 import os
 import shutil
 import signal
@@ -11,7 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import httpx
-from redis import Redis
 from redis.exceptions import RedisError
 
 from api.cli.children import Children
@@ -19,8 +19,10 @@ from api.cli.nearby import Running, note_running
 from api.cli.premises import Ports, Secrets, choose_ports, kept_secrets, lock_folder
 from config.embedded import EmbeddedRedis, NoServer
 from config.settings import stop
+from worker.lane import connect
 
 READY_SECONDS = 40.0
+REDIS_SECONDS = 5.0
 WORKERS = 3
 """Celery workers under one `python -m worker`: submit, settle and tell."""
 STOP_ORDER = (("api", "flower"), ("worker",), ("sandbox",), ("redis",))
@@ -160,11 +162,19 @@ def _new_stack(folder: Path, *, throwaway: bool) -> Stack:
 
 def _check_redis(url: str) -> None:
     try:
-        with Redis.from_url(url, socket_connect_timeout=5, socket_timeout=5) as redis:
-            redis.ping()
-    except (RedisError, ValueError) as error:
+        asyncio.run(_ping(url))
+    except (RedisError, OSError, TimeoutError, ValueError) as error:
         reason = type(error).__name__
         stop(f"the Redis of DARKROOM_REDIS_URL does not answer ({reason}): start it, or unset that to use our own.")
+
+
+async def _ping(url: str) -> None:
+    redis = connect(url, REDIS_SECONDS)
+    try:
+        async with asyncio.timeout(REDIS_SECONDS):
+            await redis.ping()
+    finally:
+        await redis.aclose(close_connection_pool=True)
 
 
 def _commands(ports: Ports) -> dict[str, list[str]]:
