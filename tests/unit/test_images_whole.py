@@ -128,7 +128,7 @@ def cut_jpeg(data: bytes) -> Iterator[tuple[int, bytes]]:
 
 @pytest.mark.parametrize(("mode", "options"), JPEG_KINDS)
 def test_a_jpeg_whose_scan_is_cut_at_any_byte_is_broken(mode: str, options: dict[str, Any]) -> None:
-    """Also where other scans follow: libjpeg itself only warns, and Pillow says nothing. Rounding may hide two bytes."""
+    """Also where other scans follow: libjpeg itself only warns, and Pillow says nothing. Rounding may hide 2 bytes."""
     data = painted("JPEG", mode, (40, 24), **options)
     kept = [missing for missing, cut in cut_jpeg(data) if is_kept(cut)]
     assert len(kept) < 3

@@ -4,8 +4,8 @@ libjpeg decodes a scan that ends too early as if zeros followed, with a warning 
 bytes that follow a whole scan, though. So a copy with noise behind every scan (`with_noise`) decodes to the very same
 pixels where all scans are whole, and to others where one is not: there the noise is taken for the missing data.
 
-Not sure about: the last two bytes of a scan, where clipping or rounding may hide the difference (of 42,220 cuts of small
-pictures that show, 4 passed); and arithmetic coding, whose scans end by the same zeros.
+Not sure about: the last two bytes of a scan, where rounding may hide the difference (of 42,220 cuts of small pictures
+that show, 4 passed); and arithmetic coding, whose scans end by the same zeros.
 """
 
 import hashlib

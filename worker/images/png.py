@@ -1,6 +1,6 @@
 """PNG by its own rules: where the file ends, and whether every row that its head promises is there. Pure.
 
-Pillow decodes what rows there are and leaves the others black, so the rows are counted here, by inflating them once more.
+Pillow decodes what rows there are and leaves the others black, so they are counted here, by inflating them once more.
 """
 
 import struct
