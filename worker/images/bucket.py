@@ -1,5 +1,7 @@
-"""Pictures in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it."""
+"""Pictures in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it (docs/decisions/0007-s3-by-obstore.md)."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -13,31 +15,41 @@ from worker.images.picture import CONTENT_TYPES, EXTENSIONS
 from worker.images.store import NotStored, Stored, StoreError, checked_key
 
 CHUNK_BYTES = 4 * 2**20
+PART_BYTES = 8 * 2**20
+"""A larger picture goes up in parts of this size, so that a fault costs one part and no request outlives its time."""
+PARTS_AT_ONCE = 4
 TIMEOUT = "20s"
-RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+CONNECT_TIMEOUT = "5s"
+CHECK_SECONDS = 4.0
+RETRIES: Any = {
+    "max_retries": 2,
+    "retry_timeout": timedelta(seconds=20),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 3},
+}
 """Few and short (obstore's own are 10 in 3 minutes): the job is tried again anyway, and `check` must answer."""
+SERVERS_WORD = re.compile(r"<Code>(\w{1,40})</Code>|status code: (\d{3})")
 
 
 class S3Images:
     """A bucket. A put is whole or not there by S3's own promise; correctness never rests on conditional puts."""
 
     def __init__(self, settings: Settings) -> None:
-        bucket, _, prefix = settings.images_url.removeprefix("s3://").partition("/")
-        options: dict[str, Any] = {
-            "prefix": prefix or None,
-            "retry_config": RETRIES,
-            "client_options": {"timeout": TIMEOUT},
-        }
-        if settings.s3_endpoint:
-            plain = settings.s3_endpoint.startswith("http://")
-            options["endpoint"] = settings.s3_endpoint
-            options["virtual_hosted_style_request"] = False
-            options["client_options"]["allow_http"] = plain
-        self._store = S3Store(bucket, **options)
+        self._store = _bucket(settings, settings.s3_endpoint)
+        self._for_callers = _bucket(settings, settings.s3_public_endpoint or settings.s3_endpoint)
 
     async def save(self, key: str, data: bytes) -> None:
-        kind = CONTENT_TYPES.get(_format_of(checked_key(key)), "application/json")
-        await _asked(obstore.put_async(self._store, key, data, attributes={"Content-Type": kind}))
+        """Each request's signature covers the hash of its bytes, so what the server took is what we sent.
+
+        That it still has it is asked for: something between us may answer for it, and `succeeded` is said after this.
+        """
+        headers = _headers(checked_key(key))
+        put = obstore.put_async(
+            self._store, key, data, attributes=headers, chunk_size=PART_BYTES, max_concurrency=PARTS_AT_ONCE
+        )
+        taken = await _asked(put)
+        kept = await _asked(obstore.head_async(self._store, key))
+        if kept["size"] != len(data) or _tag(kept) != _tag(taken):
+            raise StoreError("S3: it has other bytes than it took")
 
     async def open(self, key: str, start: int = 0, end: int | None = None) -> Stored:
         size = (await _asked(obstore.head_async(self._store, checked_key(key))))["size"]
@@ -49,10 +61,17 @@ class S3Images:
         await _asked(obstore.delete_async(self._store, [row["path"] for row in listed]))
 
     async def check(self) -> None:
-        await _asked(obstore.put_async(self._store, "probe/ready.json", b"{}"))
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await _asked(obstore.put_async(self._store, "probe/ready.json", b"{}"))
+        except TimeoutError as error:
+            raise StoreError("S3: it does not answer") from error
 
     async def address(self, key: str, seconds: int) -> str | None:
-        signed: str = await _asked(obstore.sign_async(self._store, "GET", checked_key(key), timedelta(seconds=seconds)))
+        """Its type and its file name are the object's own: obstore signs no `response-…` parameters."""
+        signed: str = await _asked(
+            obstore.sign_async(self._for_callers, "GET", checked_key(key), timedelta(seconds=seconds))
+        )
         return signed
 
     async def _read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
@@ -62,15 +81,52 @@ class S3Images:
             )
 
 
-async def _asked(call: Any) -> Any:
-    try:
-        return await call
-    except FileNotFoundError as error:
-        raise NotStored("S3: no such object, or no such bucket") from error
-    except (BaseError, OSError) as error:
-        raise StoreError(f"S3: {type(error).__name__}") from error
+def _bucket(settings: Settings, endpoint: str) -> S3Store:
+    bucket, _, prefix = settings.images_url.removeprefix("s3://").partition("/")
+    client: dict[str, Any] = {"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT}
+    options: dict[str, Any] = {"prefix": prefix or None, "retry_config": RETRIES, "client_options": client}
+    if endpoint:
+        client["allow_http"] = endpoint.startswith("http://")
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    return S3Store(bucket, **options)
+
+
+def _headers(key: str) -> Any:
+    """As our own server would serve it, because a presigned address leads past it."""
+    folder, _, name = key.rpartition("/")
+    kind = CONTENT_TYPES.get(_format_of(key))
+    if kind is None:
+        return {"Content-Type": "application/json"}
+    file_name = f"{folder.rpartition('/')[2].upper()}-{name}"
+    return {
+        "Content-Type": kind,
+        "Content-Disposition": f'inline; filename="{file_name}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
 
 
 def _format_of(key: str) -> str:
     extension = key.rpartition(".")[2]
     return next((name for name, known in EXTENSIONS.items() if known == extension), "")
+
+
+def _tag(answer: Any) -> str:
+    """A server may quote its tag in one answer and not in another."""
+    return (answer["e_tag"] or "").removeprefix("W/").strip('"')
+
+
+async def _asked(call: Any) -> Any:
+    try:
+        return await call
+    except FileNotFoundError as error:
+        raise NotStored("S3: no such object, or no such bucket") from error
+    except PermissionError as error:
+        raise StoreError(f"S3: it refuses our credentials ({_reason(error)})") from error
+    except (BaseError, OSError) as error:
+        raise StoreError(f"S3: {_reason(error)}") from error
+
+
+def _reason(error: Exception) -> str:
+    """The server's own code; never the rest, which has the address and with it the key."""
+    found = SERVERS_WORD.search(str(error))
+    return (found[1] or found[2]) if found else type(error).__name__
