@@ -21,7 +21,7 @@ from worker.store import JobStore
 
 KEY = "acme/2026/11/24/01jxabc/0.png"
 DATA = bytes(range(256)) * 3000
-LARGE = bytes(range(251)) * 80_000
+LARGE = bytes(range(251)) * 36_000
 SHORT = {"max_retries": 2, "retry_timeout": timedelta(seconds=2), "backoff": product.RETRIES["backoff"]}
 FAULTS = ["slow_down", "reset", "cut", "deaf", "flip"]
 
@@ -87,8 +87,15 @@ async def test_what_is_saved_is_read_again(images: S3Images, bucket: TestBucket)
     assert bucket.keys() == [f"pictures/{KEY}"]
     assert (await images.open(KEY)).size == len(DATA)
     assert await read(images) == DATA
-    assert await read(images, KEY, 10, 20) == DATA[10:20]
-    assert await read(images, KEY, 5, 5) == b""
+
+
+@pytest.mark.parametrize(("start", "end"), [(0, 1), (10, 20), (255_000, 600_000), (len(DATA) - 1, len(DATA)), (5, 5)])
+async def test_a_part_is_read(images: S3Images, bucket: TestBucket, start: int, end: int) -> None:
+    """Any part."""
+    if not bucket.knows_ranges:
+        pytest.skip("this server answers a Range with other bytes")
+    await images.save(KEY, DATA)
+    assert await read(images, KEY, start, end) == DATA[start:end]
 
 
 async def test_saving_again_replaces_and_needs_no_condition(images: S3Images, bucket: TestBucket) -> None:
@@ -132,12 +139,12 @@ async def test_a_key_that_is_not_ours_is_a_loud_mistake(images: S3Images, bucket
 async def test_a_large_picture_goes_up_in_parts(images: S3Images, bucket: TestBucket) -> None:
     """And is one object afterwards; what is not large goes up at once."""
     await images.save(KEY, LARGE)
-    assert bucket.proxy.count("PUT", "partNumber=") == 3
+    assert bucket.proxy.count("PUT", "partNumber=") == 2
     assert bucket.uploads() == 0
     assert sha256(await read(images)).digest() == sha256(LARGE).digest()
     bucket.proxy.seen.clear()
     await images.save(KEY, DATA)
-    assert [method for method, _ in bucket.proxy.seen] == ["PUT", "HEAD"]
+    assert [method for method, _ in bucket.proxy.seen] == ["PUT", "GET"]
 
 
 @pytest.mark.parametrize("kind", FAULTS)
@@ -199,7 +206,7 @@ async def test_bytes_that_change_on_the_way_are_refused_by_the_server(images: S3
 
 
 async def test_an_answer_of_somebody_else_is_no_proof(images: S3Images, bucket: TestBucket) -> None:
-    """A 200 to a put that nobody stored: the object is asked for before it counts."""
+    """A 200 to a put that nobody stored: the object is read back before it counts."""
     await images.delete(KEY.removesuffix("/0.png"))
     bucket.proxy.apply("lie", is_put)
     with pytest.raises(StoreError):
@@ -207,17 +214,31 @@ async def test_an_answer_of_somebody_else_is_no_proof(images: S3Images, bucket: 
     bucket.proxy.heal()
     await images.save(KEY, DATA)
     bucket.proxy.apply("lie", is_put)
-    with pytest.raises(StoreError, match="other bytes"):
-        await images.save(KEY, DATA + b"more")
+    for other in (DATA + b"more", DATA[:-1], DATA[:-1] + b"x"):
+        with pytest.raises(StoreError, match="other bytes"):
+            await images.save(KEY, other)
 
 
-async def test_a_presigned_address_gives_the_bytes(images: S3Images) -> None:
+async def test_parts_that_are_not_kept_are_brought_as_a_whole(images: S3Images, bucket: TestBucket) -> None:
+    """Ceph's radosgw on its own database takes every part, and gives the last one back several times."""
+    await images.save(KEY, LARGE[::-1])
+    bucket.proxy.seen.clear()
+    bucket.proxy.apply("lie", is_complete)
+    await images.save(KEY, LARGE)
+    assert bucket.proxy.count("PUT", "partNumber=") == 2
+    assert bucket.proxy.count("PUT", "0.png") == 3
+    assert await read(images) == LARGE
+
+
+async def test_a_presigned_address_gives_the_bytes(images: S3Images, bucket: TestBucket) -> None:
     """To anybody who has it, as the type and by the name that our own server would use, in parts too."""
     await images.save(KEY, DATA)
     answer = httpx.get(await address(images))
     assert (answer.status_code, answer.content) == (200, DATA)
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"] == 'inline; filename="01JXABC-0.png"'
+    if not bucket.knows_ranges:
+        pytest.skip("this server answers a Range with other bytes")
     part = httpx.get(await address(images), headers={"range": "bytes=10-19"})
     assert (part.status_code, part.content) == (206, DATA[10:20])
 

@@ -12,6 +12,7 @@ from urllib.parse import urlsplit
 STOP_SECONDS = 10
 LONGEST_HANG_SECONDS = 60
 SLOW_DOWN = b"<?xml version='1.0'?><Error><Code>SlowDown</Code><Message>Reduce your request rate.</Message></Error>"
+LIE = b"<CompleteMultipartUploadResult><ETag>a-lie</ETag></CompleteMultipartUploadResult>"
 HOP_HEADERS = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 
 Matches = Callable[[str, str], bool]
@@ -104,7 +105,7 @@ class _Handler(BaseHTTPRequestHandler):
         if kind == "slow_down":
             self._answer(503, {"content-type": "application/xml"}, SLOW_DOWN)
         elif kind == "lie":
-            self._answer(200, {"etag": '"a-lie"'}, b"")
+            self._answer(200, {"etag": '"a-lie"'}, LIE if self.command == "POST" else b"")
         elif kind == "reset":
             self._reset()
         elif kind == "hang":
