@@ -84,7 +84,7 @@ async def address(images: S3Images, key: str = KEY, seconds: int = 60) -> str:
 async def test_what_is_saved_is_read_again(images: S3Images, bucket: TestBucket) -> None:
     """Under the prefix of the settings, whole and in parts."""
     await images.save(KEY, DATA)
-    assert bucket.keys() == [f"pictures/{KEY}"]
+    assert bucket.objects() == [f"pictures/{KEY}"]
     assert (await images.open(KEY)).size == len(DATA)
     assert await read(images) == DATA
 
@@ -121,7 +121,7 @@ async def test_deleting_removes_one_job_only(images: S3Images, bucket: TestBucke
     await images.save(other, b"y")
     for _ in range(2):
         await images.delete(KEY.removesuffix("/0.png"))
-        assert [key for key in bucket.keys() if "01jxabc" in key] == [f"pictures/{other}"]
+        assert [key for key in bucket.objects() if "01jxabc" in key] == [f"pictures/{other}"]
     with pytest.raises(NotStored):
         await images.open(KEY)
     await images.delete(other.removesuffix("/0.png"))
@@ -202,7 +202,7 @@ async def test_bytes_that_change_on_the_way_are_refused_by_the_server(images: S3
     await images.delete(KEY.removesuffix("/0.png"))
     with pytest.raises(StoreError):
         await images.save(KEY, DATA)
-    assert bucket.keys(f"pictures/{KEY}") == []
+    assert bucket.objects(f"pictures/{KEY}") == []
 
 
 async def test_an_answer_of_somebody_else_is_no_proof(images: S3Images, bucket: TestBucket) -> None:

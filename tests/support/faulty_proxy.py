@@ -22,8 +22,8 @@ Matches = Callable[[str, str], bool]
 class Fault:
     """What happens to the next `times` requests that match.
 
-    `slow_down`, `reset` and `hang` keep them from the server; `lie` does too, and says 200. `cut` and `flip` harm them on
-    their way; `deaf` lets them through and resets the answer.
+    `slow_down`, `reset` and `hang` keep them from the server; `lie` does too, and says 200. `cut` and `flip` harm them
+    on their way; `deaf` lets them through and resets the answer.
     """
 
     def __init__(self, kind: str, matches: Matches = lambda _method, _path: True, times: int = 1_000_000) -> None:

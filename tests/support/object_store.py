@@ -44,7 +44,7 @@ class TestBucket:
         """A presigned address of the bucket itself, for what the product never does."""
         return obstore.sign(self._store(), method, key, timedelta(seconds=seconds))  # type: ignore[arg-type]
 
-    def keys(self, prefix: str = "") -> list[str]:
+    def objects(self, prefix: str = "") -> list[str]:
         """Every object under a prefix."""
         return sorted(row["path"] for row in obstore.list(self._store(), prefix).collect())
 

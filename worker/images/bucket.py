@@ -1,4 +1,4 @@
-"""Pictures in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it. Decision 0007 says why so."""
+"""Pictures in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it. See decision 0007."""
 
 import asyncio
 import re
@@ -52,7 +52,7 @@ class S3Images:
             await self._put(key, data, in_parts=False)
             kept = await self._gives_back(key, data)
         if not kept:
-            raise StoreError("S3: it gives back other bytes than it took")
+            raise StoreError("the S3 store: it gives back other bytes than it took")
 
     async def open(self, key: str, start: int = 0, end: int | None = None) -> Stored:
         size = (await _asked(obstore.head_async(self._store, checked_key(key))))["size"]
@@ -68,7 +68,7 @@ class S3Images:
             async with asyncio.timeout(CHECK_SECONDS):
                 await _asked(obstore.put_async(self._store, "probe/ready.json", b"{}"))
         except TimeoutError as error:
-            raise StoreError("S3: it does not answer") from error
+            raise StoreError("the S3 store: it does not answer") from error
 
     async def address(self, key: str, seconds: int) -> str | None:
         """Its type and its file name are the object's own: obstore signs no `response-…` parameters."""
@@ -143,10 +143,11 @@ async def _asked(call: Any) -> Any:
     try:
         return await call
     except FileNotFoundError as error:
-        raise NotStored("S3: no such object, or no such bucket") from error
+        raise NotStored("the S3 store: no such object, or no such bucket") from error
     except (BaseError, OSError) as error:
         reason = _reason(error)
-        raise StoreError(f"S3: it refuses our credentials ({reason})" if reason in REFUSED else f"S3: {reason}") from error
+        told = f"it refuses our credentials ({reason})" if reason in REFUSED else reason
+        raise StoreError(f"the S3 store: {told}") from error
 
 
 def _reason(error: Exception) -> str:
