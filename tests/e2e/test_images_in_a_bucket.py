@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -128,6 +129,21 @@ def test_a_bucket_that_goes_away_while_pictures_come_loses_none(here: Installati
     bucket.proxy.heal()
     done = here.reaches(job["id"], "succeeded", seconds=60)
     assert len(done["images"]) == 2
+    assert len(here.bill(job["id"])) == 1
+
+
+def test_a_bucket_that_is_silent_for_long_ends_no_job(here: Installation, bucket: TestBucket) -> None:
+    """A put that hangs outlasts many leases; the worker at it is slow, not dead, and the picture is paid for."""
+    job = here.post("[[callback=1]] waits for its shelf")
+    bucket.proxy.apply("hang", lambda method, path: method == "PUT" and "/acme/" in path)
+    here.reaches(job["id"], "storing")
+    leases = 6 * float(here.settings["DARKROOM_LEASE_SECONDS"])
+    ends = time.monotonic() + leases
+    while time.monotonic() < ends:
+        assert here.job(job["id"])["status"] == "storing"
+        time.sleep(0.5)
+    bucket.proxy.heal()
+    assert here.reaches(job["id"], "succeeded")["late"] is False
     assert len(here.bill(job["id"])) == 1
 
 
