@@ -230,21 +230,21 @@ async def test_parts_that_are_not_kept_are_brought_as_a_whole(images: S3Images, 
     assert await read(images) == LARGE
 
 
-def get(url: str, **headers: str) -> httpx.Response:
+def ask(url: str, method: str = "GET", **headers: str) -> httpx.Response:
     """As anybody asks, without our client."""
-    return httpx.get(url, headers=headers)
+    return httpx.request(method, url, headers=headers)
 
 
 async def test_a_presigned_address_gives_the_bytes(images: S3Images, bucket: TestBucket) -> None:
     """To anybody who has it, as the type and by the name that our own server would use, in parts too."""
     await images.save(KEY, DATA)
-    answer = get(await address(images))
+    answer = ask(await address(images))
     assert (answer.status_code, answer.content) == (200, DATA)
     assert answer.headers["content-type"] == "image/png"
     assert answer.headers["content-disposition"] == 'inline; filename="01JXABC-0.png"'
     if not bucket.knows_ranges:
         pytest.skip("this server answers a Range with other bytes")
-    part = get(await address(images), range="bytes=10-19")
+    part = ask(await address(images), range="bytes=10-19")
     assert (part.status_code, part.content) == (206, DATA[10:20])
 
 
@@ -257,9 +257,9 @@ async def test_a_presigned_address_is_for_one_object_and_one_method(images: S3Im
     longer = re.sub(r"X-Amz-Expires=\d+", "X-Amz-Expires=86400", signed)
     assert longer != signed
     for changed in (wrong, longer, signed.replace("/0.png", "/1.png"), signed.partition("?")[0]):
-        assert httpx.get(changed).status_code in (400, 401, 403)
-    assert httpx.delete(signed).status_code == 403
-    assert httpx.put(signed, content=b"x").status_code == 403
+        assert ask(changed).status_code in (400, 401, 403)
+    assert ask(signed, "DELETE").status_code == 403
+    assert ask(signed, "PUT").status_code == 403
     assert await read(images) == DATA
 
 
@@ -268,7 +268,7 @@ async def test_a_presigned_address_ends(images: S3Images) -> None:
     await images.save(KEY, DATA)
     signed = await address(images, seconds=1)
     await asyncio.sleep(2.1)
-    assert httpx.get(signed).status_code == 403
+    assert ask(signed).status_code == 403
 
 
 async def test_a_presigned_address_is_where_callers_reach_the_server(bucket: TestBucket) -> None:
