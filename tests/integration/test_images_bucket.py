@@ -287,7 +287,7 @@ async def test_the_check_writes_and_knows_why_it_cannot(
     with pytest.raises(StoreError, match="no such bucket"):
         await S3Images(Settings(_env_file=None, **missing)).check()
     bucket.proxy.apply("slow_down")
-    with pytest.raises(StoreError, match="SlowDown|503"):
+    with pytest.raises(StoreError, match=r"SlowDown|503"):
         await images.check()
     bucket.proxy.heal()
     monkeypatch.setattr(product, "CHECK_SECONDS", 0.3)

@@ -59,7 +59,7 @@ async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]
 async def at_work(store: JobStore, job: Job, lease_seconds: float) -> AsyncIterator[None]:
     """Says again and again that somebody is at this job: a store that hangs outlasts a lease, and nobody has died.
 
-    Without it the job would end as `stalled`, paid, while its pictures wait for the store. A crash here ends the saying.
+    Without it the job would end as `stalled`, paid, while its pictures wait. A crash here ends the saying.
     """
     saying = asyncio.create_task(_keep_saying(store, job, lease_seconds))
     try:
