@@ -102,6 +102,7 @@ class Settings(BaseSettings):
         "file://./data/images", description="`file://…` or `s3://bucket/prefix` (with the usual AWS variables)"
     )
     s3_endpoint: str = Field("", description="Address of an S3-compatible server; empty for AWS")
+    s3_public_endpoint: str = Field("", description="Where callers reach that server, if not at the same address")
     image_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         ("modelslab.com", "*.modelslab.com", "*.stablediffusionapi.com", "*.r2.dev"),
         description="Hosts that pictures may be fetched from, as a comma list; `*.` allows every subdomain",
@@ -164,7 +165,7 @@ class Settings(BaseSettings):
             raise ValueError("must be tenant:policy pairs with hold, resubmit or fail")
         return {tenant: policy for tenant, _, policy in pairs}
 
-    @field_validator("public_url", "upstream_url", "s3_endpoint", "sandbox_public_url")
+    @field_validator("public_url", "upstream_url", "s3_endpoint", "s3_public_endpoint", "sandbox_public_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
         if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from worker import decisions
-from worker.images.collect import collect_pictures
+from worker.images.collect import at_work, collect_pictures
 from worker.job import Attempt, Job, Milliseconds, Status
 from worker.lane import Unavailable
 from worker.recovery import Point, reached
@@ -156,7 +156,8 @@ async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
 
 
 async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> None:
-    images, outstanding = await collect_pictures(r.pictures, job, inline)
+    async with at_work(r.store, job, r.settings.lease_seconds):
+        images, outstanding = await collect_pictures(r.pictures, job, inline)
     reached(Point.PICTURES_STORED)
     await _record(r, job.id, lambda current, now: decisions.collected(current, images, outstanding, now, r.limits))
     reached(Point.END_WRITTEN)

@@ -171,6 +171,11 @@ class JobStore:
         """Moves the due time of a job whose record did not change."""
         await self._lane.call("ZADD", "due", self.now() + wait, job_id)
 
+    async def still_at_work(self, job: Job, lease: Milliseconds) -> None:
+        """Books the next look a lease ahead, where one is booked: a worker that is only slow is not believed dead."""
+        at = min(self.now() + lease, max(self.now(), job.order.deadline_at))
+        await self._lane.call("ZADD", "due", "XX", "GT", at, job.id)
+
     async def page(
         self, tenant: str, after: Milliseconds, before: Milliseconds, cursor: str | None, most: int
     ) -> list[str]:

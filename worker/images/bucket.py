@@ -1,5 +1,7 @@
-"""Pictures in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it."""
+"""Pictures in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it. See decision 0007."""
 
+import asyncio
+import re
 from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
@@ -13,31 +15,44 @@ from worker.images.picture import CONTENT_TYPES, EXTENSIONS
 from worker.images.store import NotStored, Stored, StoreError, checked_key
 
 CHUNK_BYTES = 4 * 2**20
+PART_BYTES = 8 * 2**20
+"""A larger picture goes up in parts of this size, so that a fault costs one part and no request outlives its time."""
+PARTS_AT_ONCE = 4
 TIMEOUT = "20s"
-RETRIES: Any = {"max_retries": 2, "retry_timeout": timedelta(seconds=20)}
+CONNECT_TIMEOUT = "5s"
+CHECK_SECONDS = 4.0
+RETRIES: Any = {
+    "max_retries": 2,
+    "retry_timeout": timedelta(seconds=20),
+    "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 3},
+}
 """Few and short (obstore's own are 10 in 3 minutes): the job is tried again anyway, and `check` must answer."""
+SERVERS_CODE = re.compile(r"<Code>(\w{1,40})</Code>")
+SERVERS_STATUS = re.compile(r"status code: (\d{3})")
+REFUSED = {"401", "403", "AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken"}
 
 
 class S3Images:
     """A bucket. A put is whole or not there by S3's own promise; correctness never rests on conditional puts."""
 
     def __init__(self, settings: Settings) -> None:
-        bucket, _, prefix = settings.images_url.removeprefix("s3://").partition("/")
-        options: dict[str, Any] = {
-            "prefix": prefix or None,
-            "retry_config": RETRIES,
-            "client_options": {"timeout": TIMEOUT},
-        }
-        if settings.s3_endpoint:
-            plain = settings.s3_endpoint.startswith("http://")
-            options["endpoint"] = settings.s3_endpoint
-            options["virtual_hosted_style_request"] = False
-            options["client_options"]["allow_http"] = plain
-        self._store = S3Store(bucket, **options)
+        self._store = _bucket(settings, settings.s3_endpoint)
+        self._for_callers = _bucket(settings, settings.s3_public_endpoint or settings.s3_endpoint)
 
     async def save(self, key: str, data: bytes) -> None:
-        kind = CONTENT_TYPES.get(_format_of(checked_key(key)), "application/json")
-        await _asked(obstore.put_async(self._store, key, data, attributes={"Content-Type": kind}))
+        """Read back before it counts: `succeeded` is said after this, and a right size and tag prove too little.
+
+        Each request's signature covers the hash of its bytes, so nothing is changed on the way there unnoticed.
+        """
+        large = len(data) > PART_BYTES
+        await self._put(checked_key(key), data, in_parts=large)
+        kept = await self._gives_back(key, data)
+        if large and not kept:
+            # seen on a real server: every part taken, size and tag of the whole right, its bytes the last part repeated
+            await self._put(key, data, in_parts=False)
+            kept = await self._gives_back(key, data)
+        if not kept:
+            raise StoreError("the S3 store: it gives back other bytes than it took")
 
     async def open(self, key: str, start: int = 0, end: int | None = None) -> Stored:
         size = (await _asked(obstore.head_async(self._store, checked_key(key))))["size"]
@@ -49,28 +64,95 @@ class S3Images:
         await _asked(obstore.delete_async(self._store, [row["path"] for row in listed]))
 
     async def check(self) -> None:
-        await _asked(obstore.put_async(self._store, "probe/ready.json", b"{}"))
+        try:
+            async with asyncio.timeout(CHECK_SECONDS):
+                await _asked(obstore.put_async(self._store, "probe/ready.json", b"{}"))
+        except TimeoutError as error:
+            raise StoreError("the S3 store: it does not answer") from error
 
     async def address(self, key: str, seconds: int) -> str | None:
-        signed: str = await _asked(obstore.sign_async(self._store, "GET", checked_key(key), timedelta(seconds=seconds)))
+        """Its type and its file name are the object's own: obstore signs no `response-…` parameters."""
+        signed: str = await _asked(
+            obstore.sign_async(self._for_callers, "GET", checked_key(key), timedelta(seconds=seconds))
+        )
         return signed
 
+    async def _put(self, key: str, data: bytes, in_parts: bool) -> None:
+        """In parts, obstore aborts the upload when one of them cannot be brought."""
+        put = obstore.put_async(
+            self._store,
+            key,
+            data,
+            attributes=_headers(key),
+            use_multipart=in_parts,
+            chunk_size=PART_BYTES,
+            max_concurrency=PARTS_AT_ONCE,
+        )
+        await _asked(put)
+
+    async def _gives_back(self, key: str, data: bytes) -> bool:
+        at = 0
+        async for chunk in self._read(key, 0, len(data) + 1):
+            if data[at : at + len(chunk)] != chunk:
+                return False
+            at += len(chunk)
+        return at == len(data)
+
     async def _read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
-        for at in range(start, end, CHUNK_BYTES):
-            yield bytes(
-                await _asked(obstore.get_range_async(self._store, key, start=at, end=min(end, at + CHUNK_BYTES)))
-            )
+        """One request, so that all of it is of one version of the object; as a whole where that is wanted."""
+        if start >= end:
+            return
+        found = await _asked(obstore.get_async(self._store, key, options={"range": (start, end)} if start else None))
+        at = start
+        chunks = found.stream(CHUNK_BYTES).__aiter__()
+        while at < end and (chunk := bytes(await _asked(anext(chunks, b"")))):
+            yield chunk[: end - at]
+            at += len(chunk)
+
+
+def _bucket(settings: Settings, endpoint: str) -> S3Store:
+    bucket, _, prefix = settings.images_url.removeprefix("s3://").partition("/")
+    client: dict[str, Any] = {"timeout": TIMEOUT, "connect_timeout": CONNECT_TIMEOUT}
+    options: dict[str, Any] = {"prefix": prefix or None, "retry_config": RETRIES, "client_options": client}
+    if endpoint:
+        client["allow_http"] = endpoint.startswith("http://")
+        options |= {"endpoint": endpoint, "virtual_hosted_style_request": False}
+    return S3Store(bucket, **options)
+
+
+def _headers(key: str) -> Any:
+    """As our own server would serve it, because a presigned address leads past it."""
+    folder, _, name = key.rpartition("/")
+    kind = CONTENT_TYPES.get(_format_of(key))
+    if kind is None:
+        return {"Content-Type": "application/json"}
+    file_name = f"{folder.rpartition('/')[2].upper()}-{name}"
+    return {
+        "Content-Type": kind,
+        "Content-Disposition": f'inline; filename="{file_name}"',
+        "Cache-Control": "private, max-age=31536000, immutable",
+    }
+
+
+def _format_of(key: str) -> str:
+    extension = key.rpartition(".")[2]
+    return next((name for name, known in EXTENSIONS.items() if known == extension), "")
 
 
 async def _asked(call: Any) -> Any:
     try:
         return await call
     except FileNotFoundError as error:
-        raise NotStored("S3: no such object, or no such bucket") from error
+        raise NotStored("the S3 store: no such object, or no such bucket") from error
     except (BaseError, OSError) as error:
-        raise StoreError(f"S3: {type(error).__name__}") from error
+        reason = _reason(error)
+        told = f"it refuses our credentials ({reason})" if reason in REFUSED else reason
+        raise StoreError(f"the S3 store: {told}") from error
 
 
-def _format_of(key: str) -> str:
-    extension = key.rpartition(".")[2]
-    return next((name for name, known in EXTENSIONS.items() if known == extension), "")
+def _reason(error: Exception) -> str:
+    """The server's own code; never the rest, which has the address and with it the key."""
+    if isinstance(error, PermissionError):
+        return "403"
+    found = SERVERS_CODE.search(str(error)) or SERVERS_STATUS.search(str(error))
+    return found[1] if found else type(error).__name__

@@ -1,7 +1,7 @@
 """The process that looks at pictures: one on stdin, what it is on stdout, until stdin ends.
 
 Started by decoder.py with an empty environment, so that a picture that takes its decoder over finds no secret. It ends
-with its parent, however that ends, because its stdin does. Imports Pillow and nothing of ours but picture.py.
+with its parent, however that ends, because its stdin does. Imports Pillow, and of ours what looks at pictures only.
 """
 
 import json

@@ -1,6 +1,8 @@
 """From recorded addresses to durable pictures: fetch, decode, hash, write. Knows nothing of statuses."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -11,8 +13,13 @@ from worker.images.manifest import manifest, manifest_key
 from worker.images.picture import BrokenPicture, Picture
 from worker.images.store import ImageStore, StoreError, image_key
 from worker.job import Image, Job
+from worker.lane import Unavailable
+from worker.store import JobStore
 
 log = structlog.get_logger()
+
+LONGEST_AT_WORK_SECONDS = 300.0
+"""Longer than fetching, decoding and storing may take together. Who is at it longer is believed dead after all."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +53,29 @@ async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]
     if outstanding <= 0:
         outstanding = await _keep_manifest(pictures, job, images)
     return images, max(0, outstanding)
+
+
+@asynccontextmanager
+async def at_work(store: JobStore, job: Job, lease_seconds: float) -> AsyncIterator[None]:
+    """Says again and again that somebody is at this job: a store that hangs outlasts a lease, and nobody has died.
+
+    Without it the job would end as `stalled`, paid, while its pictures wait. A crash here ends the saying.
+    """
+    saying = asyncio.create_task(_keep_saying(store, job, lease_seconds))
+    try:
+        yield
+    finally:
+        saying.cancel()
+
+
+async def _keep_saying(store: JobStore, job: Job, lease_seconds: float) -> None:
+    pause = lease_seconds / 3
+    for _ in range(int(LONGEST_AT_WORK_SECONDS / pause)):
+        await asyncio.sleep(pause)
+        try:
+            await store.still_at_work(job, int(lease_seconds * 1000))
+        except Unavailable:  # what is recorded in the end waits for Redis as well
+            continue
 
 
 async def _keep_manifest(pictures: Pictures, job: Job, images: tuple[Image, ...]) -> int:

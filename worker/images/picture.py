@@ -1,7 +1,8 @@
 """Is this a picture that we keep? Pure: bytes in, a Picture or BrokenPicture out. Runs in a child process.
 
 Pillow's two checks each miss what the other finds: `load` accepts a truncated PNG, `verify` a truncated JPEG. So both
-run, on a file whose end was found by its own format's rules, and what follows that end is cut off.
+run, on a file whose end was found by its own format's rules, and what follows that end is cut off. Neither sees that a
+file with a proper end holds only a part of its picture: png.py, jpeg.py and jpeg_scans.py do; for WebP libwebp does.
 """
 
 import hashlib
@@ -10,12 +11,14 @@ import warnings
 from dataclasses import dataclass
 from io import BytesIO
 
-from PIL import Image
+from PIL import Image, ImageChops
+
+from worker.images import jpeg, png
+from worker.images.jpeg_scans import check_scans
 
 FORMATS = ("PNG", "JPEG", "WEBP")
 EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
-PNG_HEAD, JPEG_HEAD = b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff"
 
 
 class BrokenPicture(Exception):
@@ -67,63 +70,56 @@ def _check_head(data: bytes, max_pixels: int) -> None:
 def _decode(data: bytes) -> tuple[int, int, str, bool]:
     with Image.open(BytesIO(data), formats=FORMATS) as image:  # verify() leaves the file used up
         image.load()
+        _check_whole(image, data)
         blank = image.convert("RGB").getcolors(1) is not None
         return image.width, image.height, str(image.format), blank
 
 
+def _check_whole(image: Image.Image, data: bytes) -> None:
+    """Only for what is within the limits: it looks at every pixel once more."""
+    if image.format == "PNG" and not png.rows_are_whole(data):
+        raise BrokenPicture("is a PNG without all of its rows")
+    if image.format == "JPEG":
+        _check_scans(image, data)
+
+
+def _check_scans(image: Image.Image, data: bytes) -> None:
+    try:
+        check_scans(data)
+        noisy = jpeg.with_noise(data)
+    except jpeg.BrokenScan as error:
+        raise BrokenPicture(f"is a JPEG {error}") from error
+    if noisy is None:
+        return
+    with Image.open(BytesIO(noisy), formats=["JPEG"]) as again:
+        if ImageChops.difference(again, image).getbbox():
+            raise BrokenPicture("is a JPEG with a scan that is cut short")
+
+
 def _end_of_picture(data: bytes) -> int:
-    if data.startswith(PNG_HEAD):
-        return _end_of_png(data)
-    if data.startswith(JPEG_HEAD):
+    if data.startswith(png.HEAD):
+        return _or_cut_short(png.end_of_png(data), "PNG")
+    if data.startswith(jpeg.HEAD):
         return _end_of_jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
-        return _end_of_webp(data)
+        return _or_cut_short(_end_of_webp(data), "WebP")
     raise BrokenPicture("is not PNG, JPEG or WebP")
 
 
-def _end_of_png(data: bytes) -> int:
-    at = len(PNG_HEAD)
-    while at + 12 <= len(data):
-        (length,) = struct.unpack_from(">I", data, at)
-        kind, at = data[at + 4 : at + 8], at + 12 + int(length)
-        if kind == b"IEND" and at <= len(data):
-            return at
-    raise BrokenPicture("is a PNG that is cut short")
+def _or_cut_short(end: int | None, form: str) -> int:
+    if end is None:
+        raise BrokenPicture(f"is a {form} that is cut short")
+    return end
 
 
 def _end_of_jpeg(data: bytes) -> int:
-    """Walks the segments; after a scan, entropy-coded bytes run to the next marker that is no stuffing or restart."""
-    at = 2
-    while at + 2 <= len(data):
-        if data[at] != 0xFF:
-            raise BrokenPicture("is a JPEG with a broken segment")
-        marker = data[at + 1]
-        if marker == 0xD9:
-            return at + 2
-        at = at + 1 if marker == 0xFF else _end_of_segment(data, at)
-    raise BrokenPicture("is a JPEG that is cut short")
+    try:
+        return jpeg.end_of_jpeg(data)
+    except jpeg.BrokenScan as error:
+        raise BrokenPicture(f"is a JPEG {error}") from error
 
 
-def _end_of_segment(data: bytes, at: int) -> int:
-    if at + 4 > len(data):
-        raise BrokenPicture("is a JPEG that is cut short")
-    (length,) = struct.unpack_from(">H", data, at + 2)
-    end = at + 2 + int(length)
-    return _end_of_scan(data, end) if data[at + 1] == 0xDA else end
-
-
-def _end_of_scan(data: bytes, at: int) -> int:
-    while (at := data.find(b"\xff", at)) >= 0 and at + 1 < len(data):
-        following = data[at + 1]
-        if following != 0x00 and not 0xD0 <= following <= 0xD7:
-            return at
-        at += 2
-    raise BrokenPicture("is a JPEG that is cut short")
-
-
-def _end_of_webp(data: bytes) -> int:
+def _end_of_webp(data: bytes) -> int | None:
     (size,) = struct.unpack_from("<I", data, 4)
-    end = 8 + size + (size & 1)
-    if end > len(data):
-        raise BrokenPicture("is a WebP that is cut short")
-    return int(end)
+    end = int(8 + size + (size & 1))
+    return end if end <= len(data) else None

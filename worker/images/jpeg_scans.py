@@ -1,0 +1,90 @@
+"""Do the scans of a JPEG bring all that its frame promises? Pure, and by the segments' heads only.
+
+Every coefficient of every component must come to its last bit (a progressive picture that ends after its first scan is
+a proper file, and blurred), and every scan must have as many restarts as its blocks need.
+"""
+
+from dataclasses import dataclass, field
+
+from worker.images.jpeg import FRAMES, PROGRESSIVE, RESTART, START_OF_SCAN, BrokenScan, Segment, segments
+
+COEFFICIENTS = 64
+BLOCK = 8
+RESTART_INTERVAL = 0xDD
+
+
+@dataclass
+class Frame:
+    """What the frame's head says, and what the scans have brought so far."""
+
+    progressive: bool
+    height: int
+    width: int
+    sampling: dict[int, tuple[int, int]]
+    """Of each component, across and down."""
+    missing_bits: dict[int, list[int]] = field(init=False)
+    """Of each component and coefficient how many low bits are still to come; of one that never came, all."""
+
+    def __post_init__(self) -> None:
+        self.missing_bits = {number: [COEFFICIENTS] * COEFFICIENTS for number in self.sampling}
+
+    @property
+    def whole(self) -> bool:
+        return not any(any(bits) for bits in self.missing_bits.values())
+
+    def note(self, numbers: bytes, first: int, last: int, low_bit: int) -> None:
+        """One scan: these components, these coefficients, down to this bit."""
+        band = slice(first, min(last, COEFFICIENTS - 1) + 1) if self.progressive else slice(0, COEFFICIENTS)
+        for number in numbers:
+            bits = self.missing_bits[number]
+            bits[band] = [low_bit if self.progressive else 0] * len(bits[band])
+
+    def units(self, numbers: bytes) -> int:
+        """The units that restarts are counted in: blocks where a scan has one component, else groups of them."""
+        most_across = max(across for across, _ in self.sampling.values())
+        most_down = max(down for _, down in self.sampling.values())
+        across, down = self.sampling[numbers[0]] if len(numbers) == 1 else (1, 1)
+        return _units(self.width, across, most_across) * _units(self.height, down, most_down)
+
+
+def check_scans(data: bytes) -> None:
+    """Raises BrokenScan where something is missing; whether the data between two markers are whole it does not see."""
+    frame: Frame | None = None
+    interval = 0
+    for each in segments(data):
+        if each.marker in FRAMES:
+            frame = _frame(data, each)
+        elif each.marker == RESTART_INTERVAL:
+            interval = int.from_bytes(data[each.start + 4 : each.start + 6], "big")
+        elif each.marker == START_OF_SCAN and frame:
+            _check_scan(data, each, frame, interval)
+    if frame is None or not frame.whole:
+        raise BrokenScan("without its last scans")
+
+
+def _check_scan(data: bytes, scan: Segment, frame: Frame, interval: int) -> None:
+    count = data[scan.start + 4]
+    at = scan.start + 5 + 2 * count
+    numbers = data[scan.start + 5 : at : 2]
+    first, last, bits = data[at : at + 3]
+    frame.note(numbers, first, last, bits & 15)
+    restarts = sum(1 for _ in RESTART.finditer(data, scan.end, scan.data_end))
+    if interval and restarts < _rounded_up(frame.units(numbers), interval) - 1:
+        raise BrokenScan("with a scan that is cut short")
+
+
+def _frame(data: bytes, segment: Segment) -> Frame:
+    at = segment.start + 5
+    height, width = int.from_bytes(data[at : at + 2], "big"), int.from_bytes(data[at + 2 : at + 4], "big")
+    heads = [data[each : each + 2] for each in range(at + 5, at + 5 + 3 * data[at + 4], 3)]
+    sampling = {number: (factors >> 4, factors & 15) for number, factors in heads}
+    return Frame(segment.marker in PROGRESSIVE, height, width, sampling)
+
+
+def _units(size: int, factor: int, most: int) -> int:
+    """A scan of one component covers that component's own size; one of several the whole picture's, by the largest."""
+    return _rounded_up(_rounded_up(size * factor, most), BLOCK)
+
+
+def _rounded_up(dividend: int, divisor: int) -> int:
+    return -(-dividend // divisor)

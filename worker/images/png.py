@@ -1,0 +1,72 @@
+"""PNG by its own rules: where the file ends, and whether every row that its head promises is there. Pure.
+
+Pillow decodes what rows there are and leaves the others black, so they are counted here, by inflating them once more.
+"""
+
+import struct
+import zlib
+from collections.abc import Iterator
+
+HEAD = b"\x89PNG\r\n\x1a\n"
+CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
+"""Samples a pixel, by colour type."""
+ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
+"""The seven small pictures of an interlaced one: first column, first row, and the steps from there."""
+PIECE_BYTES = 2**18
+
+Chunk = tuple[bytes, int, int]
+"""A chunk's kind, and where its data start and end."""
+
+
+def end_of_png(data: bytes) -> int | None:
+    """Where the picture ends, or None where it is cut short."""
+    return next((end + 4 for kind, _, end in _chunks(data) if kind == b"IEND"), None)
+
+
+def rows_are_whole(data: bytes) -> bool:
+    """Whether the inflated rows are exactly as many bytes as the head says, and their stream has its end.
+
+    Called once the head is known to be within the limits. Holds no more than a piece of the rows at a time, and stops
+    at the first byte too many.
+    """
+    head = data[16:29]
+    wanted = _bytes_of_rows(*struct.unpack(">IIBBxxB", head))
+    unpacker = zlib.decompressobj()
+    got = 0
+    for kind, start, end in _chunks(data):
+        if kind == b"IDAT" and not unpacker.eof:
+            got += sum(map(len, _inflated(unpacker, data[start:end], wanted - got)))
+    return unpacker.eof and got == wanted
+
+
+def _inflated(unpacker: "zlib._Decompress", packed: bytes, most: int) -> Iterator[bytes]:
+    while most >= 0 and not unpacker.eof:
+        piece = unpacker.decompress(packed, PIECE_BYTES)
+        packed, most = unpacker.unconsumed_tail, most - len(piece)
+        yield piece
+        if not packed and len(piece) < PIECE_BYTES:
+            return
+
+
+def _chunks(data: bytes) -> Iterator[Chunk]:
+    at = len(HEAD)
+    while at + 12 <= len(data):
+        (length,) = struct.unpack_from(">I", data, at)
+        start, end = at + 8, at + 8 + int(length)
+        if end + 4 > len(data):
+            return
+        yield data[at + 4 : start], start, end
+        at = end + 4
+
+
+def _bytes_of_rows(width: int, height: int, depth: int, colour: int, interlaced: int) -> int:
+    bits = depth * CHANNELS[colour]
+    if not interlaced:
+        return _bytes_of_pass(width, height, bits)
+    sizes = ((-(-(width - x) // dx), -(-(height - y) // dy)) for x, y, dx, dy in ADAM7)
+    return sum(_bytes_of_pass(wide, high, bits) for wide, high in sizes if wide > 0 and high > 0)
+
+
+def _bytes_of_pass(width: int, height: int, bits: int) -> int:
+    """Every row has a byte before it that names its filter."""
+    return height * (1 + -(-width * bits // 8))
