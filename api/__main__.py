@@ -5,12 +5,14 @@ import socket
 import sys
 
 import uvicorn
+from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.express import Express
 from api.keys import configured_keys
+from api.server import Server, TimedProtocol, raise_descriptor_limit
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
 from worker.startup import check_redis_at_start, check_settings
@@ -26,11 +28,13 @@ def main() -> int:
     check_settings(settings)
     configured_keys(settings)  # a malformed key stops us here, with one sentence
     check_redis_at_start(settings)
+    raise_descriptor_limit()
     listener = _listen(settings)
+    app = create_app(settings)
     config = uvicorn.Config(
-        _application(settings),
+        _application(app, settings),
         loop="uvloop",
-        http="httptools",
+        http=TimedProtocol,
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -40,13 +44,13 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=4096,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    Server(config, lambda: app.state.watch.end()).run(sockets=[listener])
     return 0
 
 
-def _application(settings: Settings) -> ASGIApp:
-    app: ASGIApp = Express(create_app(settings), settings.max_body_bytes)
-    return app if "*" in settings.allowed_hosts else TrustedHostMiddleware(app, list(settings.allowed_hosts))
+def _application(app: FastAPI, settings: Settings) -> ASGIApp:
+    express: ASGIApp = Express(app, settings.max_body_bytes)
+    return express if "*" in settings.allowed_hosts else TrustedHostMiddleware(express, list(settings.allowed_hosts))
 
 
 def _listen(settings: Settings) -> socket.socket:

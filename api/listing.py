@@ -8,6 +8,7 @@ from typing import Any
 
 from api.problems import Problem
 from api.state import State
+from worker.bulk import metadata_text
 from worker.job import Job, Status, is_job_id
 from worker.view import job_row
 
@@ -35,7 +36,7 @@ class Query:
             return False
         if self.track_id is not None and job.order.track_id != self.track_id:
             return False
-        return all(str(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
+        return all(metadata_text(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
 
 
 async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -85,7 +86,7 @@ def _status(text: str | None) -> Status | None:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_ROWS
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_ROWS):
+    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MOST_ROWS):
         raise _bad("limit", f"1 to {MOST_ROWS}")
     return int(text)
 

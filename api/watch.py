@@ -29,13 +29,21 @@ class Watch:
         self._redis = connect(redis_url, CONNECT_SECONDS, health_check_seconds=15)
         self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
+        self.ended = False
 
     def start(self) -> None:
         """Begins to listen, on the running loop."""
         self._listening = asyncio.create_task(self._listen_for_ever())
 
+    def end(self) -> None:
+        """Wakes every listener for the last time, so that streams end before the process waits for them."""
+        self.ended = True
+        for listeners in self._listeners.values():
+            for moved in listeners:
+                moved.set()
+
     async def aclose(self) -> None:
-        """Stops listening; every listener is woken, so that streams can end."""
+        """Stops listening."""
         if self._listening:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
@@ -47,7 +55,7 @@ class Watch:
         moved = asyncio.Event()
         self._listeners[job_id].add(moved)
         try:
-            yield Follower(moved)
+            yield Follower(moved, self)
         finally:
             self._listeners[job_id].discard(moved)
             if not self._listeners[job_id]:
@@ -73,8 +81,14 @@ class Watch:
 class Follower:
     """One listener of one job."""
 
-    def __init__(self, moved: asyncio.Event) -> None:
+    def __init__(self, moved: asyncio.Event, watch: Watch) -> None:
         self._moved = moved
+        self._watch = watch
+
+    @property
+    def ended(self) -> bool:
+        """Whether the process stops."""
+        return self._watch.ended
 
     async def wait(self, seconds: float = POLL_SECONDS) -> None:
         """Returns when the job may have moved: at once if it did since the last call, at the latest after `seconds`."""

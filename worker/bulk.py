@@ -4,6 +4,7 @@ A job that moves meanwhile is looked at again by the step that is applied to it:
 """
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
@@ -28,7 +29,12 @@ class Filter:
     def matches(self, job: Job) -> bool:
         if job.status not in self.statuses:
             return False
-        return all(str(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
+        return all(metadata_text(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
+
+
+def metadata_text(value: object) -> str | None:
+    """A value of `metadata` as it is written in JSON, text without its quotes; None where there is none."""
+    return value if value is None or isinstance(value, str) else json.dumps(value)
 
 
 async def matching(store: JobStore, chosen: Filter) -> AsyncIterator[Job]:

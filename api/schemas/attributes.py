@@ -37,6 +37,9 @@ SafetyCheckerType = Literal["blur", "sensitive_content_text", "pixelate", "black
 AlgorithmType = Literal["none", "dpmsolver+++"]
 DeadlinePolicy = Literal["accept", "refuse"]
 
+Integer = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
+Real = Annotated[float, Field(allow_inf_nan=False)]
+
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 NO_NUL = r"^[^\x00]*$"
 PROMPT_CHARACTERS = 10_000
@@ -186,7 +189,7 @@ class Own(TypedDict, total=False):
     metadata: Annotated[
         dict[
             Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)],
-            Annotated[str, Field(max_length=256)] | int | float | bool,
+            Annotated[str, Field(max_length=256)] | bool | Integer | Real,
         ],
         Field(max_length=16, description="A small flat map of your own, kept and shown with the job."),
     ]

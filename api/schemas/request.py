@@ -5,6 +5,7 @@ Never echoes what a caller wrote as text: a message shows numbers and flags that
 
 import difflib
 import json
+import re
 from collections.abc import Iterator
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -21,7 +22,12 @@ OWN_NAMES = frozenset(Own.__annotations__)
 KNOWN = ATTRIBUTE_NAMES | OWN_NAMES
 ALLOWED_STEPS = (21, 31, 41)
 MOST_IN_BATCH = 1000
+MOST_KEYS = 64
+"""More than twice what a request can have: looking for the nearest known name of each costs."""
+MOST_METADATA = 16
+MOST_ERRORS = 100
 SHOWN_CHARACTERS = 40
+NUMERIC = re.compile(r"[+-]?[0-9.eE+-]{1,30}")
 
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 Attributes.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
@@ -75,13 +81,18 @@ def parse_batch(body: bytes) -> list[ParsedRequest]:
     if not isinstance(content, list) or not 1 <= len(content) <= MOST_IN_BATCH:
         allowed = f"a JSON array of 1 to {MOST_IN_BATCH} requests"
         raise InvalidRequest([FieldError("", "batch", "The body is not a batch.", allowed)])
-    results = [_parse(_object(each), refuse_unknown=True) for each in content]
-    errors = [
-        error._replace(field=f"{index}.{error.field}") for index, (_, found) in enumerate(results) for error in found
-    ]
+    accepted: list[ParsedRequest] = []
+    errors: list[FieldError] = []
+    for index, each in enumerate(content):
+        parsed, found = _parse(_object(each), refuse_unknown=True)
+        errors += (error._replace(field=f"{index}.{error.field}") for error in found)
+        if len(errors) >= MOST_ERRORS:
+            break
+        if parsed:
+            accepted.append(parsed)
     if errors:
-        raise InvalidRequest(errors[:100])
-    return [parsed for parsed, _ in results if parsed]
+        raise InvalidRequest(errors[:MOST_ERRORS])
+    return accepted
 
 
 def request_body_schema(*, batch: bool = False) -> dict[str, Any]:
@@ -115,6 +126,8 @@ def _object(content: Any) -> dict[str, Any]:
 
 
 def _parse(content: dict[str, Any], *, refuse_unknown: bool) -> tuple[ParsedRequest | None, list[FieldError]]:
+    if too_much := _too_much(content):
+        return None, [too_much]
     given = {name: _flag(name, value) for name, value in content.items() if value is not None and value != ""}
     unknown = given.keys() - KNOWN
     errors = [_unknown(name) for name in sorted(unknown)] if refuse_unknown else []
@@ -127,6 +140,16 @@ def _parse(content: dict[str, Any], *, refuse_unknown: bool) -> tuple[ParsedRequ
     adjustments = [] if refuse_unknown else [_ignored(name) for name in sorted(unknown - {"key"})]
     _raise_steps(request, given, adjustments)
     return _parsed(request, own, adjustments), []
+
+
+def _too_much(content: dict[str, Any]) -> FieldError | None:
+    """What would cost too much to look at closely."""
+    if len(content) > MOST_KEYS:
+        return FieldError("", "too_many_fields", f"The request has {len(content)} fields.", f"at most {MOST_KEYS}")
+    metadata = content.get("metadata")
+    if metadata and not (isinstance(metadata, dict) and len(metadata) <= MOST_METADATA):
+        return _refused("metadata", None)
+    return None
 
 
 def _parsed(request: dict[str, Any], own: dict[str, Any], adjustments: list[dict[str, Any]]) -> ParsedRequest:
@@ -215,6 +238,6 @@ def _refused(name: str, value: Any) -> FieldError:
 def _shown(name: str, value: Any) -> str:
     if value is None or name in FREE_TEXT:
         return ""
-    if isinstance(value, bool | int | float) or (isinstance(value, str) and len(value) <= SHOWN_CHARACTERS):
+    if isinstance(value, bool | int | float) or (isinstance(value, str) and NUMERIC.fullmatch(value)):
         return f"; it is {json.dumps(value)[:SHOWN_CHARACTERS]}"
     return f"; it is {'a long text' if isinstance(value, str) else 'not of that kind'}"
