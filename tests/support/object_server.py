@@ -23,6 +23,8 @@ from swift.proxy.server import Application  # noqa: E402
 
 DEVICE = "memory"
 PARTITION_POWER = 1
+PATIENT = {"conn_timeout": "20", "node_timeout": "30", "error_suppression_limit": "1000000"}
+"""On a busy machine Swift would else give its only device up for a minute, and say that nothing is there."""
 SERVERS = {"account": AccountController, "container": ContainerController, "object": ObjectController}
 
 
@@ -47,7 +49,7 @@ def _save_ring(path: Path, port: int) -> None:
 
 def _proxy(conf: dict[str, str], key: str, secret: str) -> object:
     """The same middlewares in the same order as in a cluster's configuration."""
-    app = Application(conf | {"account_autocreate": "true"})
+    app = Application(conf | PATIENT | {"account_autocreate": "true"})
     app = slo.filter_factory({})(app)
     app = tempauth.filter_factory({}, **{f"user_{key.replace(':', '_')}": f"{secret} .admin"})(app)
     app = s3api.filter_factory({}, location="us-east-1", auth_pipeline_check="false")(app)
