@@ -56,7 +56,7 @@ async def show_image(job_id: str, index: int, request: Request) -> Response:
     if image is None or found.job.status is not Status.SUCCEEDED:
         raise Problem("not_found", "There is no such image.")
     headers = _headers(image, job_id)
-    if headers["etag"] in request.headers.get("if-none-match", ""):
+    if _names_it(request.headers.get("if-none-match", ""), headers["etag"]):
         return Response(status_code=304, headers=headers)
     # a HEAD is answered here: an address that is signed for GET is refused when a client follows with HEAD
     if request.method == "GET" and (address := await here["images"].address(image.key, REDIRECT_SECONDS)):
@@ -79,8 +79,15 @@ async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loade
     return here, found
 
 
+def _names_it(if_none_match: str, etag: str) -> bool:
+    """Whether a list of entity tags, weak ones included, or `*` names this one."""
+    return any(each.strip().removeprefix("W/") in ("*", etag) for each in if_none_match.split(","))
+
+
 async def _bytes(here: State, image: Image, request: Request, headers: dict[str, str]) -> Response:
-    span = requested_span(request.headers.get("range"), image.bytes)
+    # a range of what the caller has already got the beginning of, but only if that has not changed
+    same = request.headers.get("if-range", headers["etag"]) == headers["etag"]
+    span = requested_span(request.headers.get("range") if same else None, image.bytes)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{image.bytes}"
     headers["content-length"] = str(span.end - span.start)

@@ -61,7 +61,7 @@ async def create_job(request: Request) -> Response:
     if wait := _wait_seconds(request):
         return await _finished_in_time(here, accepted.ids[0], wait)
     if accepted.verdict == "same":
-        return await _current_job(here, accepted.ids[0])
+        return await current_job(here, accepted.ids[0])
     return _json(_fresh_view(order, accepted.standings[0], here), 202, here, order.id)
 
 
@@ -170,7 +170,7 @@ def _refuses_late(parsed: ParsedRequest, here: State) -> bool:
 async def _accept(
     request: Request, here: State, orders: list[Order], body: bytes, refuse_late: Collection[str]
 ) -> Accepted:
-    idempotency = _idempotency(request, orders[0].tenant, body)
+    idempotency = idempotency_of(request, orders[0].tenant, body)
     accepted = await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
     reached(Point.ACCEPT_WRITTEN)
     if refusal := refusal_of(accepted, here):
@@ -188,7 +188,8 @@ async def _refuse_if_store_away(here: State) -> None:
         raise Problem("insufficient_storage", "Pictures cannot be stored now, so nothing is bought.", headers=headers)
 
 
-def _idempotency(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
+def idempotency_of(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
+    """The row and the fingerprint of the request's `Idempotency-Key`, which counts for the address it is sent to."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -216,7 +217,8 @@ def _view(found: Loaded, here: State) -> dict[str, Any]:
     return job_view(found.job, found.timeline, here["viewer"], found.now, found.standing)
 
 
-async def _current_job(here: State, job_id: str) -> Response:
+async def current_job(here: State, job_id: str) -> Response:
+    """The job of an earlier accept, as it stands now. Raises Problem `not_found` where it has been deleted."""
     found = await here["store"].view(job_id)
     if found is None:
         raise Problem("not_found", "The job of this Idempotency-Key has been deleted.")
@@ -232,7 +234,7 @@ async def _finished_in_time(here: State, job_id: str, seconds: float) -> Respons
             await follower.wait((until - found.now) / 1000)
     if found and found.job.is_terminal:
         return _json(_view(found, here), 200)
-    return await _current_job(here, job_id)
+    return await current_job(here, job_id)
 
 
 async def _events(here: State, job_id: str, after: int) -> AsyncIterator[bytes]:

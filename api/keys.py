@@ -131,14 +131,23 @@ def configured_keys(settings: Settings) -> Keys:
     """The keys of DARKROOM_API_KEYS, with every right; stops the process where one is malformed."""
     text = settings.api_keys.get_secret_value()
     pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
-    return dict(_parse(pair.strip()) for pair in pairs if pair.strip())
+    return _distinct([_parse(pair.strip()) for pair in pairs if pair.strip()])
+
+
+def _distinct(pairs: list[tuple[bytes, Key]]) -> Keys:
+    keys = dict(pairs)
+    if any(keys[digest].tenant != key.tenant for digest, key in pairs):
+        stop("DARKROOM_API_KEYS gives one key to two tenants: each tenant needs keys of its own.")
+    return keys
 
 
 def _file_pairs(path: str) -> list[str]:
     try:
-        return Path(path).read_text().splitlines()
+        return Path(path).read_text(encoding="utf-8").splitlines()
     except OSError as error:
         stop(f"DARKROOM_API_KEYS names a file that cannot be read ({error.strerror}).")
+    except UnicodeDecodeError:
+        stop("DARKROOM_API_KEYS names a file that is not text in UTF-8.")
 
 
 def _parse(pair: str) -> tuple[bytes, Key]:

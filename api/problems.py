@@ -13,6 +13,7 @@ import structlog
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from worker.lane import Unavailable
 
@@ -142,6 +143,8 @@ def problem_of(request: Request, error: Exception) -> Response:
             return problem_response(request, _of_framework(error))
         case RequestValidationError():  # a path or query parameter of the wrong kind: such a thing does not exist
             return problem_response(request, Problem("not_found", "There is nothing at this address."))
+        case ClientDisconnect():  # nobody is there to be answered
+            return problem_response(request, Problem("invalid_json", "The request ended before its body did."))
     # the kind and the place only: an error's text may hold what a caller wrote
     place = traceback.extract_tb(error.__traceback__)[-1]
     log.error("request.failed", kind=type(error).__name__, at=f"{Path(place.filename).name}:{place.lineno}")

@@ -7,7 +7,7 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.admission import allowance_of, refusal_of
-from api.jobs import find_job
+from api.jobs import current_job, find_job, idempotency_of
 from api.keys import authenticate
 from api.listing import list_jobs
 from api.problems import Problem, problem_responses
@@ -76,9 +76,12 @@ async def retry_job(job_id: str, request: Request) -> Response:
         )
     order = _again(found.job.order, here)
     refuse_late = [order.id] if here["settings"].deadline_policy == "refuse" else []
-    accepted = await here["store"].accept([order], allowance_of(here), refuse_late=refuse_late)
+    idempotency = idempotency_of(request, order.tenant, b"")
+    accepted = await here["store"].accept([order], allowance_of(here), idempotency, refuse_late=refuse_late)
     if refusal := refusal_of(accepted, here):
         raise refusal
+    if accepted.verdict == "same":
+        return await current_job(here, accepted.ids[0])
     created = await here["store"].view(order.id)
     headers = {"location": f"{here['settings'].public_url}/v1/jobs/{order.id}"}
     return _json(_view(created, here) if created else {}, 202, headers)

@@ -72,7 +72,10 @@ class Settings(BaseSettings):
     # A job's life
     deadline_seconds: int = Field(3600, ge=1, le=30 * DAY_SECONDS, description="Default deadline of a job")
     unknown_wait_seconds: float = Field(
-        300, gt=0, description="How long an unknown submit waits for its callback before its policy acts"
+        300,
+        gt=0,
+        le=30 * DAY_SECONDS,
+        description="How long an unknown submit waits for its callback before its policy acts",
     )
     on_unknown: Annotated[dict[str, str], NoDecode] = Field(
         {},
@@ -168,8 +171,11 @@ class Settings(BaseSettings):
     @field_validator("public_url", "upstream_url", "s3_endpoint", "s3_public_endpoint", "sandbox_public_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
-        if value and (urlsplit(value).scheme not in ("http", "https") or not urlsplit(value).hostname):
-            raise ValueError("must be an http:// or https:// address with a host")
+        parts = urlsplit(value)
+        if value and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
+            raise ValueError("must be an http:// or https:// address with a host and without a user name")
+        if not 0 < (parts.port or 80) < 65_536:  # a port beyond that is a ValueError of its own
+            raise ValueError("must have a port from 1 to 65535")
         return value.rstrip("/")
 
     @field_validator("images_url")

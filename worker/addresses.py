@@ -9,6 +9,8 @@ import re
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
 from urllib.parse import urlsplit
 
+import httpx
+
 DENIED_V4 = tuple(
     IPv4Network(text)
     for text in (
@@ -81,6 +83,8 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise AddressRefused("the address must be http(s) with a host and without a user name")
     if not allow_private and port is not None and port not in PUBLIC_PORTS:
         raise AddressRefused("the address must use port 80 or 443")
+    if not allow_private and _is_literal(parts.hostname or "") and not is_public(parts.hostname or ""):
+        raise AddressRefused("the address is not on the public internet")
 
 
 def check_dialled(address: str, *, allow_private: bool) -> None:
@@ -97,12 +101,28 @@ def _public_v4(address: IPv4Address) -> bool:
     return not any(address in network for network in DENIED_V4)
 
 
+def _is_literal(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
+
+
 def _is_host(host: str) -> bool:
     if ":" not in host:
-        return HOST_NAME.fullmatch(host) is not None
+        return HOST_NAME.fullmatch(host) is not None and _can_be_looked_up(host)
     try:
         return IPv6Address(host).scope_id is None
     except ValueError:
+        return False
+
+
+def _can_be_looked_up(host: str) -> bool:
+    """Whether whoever dials can write the name as DNS has it; `xn--a` is no name, and would be an error there."""
+    try:
+        return httpx.URL(f"http://{host}").host != ""
+    except (httpx.InvalidURL, ValueError):
         return False
 
 
