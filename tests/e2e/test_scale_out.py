@@ -107,7 +107,7 @@ def test_what_the_scaler_asks_for_is_what_the_metrics_say(here: Installation) ->
     assert scaled["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     container = deployment["spec"]["template"]["spec"]
     assert container["terminationGracePeriodSeconds"] > Settings.model_fields["upstream_timeout_seconds"].default
-    concurrency = [int(each["value"]) for each in container["containers"][0]["env"][:2]]
+    concurrency = [int(each["value"]) for each in container["containers"][0]["env"][:3]]
     thresholds = [int(trigger["metadata"]["threshold"]) for trigger in scaled["spec"]["triggers"]]
     assert thresholds == [each * 8 // 10 for each in concurrency]
 
