@@ -15,6 +15,7 @@ from typing import Any
 
 import httpx
 
+from api.cli.alive import ROLES
 from tests.support.processes import Installation, until
 
 WORKERS = (1, 2, 4)
@@ -73,7 +74,7 @@ def installation(workers: int, limit: int) -> Iterator[Installation]:
     ):
         for number in range(1, workers):
             here.start("worker", name=f"worker-{number}")
-        until(lambda: (ready := here.ready()) and ready["workers"] >= 2 * workers, what="every worker")
+        until(lambda: (ready := here.ready()) and ready["workers"] >= ROLES * workers, what="every worker")
         yield here
 
 
