@@ -1,8 +1,8 @@
 """Submit throughput of 1, 2 and 4 worker containers on one Redis, without a limit and with one.
 
-`python -m tests.benchmarks.bench_scale`. The upstream takes two seconds to answer a POST and a worker has ten places, so
-what is measured is how the queue shares work out, and not how fast this machine is. Judged by the sandbox's bill: when
-each POST came, and the most that it ever held. Takes about three minutes.
+`python -m tests.benchmarks.bench_scale`. The upstream takes two seconds to answer a POST and a worker has ten places,
+so what is measured is how the queue shares work out, and not how fast this machine is. Judged by the sandbox's bill:
+when each POST came, and the most that it ever held. Takes about three minutes.
 """
 
 import tempfile
