@@ -10,6 +10,7 @@ import httpx
 import pytest
 import yaml
 
+from api.cli.alive import ROLES
 from config.settings import Settings
 from tests.support.processes import Installation, until
 
@@ -81,7 +82,7 @@ def test_a_limit_holds_over_all_workers(here: Installation) -> None:
     httpx.post(f"http://127.0.0.1:{here.sandbox_port}/sandbox/reset")
     for number in (1, 2):
         here.start("worker", name=f"worker-{number}")
-    until(lambda: (ready := here.ready()) and ready["workers"] >= 6, what="three workers")
+    until(lambda: (ready := here.ready()) and ready["workers"] >= 3 * ROLES, what="three workers")
     ids = post(here, "a loom [[delay=0.1]]", JOBS)
     for job_id in ids:
         here.reaches(job_id, "succeeded")
@@ -107,7 +108,7 @@ def test_what_the_scaler_asks_for_is_what_the_metrics_say(here: Installation) ->
     assert scaled["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     container = deployment["spec"]["template"]["spec"]
     assert container["terminationGracePeriodSeconds"] > Settings.model_fields["upstream_timeout_seconds"].default
-    concurrency = [int(each["value"]) for each in container["containers"][0]["env"][:2]]
+    concurrency = [int(each["value"]) for each in container["containers"][0]["env"][:3]]
     thresholds = [int(trigger["metadata"]["threshold"]) for trigger in scaled["spec"]["triggers"]]
     assert thresholds == [each * 8 // 10 for each in concurrency]
 
