@@ -6,7 +6,7 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
-from api import deliveries, health, images, jobs, metrics, usage, verbs, webhook_settings, webhooks
+from api import compatible, deliveries, health, images, jobs, metrics, openai, usage, verbs, webhook_settings, webhooks
 from api.limits import BodyLimit
 from api.problems import install_problem_handlers, problem_responses
 from api.state import lifespan
@@ -34,7 +34,8 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # a redirect would repeat the Host header
     )
     app.state.settings = settings
-    for part in (jobs, images, verbs, usage, deliveries, webhook_settings, webhooks, health, metrics):
+    parts = (jobs, images, verbs, usage, deliveries, webhook_settings, webhooks, health, metrics, compatible, openai)
+    for part in parts:
         app.include_router(part.router)
     app.add_api_route("/", _front_page, include_in_schema=False, response_class=HTMLResponse)
     install_problem_handlers(app)

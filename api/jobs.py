@@ -5,6 +5,7 @@ The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and write
 
 import asyncio
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
 
@@ -129,6 +130,26 @@ async def find_job(job_id: str, request: Request, scope: Scope) -> tuple[State, 
     return here, found
 
 
+async def accept_one(
+    request: Request, tenant: str, parsed: ParsedRequest, body: bytes, *, compatible: bool = False
+) -> tuple[Order, Accepted]:
+    """What every door does with one parsed request: the same rules, limits and Idempotency-Key."""
+    here = state(request)
+    order = replace(_order(tenant, parsed, here), compatible=compatible)
+    return order, await _accept(request, here, [order], body, [order.id] if _refuses_late(parsed, here) else [])
+
+
+async def wait_for_end(here: State, job_id: str, seconds: float) -> Loaded | None:
+    """The job once it has ended, or as it stands after that time."""
+    until = here["store"].now() + seconds * 1000
+    async with here["watch"].follow(job_id) as follower:
+        while (found := await here["store"].load(job_id)) and not found.job.is_terminal and found.now < until:
+            if follower.ended:  # the process stops: the caller asks again elsewhere
+                break
+            await follower.wait((until - found.now) / 1000)
+    return found
+
+
 def _order(tenant: str, parsed: ParsedRequest, here: State) -> Order:
     if parsed.webhook:
         _check_webhook(parsed.webhook, here)
@@ -226,12 +247,7 @@ async def current_job(here: State, job_id: str) -> Response:
 
 
 async def _finished_in_time(here: State, job_id: str, seconds: float) -> Response:
-    until = here["store"].now() + seconds * 1000
-    async with here["watch"].follow(job_id) as follower:
-        while (found := await here["store"].load(job_id)) and not found.job.is_terminal and found.now < until:
-            if follower.ended:
-                break
-            await follower.wait((until - found.now) / 1000)
+    found = await wait_for_end(here, job_id, seconds)
     if found and found.job.is_terminal:
         return _json(_view(found, here), 200)
     return await current_job(here, job_id)

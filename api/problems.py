@@ -15,6 +15,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from api.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error
 from worker.lane import Unavailable
 
 log = structlog.get_logger()
@@ -42,6 +43,8 @@ CODES: dict[str, tuple[int, str]] = {
     "deadline_unreachable": (429, "The job would not end before its deadline"),
     "internal": (500, "Something is broken here"),
     "unavailable": (503, "Something that is needed does not answer"),
+    "generation_failed": (502, "The pictures could not be made"),
+    "timeout": (504, "The job did not end in time and goes on"),
     "insufficient_storage": (507, "The image store is full"),
 }
 BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
@@ -75,7 +78,10 @@ class InvalidRequest(Problem):
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
-    """The problem as an answer."""
+    """The problem as an answer, in the words that the path speaks."""
+    path = request.url.path
+    if path.startswith(COMPATIBLE) or path == OPENAI:
+        return _in_dialect(request, problem)
     content: dict[str, Any] = {
         "type": f"/docs/errors#{problem.code}",
         "title": problem.title,
@@ -90,6 +96,18 @@ def problem_response(request: Request, problem: Problem) -> Response:
     if problem.code == "unauthorized":
         headers["www-authenticate"] = "Bearer"
     return Response(orjson.dumps(content), problem.status, headers, MEDIA_TYPE)
+
+
+def _in_dialect(request: Request, problem: Problem) -> Response:
+    headers = dict(problem.headers)
+    if request.url.path == OPENAI:
+        status, content = openai_error(problem.code, problem.status, problem.detail, problem.errors)
+        if status >= 500 and "idempotency-key" not in request.headers:
+            headers["x-should-retry"] = "false"  # it may have been accepted: a repetition would buy again
+    else:
+        retry_after = headers.get("retry-after")
+        status, content = upstream_error(problem.code, problem.status, problem.detail, problem.errors, retry_after)
+    return Response(orjson.dumps(content), status, headers, "application/json")
 
 
 def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -50,6 +50,11 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(65_536, ge=1024, description="Largest body of one request or callback")
 
+    openai_model_id: str = Field("", description="Model of `/v1/images/generations` where the caller names none")
+    openai_wait_seconds: float = Field(
+        55, gt=0, le=60, description="How long `/v1/images/generations` waits for its pictures"
+    )
+
     # The upstream
     upstream_url: str = Field(
         "https://modelslab.com/api/v1/enterprise",

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from worker import decisions
+from worker.compatible import callback_shape
 from worker.images.collect import at_work, collect_pictures
 from worker.job import Attempt, Job, Milliseconds, Status
 from worker.lane import Unavailable
@@ -104,7 +105,10 @@ async def tell(r: Resources, delivery_id: str) -> None:
         await r.notifier.ledger.close(delivery_id, "job_gone")
         return
     # as GET shows it, now: a result that came after the end is told with the delivery of that end
-    payload = job_view(loaded.job, loaded.timeline, r.viewer, loaded.now, loaded.standing)
+    if loaded.job.order.compatible:
+        payload = callback_shape(loaded.job, r.viewer, loaded.now)
+    else:
+        payload = job_view(loaded.job, loaded.timeline, r.viewer, loaded.now, loaded.standing)
     await r.notifier.tell(delivery_id, Target.of(loaded.job.order.tenant, loaded.job.order.webhook), payload)
 
 

@@ -112,6 +112,11 @@ def request_body_schema(*, batch: bool = False) -> dict[str, Any]:
     return {"required": True, "content": {"application/json": {"schema": schema, "example": example}}}
 
 
+def decoded_object(body: bytes) -> dict[str, Any]:
+    """The body as one JSON object. Raises InvalidJson, InvalidRequest."""
+    return _object(_decoded(body))
+
+
 def _decoded(body: bytes) -> Any:
     try:
         return from_json(body, allow_inf_nan=False)
