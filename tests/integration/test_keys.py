@@ -255,8 +255,8 @@ def test_every_call_of_v1_states_its_scope(client: httpx.Client, settings: Setti
             else:
                 assert answer.status_code == 403, (method, path, held)
                 if method != "HEAD":
-                    assert answer.json()["code"] == "forbidden"
-                    assert f"`{scope}`" in answer.json()["detail"]
+                    assert "forbidden" in answer.text  # in the words of the path
+                    assert f"`{scope}`" in answer.text
         assert client.request(method, path, headers=bearer(texts["admin"])).status_code not in (401, 403)
 
 
