@@ -4,6 +4,7 @@ import errno
 import socket
 import sys
 
+import structlog
 import uvicorn
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
@@ -11,9 +12,12 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.express import Express
 from api.keys import configured_keys
+from api.server import PromptProtocol, PromptServer, raise_descriptor_limit
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
 from worker.startup import check_redis_at_start, check_settings
+
+log = structlog.get_logger()
 
 KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 20
@@ -24,13 +28,16 @@ def main() -> int:
     settings = load_settings()
     configure_logs(settings, "api")
     check_settings(settings)
-    configured_keys(settings)  # a malformed key stops us here, with one sentence
+    if not configured_keys(settings):  # a malformed key stops us here, with one sentence
+        log.warning("keys.none", hint="set DARKROOM_API_KEYS, or make a key with `darkroom keys`")
     check_redis_at_start(settings)
+    raise_descriptor_limit()
     listener = _listen(settings)
     config = uvicorn.Config(
         _application(settings),
         loop="uvloop",
-        http="httptools",
+        http=PromptProtocol,
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -40,7 +47,7 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=4096,
     )
-    uvicorn.Server(config).run(sockets=[listener])
+    PromptServer(config).run(sockets=[listener])
     return 0
 
 

@@ -4,6 +4,7 @@ import asyncio
 import secrets
 from collections.abc import Awaitable
 from typing import Any
+from urllib.parse import urlsplit
 
 import orjson
 from fastapi import APIRouter, Request, Response
@@ -35,7 +36,7 @@ async def ready(request: Request) -> Response:
         "workers": workers,
     }
     if "modelslab.com" not in here["settings"].upstream_url:
-        facts["upstream"] = f"not the provider: {here['settings'].upstream_url}"
+        facts["upstream"] = f"not the provider: {urlsplit(here['settings'].upstream_url).hostname}"
     headers = None if well else {"retry-after": "2"}
     return Response(orjson.dumps(facts), 200 if well else 503, headers, "application/json")
 

@@ -3,7 +3,7 @@
 The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and writes its answer's bytes itself.
 """
 
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from hashlib import sha256
 from typing import Any, cast
 
@@ -15,7 +15,7 @@ from api.admission import allowance_of, refusal_of
 from api.keys import authenticate
 from api.problems import Problem, problem_responses
 from api.schemas.job import JobView
-from api.schemas.request import ParsedRequest, parse_batch, parse_request, request_body_schema
+from api.schemas.request import ParsedRequest, parse_in_thread, parse_request, request_body_schema
 from api.state import State, state
 from worker.addresses import AddressRefused, check_url
 from worker.admission import Accepted
@@ -75,13 +75,13 @@ async def create_batch(request: Request) -> Response:
     """Accepts an array of requests in one transaction: all of them or none."""
     tenant, here = await authenticate(request, "submit"), state(request)
     body = await request.body()
-    batch = parse_batch(body)
+    batch = await parse_in_thread(body)
     orders = [_order(tenant, parsed, here) for parsed in batch]
     pairs = zip(orders, batch, strict=True)
     refuse_late = {order.id for order, parsed in pairs if _refuses_late(parsed, here)}
     accepted = await _accept(request, here, orders, body, refuse_late)
     if accepted.verdict == "same":
-        jobs = [_view(found, here) for found in [await here["store"].view(each) for each in accepted.ids] if found]
+        jobs = await _current_jobs(here, accepted.ids)
     else:
         stood = zip(orders, accepted.standings, strict=True)
         jobs = [_fresh_view(order, standing, here) for order, standing in stood]
@@ -166,7 +166,7 @@ def _refuses_late(parsed: ParsedRequest, here: State) -> bool:
 async def _accept(
     request: Request, here: State, orders: list[Order], body: bytes, refuse_late: Collection[str]
 ) -> Accepted:
-    idempotency = _idempotency(request, orders[0].tenant, body)
+    idempotency = idempotency_of(request, orders[0].tenant, body)
     accepted = await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
     reached(Point.ACCEPT_WRITTEN)
     if refusal := refusal_of(accepted, here):
@@ -184,7 +184,8 @@ async def _refuse_if_store_away(here: State) -> None:
         raise Problem("insufficient_storage", "Pictures cannot be stored now, so nothing is bought.", headers=headers)
 
 
-def _idempotency(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
+def idempotency_of(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
+    """What the request's `Idempotency-Key` is kept under, and its body's hash; None without one."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -219,10 +220,20 @@ async def _current_job(here: State, job_id: str) -> Response:
     return _json(_view(found, here), 202, here, job_id)
 
 
+async def _current_jobs(here: State, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The jobs of an earlier batch, in its order; fewer than were asked for would be taken for others."""
+    jobs = [await here["store"].view(each) for each in ids]
+    if None in jobs:
+        raise Problem("not_found", "A job of this Idempotency-Key has been deleted.")
+    return [_view(found, here) for found in jobs if found]
+
+
 async def _finished_in_time(here: State, job_id: str, seconds: float) -> Response:
     until = here["store"].now() + seconds * 1000
     async with here["watch"].follow(job_id) as follower:
         while (found := await here["store"].load(job_id)) and not found.job.is_terminal and found.now < until:
+            if follower.ending:
+                break
             await follower.wait((until - found.now) / 1000)
     if found and found.job.is_terminal:
         return _json(_view(found, here), 200)
@@ -237,6 +248,8 @@ async def _events(here: State, job_id: str, after: int) -> AsyncIterator[bytes]:
                 yield _event(job_id, number, row)
             after = max(after, len(rows))
             if found.job.status in TERMINAL:
+                return
+            if follower.ending:
                 return
             yield b": still here\n\n"
             await follower.wait()

@@ -6,12 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+import orjson
+
 from api.problems import Problem
 from api.state import State
 from worker.job import Job, Status, is_job_id
 from worker.view import job_row
 
 MOST_ROWS = 200
+MOST_LIMIT_CHARACTERS = 10
 DEFAULT_ROWS = 50
 LOOKED_AT_PER_PAGE = 2000
 """A filter that matches little ends the page there, with a cursor to go on from."""
@@ -35,7 +38,8 @@ class Query:
             return False
         if self.track_id is not None and job.order.track_id != self.track_id:
             return False
-        return all(str(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
+        kept = job.order.metadata
+        return all(key in kept and _as_text(kept[key]) == value for key, value in self.metadata.items())
 
 
 async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -76,6 +80,11 @@ def parse_query(parameters: Mapping[str, str]) -> Query:
     )
 
 
+def _as_text(value: Any) -> str:
+    """As JSON writes it, text without its quotes: `true`, not `True`."""
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
+
+
 def _status(text: str | None) -> Status | None:
     if text is not None and text not in list(Status):
         raise _bad("status", ", ".join(Status))
@@ -85,7 +94,7 @@ def _status(text: str | None) -> Status | None:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_ROWS
-    if not (text.isascii() and text.isdigit() and 1 <= int(text[:6]) <= MOST_ROWS):
+    if not (text.isascii() and text.isdigit() and len(text) < MOST_LIMIT_CHARACTERS and 1 <= int(text) <= MOST_ROWS):
         raise _bad("limit", f"1 to {MOST_ROWS}")
     return int(text)
 

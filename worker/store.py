@@ -184,12 +184,17 @@ class JobStore:
         if cursor:
             rank = await self._lane.call("ZREVRANK", key, cursor)
             if rank is None:  # deleted meanwhile: go on from when it was made, which its id tells
-                before = min(before, created_at(cursor))
+                before = min(before, created_at(cursor) + 1)
             else:
                 newer = await self._lane.call("ZCOUNT", key, before, "+inf")
                 start = max(0, rank + 1 - newer)
-        arguments = (key, f"({before}", after, "LIMIT", start, most)
-        return [each.decode() for each in await self._lane.call("ZREVRANGEBYSCORE", *arguments)]
+        while True:  # a batch's jobs share a millisecond: those of it that were shown already are passed over
+            arguments = (key, f"({before}", after, "LIMIT", start, most)
+            ids = [each.decode() for each in await self._lane.call("ZREVRANGEBYSCORE", *arguments)]
+            older = [each for each in ids if not cursor or each < cursor]
+            if older or len(ids) < most:
+                return older
+            start += most
 
     async def put_back(self, job: Job) -> None:
         """Puts a queued job that stands nowhere back into its queue."""
