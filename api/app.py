@@ -1,14 +1,13 @@
 """The API application: routers, handlers, limits. Composed here and nowhere else."""
 
-from typing import Any
-
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
 from api import deliveries, health, images, jobs, metrics, usage, verbs, webhook_settings, webhooks
 from api.limits import BodyLimit
-from api.problems import install_problem_handlers, problem_responses
+from api.openapi import complete
+from api.problems import install_problem_handlers
 from api.state import lifespan
 from config.settings import Settings
 
@@ -38,19 +37,9 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(part.router)
     app.add_api_route("/", _front_page, include_in_schema=False, response_class=HTMLResponse)
     install_problem_handlers(app)
-    _name_the_key(app.openapi())  # made once and kept by the application
+    complete(app.openapi())  # made once and kept by the application
     app.add_middleware(BodyLimit, default_bytes=settings.max_body_bytes, overrides={"/v1/jobs/batch": BATCH_BYTES})
     return app
-
-
-def _name_the_key(schema: dict[str, Any]) -> None:
-    """Says in OpenAPI which calls need a key, so that `/docs` and generated clients can send it."""
-    schema["components"]["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
-    for path, calls in schema["paths"].items():
-        if path.startswith("/v1/"):
-            for call in calls.values():
-                call["security"] = [{"key": []}]
-                call["responses"].setdefault("403", problem_responses("forbidden")[403])
 
 
 async def _front_page() -> str:

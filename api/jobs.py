@@ -14,7 +14,7 @@ from fastapi.responses import StreamingResponse
 from api.admission import allowance_of, refusal_of
 from api.keys import authenticate
 from api.problems import Problem, problem_responses
-from api.schemas.job import JobView
+from api.schemas.job import JobBatch, JobView
 from api.schemas.request import ParsedRequest, parse_in_thread, parse_request, request_body_schema
 from api.state import State, state
 from worker.addresses import AddressRefused, check_url
@@ -43,7 +43,7 @@ ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_
     status_code=202,
     summary="Accept a job",
     response_model=JobView,
-    responses=problem_responses(*ACCEPT_PROBLEMS)
+    responses=problem_responses(*ACCEPT_PROBLEMS, "not_found")
     | {200: {"model": JobView, "description": "Finished within `Prefer: wait`"}},
     openapi_extra={"requestBody": request_body_schema()},
 )
@@ -68,7 +68,8 @@ async def create_job(request: Request) -> Response:
     "/jobs/batch",
     status_code=202,
     summary="Accept up to 1,000 jobs",
-    responses=problem_responses(*ACCEPT_PROBLEMS),
+    response_model=JobBatch,
+    responses=problem_responses(*ACCEPT_PROBLEMS, "not_found"),
     openapi_extra={"requestBody": request_body_schema(batch=True)},
 )
 async def create_batch(request: Request) -> Response:

@@ -15,7 +15,6 @@ from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 from config.redis_address import parse_redis_address
 
 DAY_SECONDS = 86_400
-MOST_PORT = 65_535
 
 
 class Settings(BaseSettings):
