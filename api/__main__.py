@@ -4,6 +4,7 @@ import errno
 import socket
 import sys
 
+import structlog
 import uvicorn
 from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
@@ -12,10 +13,12 @@ from starlette.types import ASGIApp
 from api.app import create_app
 from api.express import Express
 from api.keys import configured_keys
-from api.server import Server, TimedProtocol, raise_descriptor_limit
+from api.server import PromptProtocol, PromptServer, raise_descriptor_limit
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
 from worker.startup import check_redis_at_start, check_settings
+
+log = structlog.get_logger()
 
 KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 20
@@ -26,7 +29,8 @@ def main() -> int:
     settings = load_settings()
     configure_logs(settings, "api")
     check_settings(settings)
-    configured_keys(settings)  # a malformed key stops us here, with one sentence
+    if not configured_keys(settings):  # a malformed key stops us here, with one sentence
+        log.warning("keys.none", hint="set DARKROOM_API_KEYS, or make a key with `darkroom keys`")
     check_redis_at_start(settings)
     raise_descriptor_limit()
     listener = _listen(settings)
@@ -34,7 +38,8 @@ def main() -> int:
     config = uvicorn.Config(
         _application(app, settings),
         loop="uvloop",
-        http=TimedProtocol,
+        http=PromptProtocol,
+        ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
@@ -44,7 +49,7 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=4096,
     )
-    Server(config, lambda: app.state.watch.end()).run(sockets=[listener])
+    PromptServer(config).run(sockets=[listener])
     return 0
 
 

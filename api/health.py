@@ -16,13 +16,21 @@ from worker.lane import Unavailable
 router = APIRouter(tags=["operator"])
 
 
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {
+        "description": "Not ready: names what is away",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
 @router.get("/healthz", summary="Alive")
 async def alive() -> dict[str, str]:
     """Answers as long as the process does."""
     return {"status": "alive"}
 
 
-@router.get("/readyz", summary="Ready")
+@router.get("/readyz", summary="Ready", responses=NOT_READY)
 async def ready(request: Request) -> Response:
     """Each dependency by a real write; 503 naming what is away. No worker is a warning: jobs are accepted and wait."""
     here = state(request)
@@ -35,9 +43,8 @@ async def ready(request: Request) -> Response:
         "images": images,
         "workers": workers,
     }
-    upstream = urlsplit(here["settings"].upstream_url).hostname or ""
-    if not upstream.endswith("modelslab.com"):
-        facts["upstream"] = f"not the provider: {upstream}"
+    if "modelslab.com" not in here["settings"].upstream_url:
+        facts["upstream"] = f"not the provider: {urlsplit(here['settings'].upstream_url).hostname}"
     headers = None if well else {"retry-after": "2"}
     return Response(orjson.dumps(facts), 200 if well else 503, headers, "application/json")
 

@@ -56,7 +56,7 @@ async def show_image(job_id: str, index: int, request: Request) -> Response:
     if image is None or found.job.status is not Status.SUCCEEDED:
         raise Problem("not_found", "There is no such image.")
     headers = _headers(image, job_id)
-    if _names_it(request.headers.get("if-none-match", ""), headers["etag"]):
+    if names(request.headers.getlist("if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
     # a HEAD is answered here: an address that is signed for GET is refused when a client follows with HEAD
     if request.method == "GET" and (address := await here["images"].address(image.key, REDIRECT_SECONDS)):
@@ -85,9 +85,7 @@ def _names_it(if_none_match: str, etag: str) -> bool:
 
 
 async def _bytes(here: State, image: Image, request: Request, headers: dict[str, str]) -> Response:
-    # a range of what the caller has already got the beginning of, but only if that has not changed
-    same = request.headers.get("if-range", headers["etag"]) == headers["etag"]
-    span = requested_span(request.headers.get("range") if same else None, image.bytes)
+    span = requested_span(_range(request, headers["etag"]), image.bytes)
     if span.partial:
         headers["content-range"] = f"bytes {span.start}-{span.end - 1}/{image.bytes}"
     headers["content-length"] = str(span.end - span.start)
@@ -101,6 +99,18 @@ async def _bytes(here: State, image: Image, request: Request, headers: dict[str,
     except StoreError as error:
         raise Problem("unavailable", "The image store does not answer.", headers={"retry-after": "5"}) from error
     return StreamingResponse(stored.chunks, status, headers)
+
+
+def names(if_none_match: list[str], etag: str) -> bool:
+    """Whether `If-None-Match` names this ETag, or any; weakly, as RFC 9110 has it for that header."""
+    given = {part.strip().removeprefix("W/") for line in if_none_match for part in line.split(",")}
+    return "*" in given or etag in given
+
+
+def _range(request: Request, etag: str) -> str | None:
+    """The `Range`, unless `If-Range` holds another picture's ETag, a weak one, or a date: then the whole is given."""
+    condition = request.headers.get("if-range")
+    return request.headers.get("range") if condition is None or condition.strip() == etag else None
 
 
 def requested_span(header: str | None, size: int) -> Span:

@@ -3,8 +3,7 @@
 The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and writes its answer's bytes itself.
 """
 
-import asyncio
-from collections.abc import AsyncIterator, Collection
+from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
 from typing import Any, cast
@@ -16,8 +15,8 @@ from fastapi.responses import StreamingResponse
 from api.admission import allowance_of, refusal_of
 from api.keys import authenticate
 from api.problems import Problem, problem_responses
-from api.schemas.job import JobView
-from api.schemas.request import ParsedRequest, parse_batch, parse_request, request_body_schema
+from api.schemas.job import JobBatch, JobView
+from api.schemas.request import ParsedRequest, parse_in_thread, parse_request, request_body_schema
 from api.state import State, state
 from worker.addresses import AddressRefused, check_url
 from worker.admission import Accepted
@@ -45,7 +44,7 @@ ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_
     status_code=202,
     summary="Accept a job",
     response_model=JobView,
-    responses=problem_responses(*ACCEPT_PROBLEMS)
+    responses=problem_responses(*ACCEPT_PROBLEMS, "not_found")
     | {200: {"model": JobView, "description": "Finished within `Prefer: wait`"}},
     openapi_extra={"requestBody": request_body_schema()},
 )
@@ -70,23 +69,21 @@ async def create_job(request: Request) -> Response:
     "/jobs/batch",
     status_code=202,
     summary="Accept up to 1,000 jobs",
-    responses=problem_responses(*ACCEPT_PROBLEMS),
+    response_model=JobBatch,
+    responses=problem_responses(*ACCEPT_PROBLEMS, "not_found"),
     openapi_extra={"requestBody": request_body_schema(batch=True)},
 )
 async def create_batch(request: Request) -> Response:
     """Accepts an array of requests in one transaction: all of them or none."""
     tenant, here = await authenticate(request, "submit"), state(request)
     body = await request.body()
-    batch = await asyncio.to_thread(parse_batch, body)  # it may take a tenth of a second
+    batch = await parse_in_thread(body)
     orders = [_order(tenant, parsed, here) for parsed in batch]
     pairs = zip(orders, batch, strict=True)
     refuse_late = {order.id for order, parsed in pairs if _refuses_late(parsed, here)}
     accepted = await _accept(request, here, orders, body, refuse_late)
     if accepted.verdict == "same":
-        found = await asyncio.gather(*(here["store"].view(each) for each in accepted.ids))
-        if not all(found):
-            raise Problem("not_found", "Jobs of this Idempotency-Key have been deleted.")
-        jobs = [_view(each, here) for each in found if each]
+        jobs = await _current_jobs(here, accepted.ids)
     else:
         stood = zip(orders, accepted.standings, strict=True)
         jobs = [_fresh_view(order, standing, here) for order, standing in stood]
@@ -144,7 +141,7 @@ async def wait_for_end(here: State, job_id: str, seconds: float) -> Loaded | Non
     until = here["store"].now() + seconds * 1000
     async with here["watch"].follow(job_id) as follower:
         while (found := await here["store"].load(job_id)) and not found.job.is_terminal and found.now < until:
-            if follower.ended:  # the process stops: the caller asks again elsewhere
+            if follower.ending:  # the process stops: the caller asks again elsewhere
                 break
             await follower.wait((until - found.now) / 1000)
     return found
@@ -210,7 +207,7 @@ async def _refuse_if_store_away(here: State) -> None:
 
 
 def idempotency_of(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
-    """The row and the fingerprint of the request's `Idempotency-Key`, which counts for the address it is sent to."""
+    """What the request's `Idempotency-Key` is kept under, and its body's hash; None without one."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -246,6 +243,14 @@ async def current_job(here: State, job_id: str) -> Response:
     return _json(_view(found, here), 202, here, job_id)
 
 
+async def _current_jobs(here: State, ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The jobs of an earlier batch, in its order; fewer than were asked for would be taken for others."""
+    jobs = [await here["store"].view(each) for each in ids]
+    if None in jobs:
+        raise Problem("not_found", "A job of this Idempotency-Key has been deleted.")
+    return [_view(found, here) for found in jobs if found]
+
+
 async def _finished_in_time(here: State, job_id: str, seconds: float) -> Response:
     found = await wait_for_end(here, job_id, seconds)
     if found and found.job.is_terminal:
@@ -262,7 +267,7 @@ async def _events(here: State, job_id: str, after: int) -> AsyncIterator[bytes]:
             after = max(after, len(rows))
             if found.job.status in TERMINAL:
                 return
-            if follower.ended:  # the process stops: the listener goes on elsewhere, from its last event
+            if follower.ending:
                 return
             yield b": still here\n\n"
             await follower.wait()

@@ -136,23 +136,20 @@ def configured_keys(settings: Settings) -> Keys:
     """The keys of DARKROOM_API_KEYS, with every right; stops the process where one is malformed."""
     text = settings.api_keys.get_secret_value()
     pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
-    return _distinct([_parse(pair.strip()) for pair in pairs if pair.strip()])
-
-
-def _distinct(pairs: list[tuple[bytes, Key]]) -> Keys:
-    keys = dict(pairs)
-    if any(keys[digest].tenant != key.tenant for digest, key in pairs):
-        stop("DARKROOM_API_KEYS gives one key to two tenants: each tenant needs keys of its own.")
+    keys: dict[bytes, Key] = {}
+    for digest, key in (_parse(pair.strip()) for pair in pairs if pair.strip()):
+        if keys.setdefault(digest, key).tenant != key.tenant:
+            stop("DARKROOM_API_KEYS gives one key to two tenants: each needs its own.")
     return keys
 
 
 def _file_pairs(path: str) -> list[str]:
     try:
-        return Path(path).read_text(encoding="utf-8").splitlines()
+        return Path(path).read_text("utf-8").splitlines()
+    except UnicodeDecodeError:
+        stop("DARKROOM_API_KEYS names a file that is not UTF-8 text.")
     except OSError as error:
         stop(f"DARKROOM_API_KEYS names a file that cannot be read ({error.strerror}).")
-    except UnicodeDecodeError:
-        stop("DARKROOM_API_KEYS names a file that is not text in UTF-8.")
 
 
 def _parse(pair: str) -> tuple[bytes, Key]:

@@ -13,6 +13,7 @@ from worker.job import Job, Status, is_job_id
 from worker.view import job_row
 
 MOST_ROWS = 200
+MOST_LIMIT_CHARACTERS = 10
 DEFAULT_ROWS = 50
 LOOKED_AT_PER_PAGE = 2000
 """A filter that matches little ends the page there, with a cursor to go on from."""
@@ -36,7 +37,8 @@ class Query:
             return False
         if self.track_id is not None and job.order.track_id != self.track_id:
             return False
-        return all(metadata_text(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
+        kept = job.order.metadata
+        return all(key in kept and metadata_text(kept[key]) == value for key, value in self.metadata.items())
 
 
 async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -86,7 +88,7 @@ def _status(text: str | None) -> Status | None:
 def _limit(text: str | None) -> int:
     if text is None:
         return DEFAULT_ROWS
-    if not (text.isascii() and text.isdigit() and len(text) <= 3 and 1 <= int(text) <= MOST_ROWS):
+    if not (text.isascii() and text.isdigit() and len(text) < MOST_LIMIT_CHARACTERS and 1 <= int(text) <= MOST_ROWS):
         raise _bad("limit", f"1 to {MOST_ROWS}")
     return int(text)
 

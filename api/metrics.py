@@ -3,10 +3,12 @@
 from collections.abc import Iterator, Mapping
 
 from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
 from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
+from api.problems import problem_responses
 from api.state import state
 from worker.census import Census
 from worker.health import callbacks_arrive
@@ -53,7 +55,8 @@ class CensusCollector(Collector):
         yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)
 
 
-@router.get("/metrics", summary="Prometheus metrics")
+@router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse,
+            responses=problem_responses("unavailable"))  # fmt: skip
 async def metrics(request: Request) -> Response:
     """Counts over all processes; no label holds anything that a caller wrote."""
     registry = CollectorRegistry(auto_describe=False)

@@ -146,7 +146,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Makes every error of the application a problem."""
-    for kind in (Problem, Unavailable, HTTPException, RequestValidationError, Exception):
+    for kind in (Problem, Unavailable, ClientDisconnect, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _on_error)
 
 
@@ -157,6 +157,8 @@ def problem_of(request: Request, error: Exception) -> Response:
             return problem_response(request, error)
         case Unavailable():
             return problem_response(request, Problem("unavailable", AWAY, headers={"retry-after": RETRY_AFTER_SECONDS}))
+        case ClientDisconnect():  # hung up in the middle of its body: nobody reads this answer, and nothing is wrong
+            return problem_response(request, Problem("invalid_json", "The body did not come to its end."))
         case HTTPException():
             return problem_response(request, _of_framework(error))
         case RequestValidationError():  # a path or query parameter of the wrong kind: such a thing does not exist

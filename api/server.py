@@ -1,63 +1,80 @@
-"""The HTTP server as we run it: nobody holds a connection without a request, and nobody holds up its end."""
+"""uvicorn, with what it lacks: a time by which a request must be whole, and an end that nobody's waiting holds up.
+
+Without the first, connections that never finish a request use up all file descriptors, and need no key for it.
+"""
 
 import asyncio
 import resource
 import socket
-from collections.abc import Callable
-from typing import Any
+from typing import cast
 
 import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
-HEADER_SECONDS = 10.0
-BODY_SECONDS = 30.0
+from api.watch import Watch
+
+REQUEST_SECONDS = 10.0
+MOST_DESCRIPTORS = 1_048_576
 
 
-class TimedProtocol(HttpToolsProtocol):
-    """Closes a connection whose request does not become whole in time: uvicorn waits for ever, at a descriptor each."""
+class PromptProtocol(HttpToolsProtocol):
+    """Closes a connection whose request, from its first byte or from the connection's start, takes too long to come."""
 
-    _deadline: asyncio.TimerHandle | None = None
+    _due: asyncio.TimerHandle | None = None
+    _whole = False
 
-    def connection_made(self, transport: Any) -> None:
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
-        self._expect_within(HEADER_SECONDS)
+        self._expect()
+
+    def data_received(self, data: bytes) -> None:
+        self._whole = False
+        super().data_received(data)
+        if self._whole:
+            self._forget()
+        elif self._due is None:
+            self._expect()
 
     def on_message_begin(self) -> None:
+        self._whole = False
         super().on_message_begin()
-        self._expect_within(HEADER_SECONDS)
-
-    def on_headers_complete(self) -> None:
-        super().on_headers_complete()
-        self._expect_within(BODY_SECONDS)
 
     def on_message_complete(self) -> None:
-        self._expect_within(None)
+        self._whole = True
         super().on_message_complete()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._expect_within(None)
+        self._forget()
         super().connection_lost(exc)
 
-    def _expect_within(self, seconds: float | None) -> None:
-        if self._deadline:
-            self._deadline.cancel()
-        self._deadline = self.loop.call_later(seconds, self.transport.abort) if seconds else None
+    def _expect(self) -> None:
+        self._due = self.loop.call_later(REQUEST_SECONDS, self._overdue)
+
+    def _forget(self) -> None:
+        if self._due:
+            self._due.cancel()
+        self._due = None
+
+    def _overdue(self) -> None:
+        # what came behind a request that is being answered is read once it has its answer
+        answering = self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
+        if answering or self.pipeline:
+            self._expect()
+        else:
+            self.transport.close()
 
 
-class Server(uvicorn.Server):
-    """Says that it stops before it waits for the requests in flight."""
-
-    def __init__(self, config: uvicorn.Config, stopping: Callable[[], None]) -> None:
-        super().__init__(config)
-        self._stopping = stopping
+class PromptServer(uvicorn.Server):
+    """Ends streams and waits as soon as it is to stop: their clients come back, to another process or to the next."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        self._stopping()
+        cast("dict[str, Watch]", self.lifespan.state)["watch"].end()
         await super().shutdown(sockets)
 
 
 def raise_descriptor_limit() -> None:
-    """As many open connections as this process may have at all."""
+    """Takes as many file descriptors as the system lets: the usual soft limit of 1,024 is few connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if soft != hard:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))

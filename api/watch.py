@@ -29,21 +29,22 @@ class Watch:
         self._redis = connect(redis_url, CONNECT_SECONDS, health_check_seconds=15)
         self._listeners: dict[str, set[asyncio.Event]] = defaultdict(set)
         self._listening: asyncio.Task[None] | None = None
-        self.ended = False
+        self.ending = False
 
     def start(self) -> None:
         """Begins to listen, on the running loop."""
         self._listening = asyncio.create_task(self._listen_for_ever())
 
     def end(self) -> None:
-        """Wakes every listener for the last time, so that streams end before the process waits for them."""
-        self.ended = True
+        """Wakes every listener and tells it to end: a client comes back with `Last-Event-ID` and misses nothing."""
+        self.ending = True
         for listeners in self._listeners.values():
             for moved in listeners:
                 moved.set()
 
     async def aclose(self) -> None:
         """Stops listening."""
+        self.end()
         if self._listening:
             self._listening.cancel()
             await asyncio.gather(self._listening, return_exceptions=True)
@@ -55,7 +56,7 @@ class Watch:
         moved = asyncio.Event()
         self._listeners[job_id].add(moved)
         try:
-            yield Follower(moved, self)
+            yield Follower(self, moved)
         finally:
             self._listeners[job_id].discard(moved)
             if not self._listeners[job_id]:
@@ -81,17 +82,19 @@ class Watch:
 class Follower:
     """One listener of one job."""
 
-    def __init__(self, moved: asyncio.Event, watch: Watch) -> None:
-        self._moved = moved
+    def __init__(self, watch: Watch, moved: asyncio.Event) -> None:
         self._watch = watch
+        self._moved = moved
 
     @property
-    def ended(self) -> bool:
-        """Whether the process stops."""
-        return self._watch.ended
+    def ending(self) -> bool:
+        """Whether the process is about to stop, so that nothing may be waited for."""
+        return self._watch.ending
 
     async def wait(self, seconds: float = POLL_SECONDS) -> None:
         """Returns when the job may have moved: at once if it did since the last call, at the latest after `seconds`."""
+        if self.ending:
+            return
         try:
             async with asyncio.timeout(min(seconds, POLL_SECONDS)):
                 await self._moved.wait()

@@ -153,7 +153,7 @@ class Settings(BaseSettings):
     sandbox_port: int = Field(8001, ge=1, le=65535, description="Where the sandbox listens")
     sandbox_key: SecretStr = Field(SecretStr("sandbox"), description="Comma list of keys the sandbox takes")
     sandbox_queue_limit: int = Field(0, ge=0, description="Jobs the sandbox holds at once per key; 0 is no limit")
-    sandbox_seconds: float = Field(2.0, ge=0, description="How long the sandbox works on one request")
+    sandbox_seconds: float = Field(2.0, ge=0, le=DAY_SECONDS, description="How long the sandbox works on one request")
     sandbox_public_url: str = Field("", description="Where the sandbox's pictures are reached; empty: where it listens")
 
     @field_validator("image_hosts", "allowed_hosts", mode="before")
@@ -176,11 +176,8 @@ class Settings(BaseSettings):
     @field_validator("public_url", "upstream_url", "s3_endpoint", "s3_public_endpoint", "sandbox_public_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
-        parts = urlsplit(value)
-        if value and (parts.scheme not in ("http", "https") or not parts.hostname or "@" in parts.netloc):
-            raise ValueError("must be an http:// or https:// address with a host and without a user name")
-        if not 0 < (parts.port or 80) < 65_536:  # a port beyond that is a ValueError of its own
-            raise ValueError("must have a port from 1 to 65535")
+        if value and not _is_web_address(value):
+            raise ValueError("must be an http:// or https:// address with a host, without a user name")
         return value.rstrip("/")
 
     @field_validator("images_url")
@@ -206,6 +203,15 @@ class Settings(BaseSettings):
     def images_folder(self) -> Path | None:
         """The folder of a `file://` image store, or None for S3."""
         return Path(self.images_url.removeprefix("file://")) if self.images_url.startswith("file://") else None
+
+
+def _is_web_address(text: str) -> bool:
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises where it is none
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def stop(sentence: str) -> NoReturn:

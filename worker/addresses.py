@@ -37,6 +37,7 @@ DENIED_V6 = tuple(IPv6Network(text) for text in ("2001::/23", "2001:db8::/32", "
 
 PUBLIC_PORTS = frozenset({80, 443})
 MOST_URL_CHARACTERS = 2048
+MOST_LABEL_CHARACTERS = 63
 BAD_CHARACTERS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
 # no `%` or `;`: what one parser takes for the end of a host is part of it for another
 HOST_NAME = re.compile(r"[\w.-]+")
@@ -83,6 +84,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise AddressRefused("the address must be http(s) with a host and without a user name")
     if not allow_private and port is not None and port not in PUBLIC_PORTS:
         raise AddressRefused("the address must use port 80 or 443")
+    _check_host(url)
     if not allow_private and _is_literal(parts.hostname or "") and not is_public(parts.hostname or ""):
         raise AddressRefused("the address is not on the public internet")
 
@@ -101,6 +103,17 @@ def _public_v4(address: IPv4Address) -> bool:
     return not any(address in network for network in DENIED_V4)
 
 
+def _check_host(url: str) -> None:
+    """What the client that dials, or the resolver, could not take would fail later, where nobody can be told."""
+    try:
+        labels = httpx.URL(url).raw_host.decode("ascii").removesuffix(".").split(".")
+        _ = httpx.URL(url).host  # decodes `xn--`, which the request's own headers need
+    except (httpx.InvalidURL, ValueError):  # what idna raises is a UnicodeError, and that a ValueError
+        raise AddressRefused("the address's host cannot be read") from None
+    if not all(1 <= len(label) <= MOST_LABEL_CHARACTERS for label in labels):
+        raise AddressRefused("the address's host has a part that is empty or too long")
+
+
 def _is_literal(host: str) -> bool:
     try:
         ip_address(host)
@@ -111,18 +124,10 @@ def _is_literal(host: str) -> bool:
 
 def _is_host(host: str) -> bool:
     if ":" not in host:
-        return HOST_NAME.fullmatch(host) is not None and _can_be_looked_up(host)
+        return HOST_NAME.fullmatch(host) is not None
     try:
         return IPv6Address(host).scope_id is None
     except ValueError:
-        return False
-
-
-def _can_be_looked_up(host: str) -> bool:
-    """Whether whoever dials can write the name as DNS has it; `xn--a` is no name, and would be an error there."""
-    try:
-        return httpx.URL(f"http://{host}").host != ""
-    except (httpx.InvalidURL, ValueError):
         return False
 
 

@@ -4,6 +4,7 @@ A wrong setting ends the process with one sentence. A Redis that is away does no
 """
 
 import asyncio
+from base64 import b64decode
 
 import structlog
 from redis.asyncio import Redis
@@ -17,6 +18,7 @@ log = structlog.get_logger()
 
 DURABILITY = ("maxmemory-policy", "maxmemory", "appendonly", "appendfsync", "min-replicas-to-write")
 MIN_SECRET_BYTES = 16
+MIN_WEBHOOK_SECRET_BYTES = 24
 SECRET_HELP = "set it to at least 16 random characters, for example the output of `openssl rand -hex 32`"  # noqa: S105
 
 
@@ -30,9 +32,17 @@ def check_settings(settings: Settings) -> None:
 
 
 def _check_webhook_secrets(settings: Settings) -> None:
-    parts = [part.strip() for part in settings.webhook_secret.get_secret_value().split(",") if part.strip()]
-    if not all(is_webhook_secret(part) for part in parts):
-        stop("DARKROOM_WEBHOOK_SECRET must be whsec_ and base64: leave it out and one is made, or use 32 random bytes.")
+    text = settings.webhook_secret.get_secret_value()
+    if text and not all(_is_strong(part.strip()) for part in text.split(",")):
+        stop(
+            "DARKROOM_WEBHOOK_SECRET must be whsec_ and base64 of 24 bytes or more, each of a comma list: "
+            "leave it out and one is made, or use 32 random bytes."
+        )
+
+
+def _is_strong(secret: str) -> bool:
+    # a short key can be guessed, and with an empty one anybody signs
+    return is_webhook_secret(secret) and len(b64decode(secret.removeprefix("whsec_"))) >= MIN_WEBHOOK_SECRET_BYTES
 
 
 def check_redis_at_start(settings: Settings) -> None:

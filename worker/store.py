@@ -39,8 +39,6 @@ CENSUS = Script("clock", "prelude", "census")
 HEALTH_MINUTES = 5
 CLOCK_STEP_MS = 1000
 """Further back than that, and Redis' clock itself was set, or another server answers."""
-MOST_IN_ONE_MS = 1000
-"""A batch."""
 ALIVE_MS = 10_000
 """A worker not heard of for that long counts as gone."""
 
@@ -186,17 +184,17 @@ class JobStore:
         if cursor:
             rank = await self._lane.call("ZREVRANK", key, cursor)
             if rank is None:  # deleted meanwhile: go on from when it was made, which its id tells
-                return await self._older(key, after, min(before, created_at(cursor) + 1), cursor, most)
-            newer = await self._lane.call("ZCOUNT", key, before, "+inf")
-            start = max(0, rank + 1 - newer)
-        arguments = (key, f"({before}", after, "LIMIT", start, most)
-        return [each.decode() for each in await self._lane.call("ZREVRANGEBYSCORE", *arguments)]
-
-    async def _older(self, key: str, after: Milliseconds, before: Milliseconds, cursor: str, most: int) -> list[str]:
-        """As `page`, from a job that is no longer there: those of its millisecond are told apart by their ids."""
-        most_at_once = most + MOST_IN_ONE_MS
-        found = await self._lane.call("ZREVRANGEBYSCORE", key, f"({before}", after, "LIMIT", 0, most_at_once)
-        return [each.decode() for each in found if each.decode() < cursor][:most]
+                before = min(before, created_at(cursor) + 1)
+            else:
+                newer = await self._lane.call("ZCOUNT", key, before, "+inf")
+                start = max(0, rank + 1 - newer)
+        while True:  # a batch's jobs share a millisecond: those of it that were shown already are passed over
+            arguments = (key, f"({before}", after, "LIMIT", start, most)
+            ids = [each.decode() for each in await self._lane.call("ZREVRANGEBYSCORE", *arguments)]
+            older = [each for each in ids if not cursor or each < cursor]
+            if older or len(ids) < most:
+                return older
+            start += most
 
     async def put_back(self, job: Job) -> None:
         """Puts a queued job that stands nowhere back into its queue."""

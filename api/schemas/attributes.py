@@ -57,7 +57,7 @@ def _shown_as(schema: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
 
 
 def _number(description: str, low: float, high: float, default: float | None = None, *, whole: bool = True) -> Any:
-    pattern = r"^\d+$" if whole else r"^\d+(\.\d+)?$"
+    pattern = r"^[0-9]+$" if whole else r"^[0-9]+(\.[0-9]+)?$"
     forms = [
         {"type": "integer" if whole else "number", "minimum": low, "maximum": high},
         {"type": "string", "pattern": pattern, "description": "The number as text"},
@@ -73,8 +73,15 @@ def _flag(description: str, default: str) -> Any:
     return Field(json_schema_extra=_shown_as(schema))
 
 
+def _text_forms(least: int, most: int, pattern: str) -> list[dict[str, Any]]:
+    """Text, a number that is turned into it, and what stands for "not given" where nothing has to be."""
+    text = {"type": "string", "minLength": least, "maxLength": most, "pattern": pattern}
+    numbers = [{"type": kind, "minimum": -(2**63), "maximum": 2**63 - 1} for kind in ("integer", "number")]
+    return [text, *numbers, *([] if least else [{"type": "null"}])]
+
+
 def _text(description: str, most: int = 255, pattern: str = NO_CONTROL) -> Any:
-    schema = {"description": description, "anyOf": [{"type": "string", "maxLength": most}, {"type": "null"}]}
+    schema = {"description": description, "anyOf": _text_forms(0, most, pattern)}
     return Field(max_length=most, pattern=pattern, json_schema_extra=_shown_as(schema))
 
 

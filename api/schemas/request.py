@@ -3,10 +3,13 @@
 Never echoes what a caller wrote as text: a message shows numbers and flags that came, and what is allowed.
 """
 
+import asyncio
 import difflib
 import json
+import math
 import re
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any, NamedTuple
 
@@ -22,12 +25,14 @@ OWN_NAMES = frozenset(Own.__annotations__)
 KNOWN = ATTRIBUTE_NAMES | OWN_NAMES
 ALLOWED_STEPS = (21, 31, 41)
 MOST_IN_BATCH = 1000
-MOST_KEYS = 64
-"""More than twice what a request can have: looking for the nearest known name of each costs."""
-MOST_METADATA = 16
+MOST_FIELDS = 64
 MOST_ERRORS = 100
+MOST_METADATA = 16
 SHOWN_CHARACTERS = 40
-NUMERIC = re.compile(r"[+-]?[0-9.eE+-]{1,30}")
+INT64 = 2**63
+NUMERIC = re.compile(r"[+-]?[0-9]*\.?[0-9]+")
+_BATCHES = ThreadPoolExecutor(1, "batch")
+"""One at a time: the others wait without holding what decoding makes of a body."""
 
 _CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
 Attributes.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
@@ -81,18 +86,23 @@ def parse_batch(body: bytes) -> list[ParsedRequest]:
     if not isinstance(content, list) or not 1 <= len(content) <= MOST_IN_BATCH:
         allowed = f"a JSON array of 1 to {MOST_IN_BATCH} requests"
         raise InvalidRequest([FieldError("", "batch", "The body is not a batch.", allowed)])
-    accepted: list[ParsedRequest] = []
+    batch: list[ParsedRequest] = []
     errors: list[FieldError] = []
     for index, each in enumerate(content):
         parsed, found = _parse(_object(each), refuse_unknown=True)
-        errors += (error._replace(field=f"{index}.{error.field}") for error in found)
+        errors += [error._replace(field=f"{index}.{error.field}") for error in found]
         if len(errors) >= MOST_ERRORS:
             break
         if parsed:
-            accepted.append(parsed)
+            batch.append(parsed)
     if errors:
         raise InvalidRequest(errors[:MOST_ERRORS])
-    return accepted
+    return batch
+
+
+async def parse_in_thread(body: bytes) -> list[ParsedRequest]:
+    """parse_batch beside the event loop, which answers others meanwhile."""
+    return await asyncio.get_running_loop().run_in_executor(_BATCHES, parse_batch, body)
 
 
 def request_body_schema(*, batch: bool = False) -> dict[str, Any]:
@@ -131,12 +141,16 @@ def _object(content: Any) -> dict[str, Any]:
 
 
 def _parse(content: dict[str, Any], *, refuse_unknown: bool) -> tuple[ParsedRequest | None, list[FieldError]]:
-    if too_much := _too_much(content):
-        return None, [too_much]
+    if len(content) > MOST_FIELDS:
+        return None, [FieldError("", "too_many_fields", "A request has fewer fields.", f"up to {MOST_FIELDS} fields")]
     given = {name: _flag(name, value) for name, value in content.items() if value is not None and value != ""}
     unknown = given.keys() - KNOWN
     errors = [_unknown(name) for name in sorted(unknown)] if refuse_unknown else []
     errors += [_refused(name, value) for name, value in given.items() if value.__class__ is bool and name in NUMBERS]
+    errors += [
+        _refused(name, None) for name in [each for each in given if each in KNOWN and _beyond(each, given[each])]
+    ]
+    given = {name: value for name, value in given.items() if not _beyond(name, value)} if errors else given
     request = _validated(_ATTRIBUTES, {name: given[name] for name in given if name in ATTRIBUTE_NAMES}, errors)
     own = _validated(_OWN, {name: given[name] for name in given if name in OWN_NAMES}, errors)
     errors += _lora_errors(request)
@@ -147,14 +161,17 @@ def _parse(content: dict[str, Any], *, refuse_unknown: bool) -> tuple[ParsedRequ
     return _parsed(request, own, adjustments), []
 
 
-def _too_much(content: dict[str, Any]) -> FieldError | None:
-    """What would cost too much to look at closely."""
-    if len(content) > MOST_KEYS:
-        return FieldError("", "too_many_fields", f"The request has {len(content)} fields.", f"at most {MOST_KEYS}")
-    metadata = content.get("metadata")
-    if metadata and not (isinstance(metadata, dict) and len(metadata) <= MOST_METADATA):
-        return _refused("metadata", None)
-    return None
+def _beyond(name: str, value: Any) -> bool:
+    """What no store or reader of JSON keeps as it is, and metadata that is too much to look at closely."""
+    if name != "metadata":
+        return not _is_kept(value)
+    return not isinstance(value, dict) or len(value) > MOST_METADATA or not all(map(_is_kept, value.values()))
+
+
+def _is_kept(value: Any) -> bool:
+    if isinstance(value, float):
+        return math.isfinite(value)
+    return not isinstance(value, int) or -INT64 <= value < INT64
 
 
 def _parsed(request: dict[str, Any], own: dict[str, Any], adjustments: list[dict[str, Any]]) -> ParsedRequest:
@@ -243,6 +260,10 @@ def _refused(name: str, value: Any) -> FieldError:
 def _shown(name: str, value: Any) -> str:
     if value is None or name in FREE_TEXT:
         return ""
-    if isinstance(value, bool | int | float) or (isinstance(value, str) and NUMERIC.fullmatch(value)):
+    if isinstance(value, bool | int | float) or (isinstance(value, str) and _is_numeric(value)):
         return f"; it is {json.dumps(value)[:SHOWN_CHARACTERS]}"
     return f"; it is {'a long text' if isinstance(value, str) else 'not of that kind'}"
+
+
+def _is_numeric(text: str) -> bool:
+    return len(text) <= SHOWN_CHARACTERS and NUMERIC.fullmatch(text) is not None

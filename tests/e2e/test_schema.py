@@ -1,0 +1,36 @@
+"""The OpenAPI is true: a fuzzer that believes it finds nothing, with a key and without one, over real processes.
+
+SCHEMA_EXAMPLES sets the test cases of each call; `make fuzz EXAMPLES=2500` asks for many.
+"""
+
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.processes import KEY, Installation
+
+EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "5")
+SEED = "20261124"
+ARGUMENTS = ["--checks", "all", "--seed", SEED, "--request-timeout", "20", "--no-color", "--max-examples", EXAMPLES]
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One installation for both runs."""
+    with Installation(tmp_path_factory.mktemp("schema")) as installation:
+        yield installation
+
+
+@pytest.mark.parametrize("header", [[], ["-H", f"Authorization: Bearer {KEY}"]], ids=["without-key", "with-key"])
+def test_a_fuzzer_that_believes_the_schema_finds_nothing(here: Installation, header: list[str], tmp_path: Path) -> None:
+    """All checks: no 5xx, no undeclared status or type or shape, nothing bad taken, nothing good refused."""
+    st = str(Path(sys.executable).with_name("st"))
+    address = f"{here.settings['DARKROOM_PUBLIC_URL']}/openapi.json"
+    found = subprocess.run(
+        [st, "run", address, *ARGUMENTS, *header], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert found.returncode == 0, found.stdout[-8000:]
