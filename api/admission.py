@@ -7,20 +7,21 @@ from api.problems import Problem
 from api.state import State
 from worker.admission import Accepted, Allowance, Refusal
 
-SHARE_OF_ONE_TENANT = 0.8
-"""Where there are several, no tenant can fill the queue so that the others are refused."""
+RESERVED_SHARE = 0.2
+"""Where there are several tenants, none can fill the queue so that the others are refused: who has less than this of it
+waiting is let in up to so much beyond the bound."""
 
 
 def allowance_of(here: State) -> Allowance:
     """What an accept may use, as far as the settings say; what an operator has set for the tenant goes before."""
     settings = here["settings"]
     most, rate = settings.max_waiting_jobs, settings.tenant_requests_per_second
-    share = math.ceil(most * SHARE_OF_ONE_TENANT) if here["keys"].has_several_tenants else most
     return Allowance(
         max_waiting=most,
+        reserved=math.ceil(most * RESERVED_SHARE) if here["keys"].has_several_tenants else 0,
         rate=rate,
         burst=settings.tenant_burst or max(1, math.ceil(rate)),
-        tenant_waiting=settings.tenant_max_waiting_jobs or share,
+        tenant_waiting=settings.tenant_max_waiting_jobs,
         images_day=settings.tenant_images_per_day,
         images_month=settings.tenant_images_per_month,
     )

@@ -89,7 +89,7 @@ class Settings(BaseSettings):
     )
     max_waiting_jobs: int = Field(100_000, ge=1, description="Queued jobs beyond which a request is refused with 429")
     tenant_max_waiting_jobs: int = Field(
-        0, ge=0, description="Jobs of one tenant that may wait; 0: all of them, with several tenants four fifths"
+        0, ge=0, description="Jobs of one tenant that may wait; 0 is no limit of its own"
     )
     tenant_requests_per_second: float = Field(0, ge=0, le=100_000, description="Requests of one tenant; 0 is no limit")
     tenant_burst: int = Field(0, ge=0, description="Requests of one tenant at once; 0: as many as in one second")

@@ -38,6 +38,8 @@ class Allowance:
     """What an accept may use, 0 for no limit: of the whole queue, and by a tenant for whom nothing else is set."""
 
     max_waiting: int
+    reserved: int = 0
+    """Beyond `max_waiting`, for a tenant of which fewer than that wait."""
     rate: float = 0
     burst: int = 0
     tenant_waiting: int = 0

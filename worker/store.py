@@ -92,7 +92,15 @@ class JobStore:
         """
         key, fingerprint = idempotency or ("", "")
         first, most = orders[0], allowance
-        head = (key, fingerprint, IDEMPOTENCY_MS, first.tenant, day_of(first.created_at), most.max_waiting)
+        head = (
+            key,
+            fingerprint,
+            IDEMPOTENCY_MS,
+            first.tenant,
+            day_of(first.created_at),
+            most.max_waiting,
+            most.reserved,
+        )
         limits = (most.rate, most.burst, most.tenant_waiting, most.images_day, most.images_month)
         jobs = [part for order in orders for part in accept_arguments(order, refuse_late=order.id in refuse_late)]
         late = "1" if refuse_late else ""

@@ -145,6 +145,17 @@ async def test_one_tenant_cannot_fill_the_queue(store: JobStore) -> None:
     assert (await tried(store, allowance, "other")).verdict == "created"
 
 
+async def test_a_full_queue_still_lets_in_who_has_little_in_it(store: JobStore) -> None:
+    """A little beyond the bound, so that one tenant that fills it does not keep the others out."""
+    allowance = Allowance(10, reserved=2)
+    for _ in range(10):
+        assert (await tried(store, allowance)).verdict == "created"
+    assert (await tried(store, allowance)).verdict == "full"
+    verdicts = [(await tried(store, allowance, tenant)).verdict for tenant in ("b", "b", "b", "c")]
+    assert verdicts == ["created", "created", "full", "full"], "and no further"
+    assert (await tried(store, Allowance(10), "c")).verdict == "full"
+
+
 async def test_a_repeated_request_is_answered_whatever_is_used_up(store: JobStore, flow: FlowControl) -> None:
     """Its job was accepted: the same Idempotency-Key costs nothing and is refused nothing."""
     key = ("idempotency:acme:k", "body")

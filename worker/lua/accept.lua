@@ -2,7 +2,7 @@
 -- all or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
 --
 -- ARGV  template, prefix, lease_ms, idempotency key or '', fingerprint, idempotency ttl_ms, tenant, day,
---       most jobs waiting; then the tenant's defaults, 0 for none: requests a second, burst, jobs waiting, images a day,
+--       most jobs waiting, how many more of a tenant of which fewer wait; then the tenant's defaults, 0 for none: requests a second, burst, jobs waiting, images a day,
 --       images a month; '1' where a job of these asks to be refused rather than late, or '';
 --       then per job: id, order, doc, timeline row, created_ms, due_ms, rank, priority, images, refuse it rather than late '1' or ''
 -- Reply {now, 'created' | 'same' | 'mismatch', ids joined by ',', {standing} or {} where none waits,
@@ -10,7 +10,7 @@
 --    or {now, 'full' | 'tenant_full' | 'rate' | 'budget' | 'late', ms until it is worth trying again, limit, used}
 local template, prefix, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local idempotency, fingerprint, tenant, day = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
-local FIRST, EACH = 16, 10
+local FIRST, EACH = 17, 10
 
 local ids, images = {}, 0
 for at = FIRST, #ARGV, EACH do
@@ -31,16 +31,18 @@ end
 local set = redis.call('HMGET', 'tenant:' .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused')
 local limits = {}
 for at = 1, 5 do
-  local limit = tonumber(set[at] or ARGV[9 + at])
+  local limit = tonumber(set[at] or ARGV[10 + at])
   limits[at] = limit > 0 and limit or nil
 end
 local rate, burst = limits[1], limits[2] or 1
 
-if tonumber(redis.call('HGET', 'counts', 'queued') or 0) + #ids > tonumber(ARGV[9]) then
-  return {now, 'full', 10000, tonumber(ARGV[9]), 0}
+-- One tenant cannot keep the others out: who has little waiting is let in a little beyond the bound.
+local queued, most, reserved = tonumber(redis.call('HGET', 'counts', 'queued') or 0) + #ids, tonumber(ARGV[9]), tonumber(ARGV[10])
+local size = (limits[3] or queued > most) and tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
+if queued > most and (size + #ids > reserved or queued > most + reserved) then
+  return {now, 'full', 10000, most, 0}
 end
-local size = limits[3] and tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
-if size and size + #ids > limits[3] then return {now, 'tenant_full', 10000, limits[3], size} end
+if limits[3] and size + #ids > limits[3] then return {now, 'tenant_full', 10000, limits[3], size} end
 local used = limits[4] and booked(tenant, day)
 if used and used + images > limits[4] then return {now, 'budget', 1, limits[4], used} end
 used = limits[5] and booked_in_month(tenant, day)
@@ -54,7 +56,7 @@ end
 -- With nobody waiting and a place free there is no queue to stand in.
 local nobody_waits = not set[6] and redis.call('EXISTS', 'fair') == 0
 local crowd, found
-if ARGV[15] == '1' then
+if ARGV[16] == '1' then
   crowd, found = survey(tenant, tonumber(redis.call('HGET', 'backlogs', tenant) or 0)), pace()
   local ahead = 0
   for at = FIRST, #ARGV, EACH do
