@@ -1,4 +1,4 @@
-.PHONY: help setup demo up test check format bench bench-backlog bench-scale chaos
+.PHONY: help setup demo up test check format fuzz bench bench-backlog bench-scale chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
@@ -43,6 +43,9 @@ format: setup ## Format the code
 
 chaos: setup ## Kill, freeze and restart everything under load: make chaos JOBS=2000 SEED=1
 	$(BIN)/python -m tests.chaos
+
+fuzz: setup ## Try every call of the OpenAPI schema with generated input, with a key and without: make fuzz EXAMPLES=100 (a call)
+	SCHEMA_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/python -m pytest -q -s --timeout 3000 tests/e2e/test_schema.py
 
 bench-backlog: setup ## Measure accept and release behind 100,000 waiting jobs against an empty queue: WAITING= TENANTS= MILLION=1
 	$(BIN)/python -m tests.benchmarks.bench_backlog

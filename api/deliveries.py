@@ -1,5 +1,6 @@
 """What callers were told: the ledger, read and told again. Every call sees the caller's own tenant only."""
 
+import re
 from typing import Any
 
 import orjson
@@ -24,12 +25,13 @@ MOST_ROWS = 200
 DEFAULT_ROWS = 50
 A_TIME = "an RFC 3339 time such as 2026-11-23T12:00:00Z"
 READ_PROBLEMS = problem_responses("unauthorized", "not_found", "unavailable")
+CURSOR = re.compile(rf"^[0-9]{{1,15}}\.{DELIVERY_ID.pattern.removeprefix('^').removesuffix('$')}$")
 PARAMETERS: list[dict[str, Any]] = [
     {"name": "state", "in": "query", "schema": {"type": "string", "enum": list(STATES)}},
     {"name": "since", "in": "query", "description": A_TIME, "schema": {"type": "string", "format": "date-time"}},
     {"name": "limit", "in": "query", "schema": {"type": "integer", "minimum": 1, "maximum": MOST_ROWS}},
     {"name": "cursor", "in": "query", "description": "The next_cursor of an earlier page", "schema": {
-        "type": "string"}},
+        "type": "string", "pattern": CURSOR.pattern}},
 ]  # fmt: skip
 
 
@@ -148,9 +150,9 @@ def _limit(text: str | None) -> int:
 def _cursor(text: str | None) -> Cursor | None:
     if text is None:
         return None
-    at, _, last = text.partition(".")
-    if not (at.isascii() and at.isdigit() and len(at) < 16 and DELIVERY_ID.fullmatch(last)):
+    if not CURSOR.fullmatch(text):
         raise bad_field("cursor", "the next_cursor of an earlier page")
+    at, _, last = text.partition(".")
     return int(at), last
 
 

@@ -81,6 +81,7 @@ def complete(schema: dict[str, Any]) -> None:
 
 def _complete_call(path: str, method: str, call: dict[str, Any]) -> None:
     _drop_the_frameworks_refusal(call["responses"])
+    call["responses"].setdefault("405", problem_responses("method_not_allowed")[405])
     if path.startswith("/v1/"):
         call["security"] = [{"key": []}, {}] if path in KEYLESS_TOO else [{"key": []}]
         _declare(call, "unauthorized", "forbidden", "unavailable")

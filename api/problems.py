@@ -3,6 +3,7 @@
 docs/errors.md explains each code; a test compares the two.
 """
 
+import re
 import traceback
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -160,7 +161,7 @@ def problem_of(request: Request, error: Exception) -> Response:
         case ClientDisconnect():  # hung up in the middle of its body: nobody reads this answer, and nothing is wrong
             return problem_response(request, Problem("invalid_json", "The body did not come to its end."))
         case HTTPException():
-            return problem_response(request, _of_framework(error))
+            return problem_response(request, _of_framework(request, error))
         case RequestValidationError():  # a path or query parameter of the wrong kind: such a thing does not exist
             return problem_response(request, Problem("not_found", "There is nothing at this address."))
         case ClientDisconnect():  # nobody is there to be answered
@@ -175,6 +176,20 @@ async def _on_error(request: Request, error: Exception) -> Response:
     return problem_of(request, error)
 
 
-def _of_framework(error: HTTPException) -> Problem:
+def _of_framework(request: Request, error: HTTPException) -> Problem:
     code = BY_STATUS.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal")
-    return Problem(code, CODES[code][1] + ".", headers=error.headers)
+    # the framework names the methods of one route only, where an address has several
+    allow = {"Allow": ", ".join(methods_of(request))} if code == "method_not_allowed" else {}
+    return Problem(code, CODES[code][1] + ".", headers=allow or error.headers)
+
+
+def methods_of(request: Request) -> list[str]:
+    """Every method that the request's address takes, as OpenAPI has it."""
+    paths, path = request.app.openapi()["paths"], request.url.path
+    template = path if path in paths else next((each for each in paths if _is_of(each, path)), None)
+    methods = {method.upper() for method in paths.get(template, {})}
+    return sorted(methods | {"HEAD"} if template and template.endswith("/images/{index}") else methods)
+
+
+def _is_of(template: str, path: str) -> bool:
+    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) is not None

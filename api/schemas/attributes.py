@@ -4,12 +4,14 @@ Source: the provider's text-to-image page for enterprise servers, and where it i
 tests/recordings. Numbers may come as strings, flags as booleans (request.py); what is not given is not sent.
 """
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal, Required, get_args
 
 from pydantic import Field
 from typing_extensions import TypedDict
 
+from api.schemas.numbers import decimal_pattern, whole_pattern
 from worker.job import OnUnknown
 
 Scheduler = Literal[
@@ -37,12 +39,20 @@ SafetyCheckerType = Literal["blur", "sensitive_content_text", "pixelate", "black
 AlgorithmType = Literal["none", "dpmsolver+++"]
 DeadlinePolicy = Literal["accept", "refuse"]
 
-Integer = Annotated[int, Field(ge=-(2**63), le=2**63 - 1)]
-Real = Annotated[float, Field(allow_inf_nan=False)]
+MOST_NUMBER = 9 * 10**18
+"""Fits 64 bits, and is the same number for readers of JSON that know only doubles."""
+Integer = Annotated[int, Field(ge=-MOST_NUMBER, le=MOST_NUMBER)]
+Real = Annotated[float, Field(ge=-MOST_NUMBER, le=MOST_NUMBER, allow_inf_nan=False)]
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 NO_NUL = r"^[^\x00]*$"
 PROMPT_CHARACTERS = 10_000
+STRENGTH = r"(0\.[1-9][0-9]{0,17}|1(\.0{1,17})?)"
+STRENGTHS = rf"^{STRENGTH}(,{STRENGTH})*$"
+LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
+PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
+WEB_ADDRESS = rf"^https?://({LABEL}\.){{0,20}}{LABEL}(:{PORT})?([/?#][!-\[\]-~]*)?$"
+"""Of names and IPv4 addresses, in ASCII: every address of this form can be asked, if it is on the public internet."""
 MAX_SEED = 2**32 - 1
 
 
@@ -56,8 +66,8 @@ def _shown_as(schema: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
     return replace
 
 
-def _number(description: str, low: float, high: float, default: float | None = None, *, whole: bool = True) -> Any:
-    pattern = r"^[0-9]+$" if whole else r"^[0-9]+(\.[0-9]+)?$"
+def _number(description: str, low: int, high: int, default: float | None = None, *, whole: bool = True) -> Any:
+    pattern = whole_pattern(low, high) if whole else decimal_pattern(high)
     forms = [
         {"type": "integer" if whole else "number", "minimum": low, "maximum": high},
         {"type": "string", "pattern": pattern, "description": "The number as text"},
@@ -68,6 +78,11 @@ def _number(description: str, low: float, high: float, default: float | None = N
     return Field(ge=low, le=high, allow_inf_nan=False, json_schema_extra=_shown_as(schema))
 
 
+def _optional(description: str, *forms: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
+    """One of these forms, or what stands for "not given"."""
+    return _shown_as({"description": description, "anyOf": [*forms, {"type": "null"}, {"const": ""}]})
+
+
 def _flag(description: str, default: str) -> Any:
     schema = {"description": description, "enum": ["yes", "no", True, False, None, ""], "default": default}
     return Field(json_schema_extra=_shown_as(schema))
@@ -76,7 +91,7 @@ def _flag(description: str, default: str) -> Any:
 def _text_forms(least: int, most: int, pattern: str) -> list[dict[str, Any]]:
     """Text, a number that is turned into it, and what stands for "not given" where nothing has to be."""
     text = {"type": "string", "minLength": least, "maxLength": most, "pattern": pattern}
-    numbers = [{"type": kind, "minimum": -(2**63), "maximum": 2**63 - 1} for kind in ("integer", "number")]
+    numbers = [{"type": kind, "minimum": -MOST_NUMBER, "maximum": MOST_NUMBER} for kind in ("integer", "number")]
     return [text, *numbers, *([] if least else [{"type": "null"}])]
 
 
@@ -101,6 +116,7 @@ class Attributes(TypedDict, total=False):
                 max_length=255,
                 pattern=NO_CONTROL,
                 description="The ID of the model to be used. It can be public or your trained model.",
+                json_schema_extra=_shown_as({"anyOf": _text_forms(1, 255, NO_CONTROL)}),
             ),
         ]
     ]
@@ -112,6 +128,7 @@ class Attributes(TypedDict, total=False):
                 max_length=PROMPT_CHARACTERS,
                 pattern=NO_NUL,
                 description="Text prompt describing the image you want to generate.",
+                json_schema_extra=_shown_as({"anyOf": _text_forms(1, PROMPT_CHARACTERS, NO_NUL)}),
             ),
         ]
     ]
@@ -149,7 +166,18 @@ class Attributes(TypedDict, total=False):
         _choice(AlgorithmType, "Algorithm type used in DPMSolverMultistepScheduler. Default: none.", "none"),
     ]
     vae: Annotated[str, _text("Custom VAE to use. Default: null.")]
-    lora_strength: Annotated[str, _text("LoRa strength(s). Multiple values supported, comma-separated. Range: 0.1–1.")]
+    lora_strength: Annotated[
+        str,
+        Field(
+            max_length=255,
+            pattern=STRENGTHS,
+            json_schema_extra=_optional(
+                "LoRa strength(s). Multiple values supported, comma-separated. Range: 0.1–1.",
+                {"type": "string", "maxLength": 255, "pattern": STRENGTHS},
+                {"type": "number", "minimum": 0.1, "maximum": 1},
+            ),
+        ),
+    ]
     lora_model: Annotated[
         str,
         _text(
@@ -170,8 +198,11 @@ class Own(TypedDict, total=False):
         str,
         Field(
             max_length=2048,
-            pattern=r"^https?://[^\s/?#\\@\x00-\x1f]+([/?#][^\s\\\x00-\x1f]*)?$",
-            description="URL to receive a POST callback once image generation is complete.",
+            pattern=WEB_ADDRESS,
+            json_schema_extra=_optional(
+                "URL to receive a POST callback once image generation is complete: public, on port 80 or 443.",
+                {"type": "string", "maxLength": 2048, "pattern": WEB_ADDRESS},
+            ),
         ),
     ]
     track_id: Annotated[str, _text("ID returned in webhook callback to identify the request.")]
@@ -198,23 +229,43 @@ class Own(TypedDict, total=False):
             Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)],
             Annotated[str, Field(max_length=256)] | bool | Integer | Real,
         ],
-        Field(max_length=16, description="A small flat map of your own, kept and shown with the job."),
+        Field(
+            max_length=16,
+            json_schema_extra=_optional(
+                "A small flat map of your own, kept and shown with the job.",
+                {
+                    "type": "object",
+                    "maxProperties": 16,
+                    "propertyNames": {"minLength": 1, "maxLength": 64, "pattern": NO_CONTROL},
+                    "additionalProperties": {
+                        "anyOf": [
+                            {"type": "string", "maxLength": 256},
+                            {"type": "boolean"},
+                            {"type": "number", "minimum": -MOST_NUMBER, "maximum": MOST_NUMBER},
+                        ]
+                    },
+                },
+            ),
+        ),
     ]
 
 
-NUMBERS = frozenset(
-    [
-        "width",
-        "height",
-        "samples",
-        "num_inference_steps",
-        "seed",
-        "guidance_scale",
-        "clip_skip",
-        "deadline_seconds",
-        "priority",
-    ]
-)
+NUMBER_TEXTS = {
+    name: re.compile(pattern)
+    for name, pattern in {
+        "width": whole_pattern(1, 1024),
+        "height": whole_pattern(1, 1024),
+        "samples": whole_pattern(1, 4),
+        "num_inference_steps": whole_pattern(1, 41),
+        "seed": whole_pattern(0, MAX_SEED),
+        "guidance_scale": decimal_pattern(100),
+        "clip_skip": whole_pattern(1, 8),
+        "deadline_seconds": whole_pattern(1, 2_592_000),
+        "priority": whole_pattern(0, 9),
+    }.items()
+}
+"""Which texts are taken for a number: what else Python would read as one (`1_0`, ` 5`, `5.0`) is refused."""
+NUMBERS = frozenset(NUMBER_TEXTS)
 FLAGS = frozenset(
     [
         "safety_checker",
@@ -259,7 +310,7 @@ ALLOWED = {
     "scheduler": ", ".join(get_args(Scheduler)),
     "vae": "text of up to 255 characters",
     "lora_model": "a comma list of names",
-    "lora_strength": "numbers from 0.1 to 1 as a comma list: one for all of lora_model, or one for each",
+    "lora_strength": "numbers from 0.1 to 1 as a comma list",
     "webhook": "an http(s) address of up to 2048 characters",
     "track_id": "text of up to 255 characters, or a whole number",
     "deadline_seconds": "a whole number from 1 to 2592000",

@@ -48,7 +48,11 @@ class ReplaySince(BaseModel):
     """Which deliveries to tell again."""
 
     model_config = ConfigDict(extra="forbid")
-    since: str = Field(max_length=64, description="RFC 3339: all that were made from then on")
+    since: str = Field(
+        max_length=64,
+        description="RFC 3339: all that were made from then on",
+        json_schema_extra={"format": "date-time"},
+    )
     state: DeliveryState | None = Field(default=None, description="Only those in this state now")
 
 

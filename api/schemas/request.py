@@ -6,9 +6,7 @@ Never echoes what a caller wrote as text: a message shows numbers and flags that
 import asyncio
 import difflib
 import json
-import math
 import re
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any, NamedTuple
@@ -17,7 +15,17 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from api.problems import InvalidJson, InvalidRequest
-from api.schemas.attributes import ALLOWED, FLAGS, FREE_TEXT, NUMBERS, Attributes, DeadlinePolicy, Own
+from api.schemas.attributes import (
+    ALLOWED,
+    FLAGS,
+    FREE_TEXT,
+    MOST_NUMBER,
+    NUMBER_TEXTS,
+    NUMBERS,
+    Attributes,
+    DeadlinePolicy,
+    Own,
+)
 from worker.job import OnUnknown
 
 ATTRIBUTE_NAMES = frozenset(Attributes.__annotations__)
@@ -29,7 +37,6 @@ MOST_FIELDS = 64
 MOST_ERRORS = 100
 MOST_METADATA = 16
 SHOWN_CHARACTERS = 40
-INT64 = 2**63
 NUMERIC = re.compile(r"[+-]?[0-9]*\.?[0-9]+")
 _BATCHES = ThreadPoolExecutor(1, "batch")
 """One at a time: the others wait without holding what decoding makes of a body."""
@@ -62,6 +69,9 @@ class FieldError(NamedTuple):
     code: str
     message: str
     allowed: str
+
+
+TOO_MANY_FIELDS = FieldError("", "too_many_fields", "A request has fewer fields.", f"up to {MOST_FIELDS} fields")
 
 
 def parse_request(body: bytes) -> ParsedRequest:
@@ -142,23 +152,36 @@ def _object(content: Any) -> dict[str, Any]:
 
 def _parse(content: dict[str, Any], *, refuse_unknown: bool) -> tuple[ParsedRequest | None, list[FieldError]]:
     if len(content) > MOST_FIELDS:
-        return None, [FieldError("", "too_many_fields", "A request has fewer fields.", f"up to {MOST_FIELDS} fields")]
+        return None, [TOO_MANY_FIELDS]
     given = {name: _flag(name, value) for name, value in content.items() if value is not None and value != ""}
     unknown = given.keys() - KNOWN
     errors = [_unknown(name) for name in sorted(unknown)] if refuse_unknown else []
-    errors += [_refused(name, value) for name, value in given.items() if value.__class__ is bool and name in NUMBERS]
+    errors += [
+        _refused(name, value) for name, value in given.items() if name in NUMBERS and not _is_number(name, value)
+    ]
     errors += [
         _refused(name, None) for name in [each for each in given if each in KNOWN and _beyond(each, given[each])]
     ]
     given = {name: value for name, value in given.items() if not _beyond(name, value)} if errors else given
     request = _validated(_ATTRIBUTES, {name: given[name] for name in given if name in ATTRIBUTE_NAMES}, errors)
     own = _validated(_OWN, {name: given[name] for name in given if name in OWN_NAMES}, errors)
-    errors += _lora_errors(request)
     if errors:
         return None, errors
     adjustments = [] if refuse_unknown else [_ignored(name) for name in sorted(unknown - {"key"})]
     _raise_steps(request, given, adjustments)
     return _parsed(request, own, adjustments), []
+
+
+def _is_number(name: str, value: Any) -> bool:
+    if value.__class__ is str:
+        return NUMBER_TEXTS[name].fullmatch(value) is not None
+    return value.__class__ is not bool
+
+
+def refuse_too_many(content: dict[str, Any]) -> None:
+    """Raises InvalidRequest for an object with more fields than are looked at."""
+    if len(content) > MOST_FIELDS:
+        raise InvalidRequest([TOO_MANY_FIELDS])
 
 
 def _beyond(name: str, value: Any) -> bool:
@@ -169,9 +192,7 @@ def _beyond(name: str, value: Any) -> bool:
 
 
 def _is_kept(value: Any) -> bool:
-    if isinstance(value, float):
-        return math.isfinite(value)
-    return not isinstance(value, int) or -INT64 <= value < INT64
+    return not isinstance(value, int | float) or -MOST_NUMBER <= value <= MOST_NUMBER  # and neither inf nor NaN
 
 
 def _parsed(request: dict[str, Any], own: dict[str, Any], adjustments: list[dict[str, Any]]) -> ParsedRequest:
@@ -217,24 +238,6 @@ def _raise_steps(request: dict[str, Any], given: dict[str, Any], adjustments: li
     adjustments.append(
         {"field": "num_inference_steps", "from": given["num_inference_steps"], "to": raised, "reason": reason}
     )
-
-
-def _lora_errors(request: dict[str, Any]) -> Iterator[FieldError]:
-    strengths = request.get("lora_strength")
-    if strengths is None:
-        return
-    values = [_strength(part) for part in strengths.split(",")]
-    models = request.get("lora_model", "").split(",")
-    if None in values or len(values) not in (1, len(models)):
-        yield _refused("lora_strength", None)
-
-
-def _strength(text: str) -> float | None:
-    try:
-        value = float(text)
-    except ValueError:
-        return None
-    return value if 0.1 <= value <= 1 else None
 
 
 def _unknown(name: str) -> FieldError:

@@ -1,6 +1,7 @@
 """What a request may hold: every attribute of the documentation, in every form that it may come in."""
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from api.problems import InvalidJson, InvalidRequest
 from api.schemas.attributes import ALLOWED, FLAGS, Scheduler
+from api.schemas.numbers import whole_pattern
 from api.schemas.request import ATTRIBUTE_NAMES, OWN_NAMES, ParsedRequest, parse_batch, parse_compatible, parse_request
 
 LEAST = {"model_id": "m", "prompt": "a cat"}
@@ -98,11 +100,25 @@ def test_what_the_page_does_not_allow_is_refused_naming_the_field(name: str, val
     assert error["allowed"] == ALLOWED[name]
 
 
-def test_many_loras_have_one_strength_or_one_each() -> None:
-    """A comma list matched to the other."""
+def test_each_strength_of_a_lora_is_in_its_range() -> None:
+    """How many go with how many models is the upstream's to say."""
     assert parse(lora_model="a,b", lora_strength="0.5").request["lora_strength"] == "0.5"
     assert parse(lora_model="a,b", lora_strength="0.5,1").request["lora_strength"] == "0.5,1"
-    assert "lora_strength" in refused(lora_model="a,b", lora_strength="0.1,0.2,0.3")
+    for wrong in ("0.5,2", "0.05", "x", "0.5;1", ","):
+        assert "lora_strength" in refused(lora_model="a,b", lora_strength=wrong)
+
+
+@pytest.mark.parametrize("wrong", ["1_0", " 5", "5.0", "+5", "٣", "1e2", "0", "1025", "00000000005x"])
+def test_a_number_as_text_is_digits(wrong: str) -> None:
+    """What else Python would read as one is refused, as OpenAPI says."""
+    assert "width" in refused(width=wrong)
+
+
+@given(low=st.sampled_from([0, 1]), high=st.integers(1, 5_000_000), number=st.integers(0, 6_000_000))
+def test_the_pattern_of_a_range_is_the_range(low: int, high: int, number: int) -> None:
+    """For every bound."""
+    matched = re.fullmatch(whole_pattern(low, high), f"0{number}") is not None
+    assert matched == (low <= number <= high)
 
 
 def test_an_unknown_key_is_refused_with_the_nearest_known_one() -> None:
