@@ -56,7 +56,10 @@ async def fetch(request: Request, request_id: str = "") -> Response:
 async def system_details(request: Request) -> Response:
     """What the upstream says of its server; here the queue is the server."""
     await _tenant(request, decoded_object(await request.body()), "read")
-    return _json({"model_count": 0, "queue_time": 0, "status": "ok"})
+    census = await state(request)["store"].census()
+    waiting, places = census.waiting, max(1.0, sum(census.limits.values()))
+    queue_seconds = round(waiting * (census.hold_seconds or 0) / places)
+    return _json({"status": "ok", "queue_num": waiting, "queue_time": queue_seconds, "model_count": 0})
 
 
 async def schedulers_list(request: Request) -> Response:
