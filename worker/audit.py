@@ -61,6 +61,7 @@ class Audit:
             found += [finding async for finding in self._job(job)]
         found += [finding async for finding in self._messages()]
         found += [finding async for finding in self._places()]
+        found += [finding async for finding in self._backlogs()]
         found += [finding async for finding in self._counters(counts)]
         return found
 
@@ -128,6 +129,23 @@ class Audit:
                 # a cancelled job keeps its place for a while: the upstream still works on it
                 if loaded is None or loaded.job.status in (Status.SUCCEEDED, Status.FAILED, Status.EXPIRED):
                     yield Finding("a finished job holds a place", member.decode(), self._release(key, member))
+
+    async def _backlogs(self) -> AsyncIterator[Finding]:
+        """What positions and fairness are computed from must be what waits."""
+        total = 0
+        for name in await self.lane.call("SMEMBERS", "tenants"):
+            size = int(await self.lane.call("ZCARD", f"backlog:{name.decode()}"))
+            total += size
+            if size != int(await self.lane.call("HGET", "backlogs", name) or 0):
+                yield Finding("a backlog's size is wrong", name.decode(), self._set_size(name, size))
+        if total != int(await self.lane.call("GET", "waiting") or 0):
+            yield Finding(
+                "the number of waiting jobs is wrong", "waiting", lambda: self.lane.call("SET", "waiting", total)
+            )
+
+    def _set_size(self, tenant: bytes, size: int) -> Repair:
+        change = ("HSET", "backlogs", tenant, size) if size else ("HDEL", "backlogs", tenant)
+        return lambda: self.lane.call(*change)
 
     def _release(self, key: str, member: bytes) -> Repair:
         return lambda: self.lane.call("ZREM", key, member)

@@ -92,9 +92,10 @@ class FlowControl:
             return False
         key = f"upstream:{upstream}"
         if limit is None:
-            await self._lane.call("HDEL", key, "override", "learned")  # the next look of a worker sets it anew
+            await self._lane.call("HDEL", key, "override", "learned", "probing")  # a worker's next look sets it anew
         else:
             await self._lane.call("HSET", key, "override", limit, "limit", limit, "learned", 0)
+            await self._lane.call("HDEL", key, "probing")
         await self._store.tick()
         return True
 

@@ -55,12 +55,14 @@ def test_the_audit_is_silent_on_a_whole_store_and_finds_and_mends_what_is_plante
     with Redis.from_url(here.redis.url) as redis:
         redis.zrem("due", waiting["id"])
         redis.hincrby("counts", "failed", 3)
+        redis.hset("backlogs", "acme", 7)
         redis.zadd("places:nowhere", {job["id"]: 9e15})
         redis.sadd("upstreams", "nowhere")
     found = here.run("api.cli.main", "audit", "--json", "--repair")
     rules = {json.loads(line)["rule"] for line in found.stdout.splitlines()}
     assert found.returncode == 1
-    assert rules == {"open, but nobody will look at it", "a finished job holds a place", "a counter is wrong"}
+    assert rules == {"open, but nobody will look at it", "a finished job holds a place", "a counter is wrong",
+                     "a backlog's size is wrong"}  # fmt: skip
     assert here.run("api.cli.main", "audit").returncode == 0
     next((here.folder / "images").rglob(f"{job['id'].lower()}/0.png")).write_bytes(b"rotten")
     rotten = here.run("api.cli.main", "audit")

@@ -128,6 +128,14 @@ async def test_requests_are_spread_by_rate_with_a_burst(store: JobStore, redis: 
     assert (await tried(store, allowance)).verdict == "rate"
 
 
+async def test_a_rate_that_an_operator_sets_has_a_burst_of_its_own(store: JobStore, flow: FlowControl) -> None:
+    """As many as in one second, unless that is set as well."""
+    await flow.limit_tenant("acme", "rate", 4)
+    assert [(await tried(store, ROOM)).verdict for _ in range(6)] == ["created"] * 4 + ["rate"] * 2
+    await flow.limit_tenant("acme", "burst", 100)
+    assert (await tried(store, ROOM)).verdict == "created"
+
+
 async def test_a_batch_pays_for_all_its_requests(store: JobStore) -> None:
     """It is let in while there is room, and then nothing for as long as it was."""
     allowance = Allowance(1000, rate=10, burst=5)

@@ -6,7 +6,7 @@ import pytest
 from redis import Redis
 
 from config.settings import Settings
-from tests.support.queue import LIMITS, accepted, answered, order
+from tests.support.queue import LIMITS, ROOM, accepted, answered, order
 from worker import decisions
 from worker.flow import FlowControl
 from worker.messages import queue_key
@@ -240,6 +240,20 @@ async def test_an_operators_limit_stands_above_the_configuration(
     assert await flow.limit_upstream("key-1", None)
     await store.configure([UpstreamLimit("key-1", 1)])
     assert limit(redis) == 1
+
+
+async def test_a_limit_raised_by_thousands_is_filled_in_several_runs(
+    store: JobStore, redis: Redis, flow: FlowControl
+) -> None:
+    """So that no script holds up Redis for long; nothing is left behind."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    for _ in range(4):
+        await store.accept([order(store) for _ in range(300)], ROOM)
+    assert await flow.limit_upstream("key-1", 2000)
+    assert 500 <= len(placed(redis)) < 1200
+    for _ in range(3):
+        await store.tick()
+    assert len(placed(redis)) == 1200
 
 
 async def test_everything_paused_hands_out_nothing(store: JobStore, redis: Redis, flow: FlowControl) -> None:

@@ -34,7 +34,8 @@ for at = 1, 5 do
   local limit = tonumber(set[at] or ARGV[10 + at])
   limits[at] = limit > 0 and limit or nil
 end
-local rate, burst = limits[1], limits[2] or 1
+local rate = limits[1]
+local burst = (set[2] or not set[1]) and limits[2] or rate and math.ceil(rate) -- a rate of its own has a burst of its own
 
 -- One tenant cannot keep the others out: who has little waiting is let in a little beyond the bound.
 local queued, most, reserved = tonumber(redis.call('HGET', 'counts', 'queued') or 0) + #ids, tonumber(ARGV[9]), tonumber(ARGV[10])

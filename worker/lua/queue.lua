@@ -16,7 +16,7 @@ local function line_up(tenant)
     redis.call('ZREM', 'fair', tenant)
     return
   end
-  local at = tonumber(redis.call('HGET', 'fair:time', tenant))
+  local at = tonumber(redis.call('HGET', 'fair:time', tenant) or 0)
   local priority = tonumber(redis.call('HGET', 'job:' .. first, 'priority') or 5)
   redis.call('ZADD', 'fair', at - (priority - 5) * TURN, tenant)
 end
@@ -58,7 +58,7 @@ local function next_waiting()
   local first = redis.call('ZRANGE', 'fair', 0, 0, 'WITHSCORES')
   local tenant = first[1]
   if not tenant then return nil end
-  local at = tonumber(redis.call('HGET', 'fair:time', tenant))
+  local at = tonumber(redis.call('HGET', 'fair:time', tenant) or 0)
   local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
   redis.call('SET', 'fair:clock', math.max(clock, math.min(at, tonumber(first[2]))))
   redis.call('HSET', 'fair:time', tenant, at + turn_of(redis.call('HGET', 'fair:weights', tenant)))
@@ -121,10 +121,13 @@ local function release(id, name)
   end
 end
 
--- Hands waiting jobs to Celery while the upstream has places: the only way out of the backlog.
+-- Hands waiting jobs to Celery while the upstream has places: the only way out of the backlog. A limit that was raised by
+-- thousands is filled by several runs, so that none holds up Redis.
+local MOST_AT_ONCE = 500
+
 local function pump(template, prefix, lease)
-  while redis.call('EXISTS', 'fair') == 1 do
-    local name = free_upstream()
+  for _ = 1, MOST_AT_ONCE do
+    local name = redis.call('EXISTS', 'fair') == 1 and free_upstream()
     local id = name and next_waiting()
     if not id then return end
     dispatch(id, name, template, prefix, lease)
