@@ -41,8 +41,9 @@ DeadlinePolicy = Literal["accept", "refuse"]
 
 MOST_NUMBER = 9 * 10**18
 """Fits 64 bits, and is the same number for readers of JSON that know only doubles."""
-Integer = Annotated[int, Field(ge=-MOST_NUMBER, le=MOST_NUMBER)]
-Real = Annotated[float, Field(ge=-MOST_NUMBER, le=MOST_NUMBER, allow_inf_nan=False)]
+Boolean = Annotated[bool, Field(strict=True)]
+Integer = Annotated[int, Field(strict=True, ge=-MOST_NUMBER, le=MOST_NUMBER)]
+Real = Annotated[float, Field(strict=True, ge=-MOST_NUMBER, le=MOST_NUMBER, allow_inf_nan=False)]
 
 NO_CONTROL = r"^[^\x00-\x1f\x7f]*$"
 NO_NUL = r"^[^\x00]*$"
@@ -227,7 +228,7 @@ class Own(TypedDict, total=False):
     metadata: Annotated[
         dict[
             Annotated[str, Field(min_length=1, max_length=64, pattern=NO_CONTROL)],
-            Annotated[str, Field(max_length=256)] | bool | Integer | Real,
+            Annotated[str, Field(max_length=256)] | Boolean | Integer | Real,
         ],
         Field(
             max_length=16,

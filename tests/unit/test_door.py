@@ -144,3 +144,11 @@ def test_a_setting_that_cannot_be_meant_is_refused(name: str, value: str) -> Non
     """At start."""
     with pytest.raises(ValueError, match=name):
         Settings(_env_file=None, **{name: value})
+
+
+def test_long_text_of_metadata_is_refused_and_never_turned_into_a_number() -> None:
+    """Found by the fuzzer: 257 zeros were kept as 0."""
+    with pytest.raises(InvalidRequest):
+        parse_request(json.dumps(LEAST | {"metadata": {"a": "0" * 257}}).encode())
+    kept = {"a": "0", "b": 1, "c": 1.0, "d": True, "e": "true"}
+    assert parse_request(json.dumps(LEAST | {"metadata": kept}).encode()).metadata == kept
