@@ -29,7 +29,7 @@ up: setup ## Keep the whole stack running with a sandbox upstream (Ctrl-C stops 
 	@$(BIN)/darkroom up
 
 test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 check: setup ## Lint, types, import contracts
 	$(BIN)/ruff check .
