@@ -71,9 +71,8 @@ def _number(description: str, low: int, high: int, default: float | None = None,
     pattern = whole_pattern(low, high) if whole else decimal_pattern(high)
     forms = [
         {"type": "integer" if whole else "number", "minimum": low, "maximum": high},
-        {"type": "string", "pattern": pattern, "description": "The number as text"},
+        {"type": "string", "pattern": _or_empty(pattern), "description": "The number as text"},
         {"type": "null"},
-        {"const": ""},
     ]
     schema = {"description": description, "anyOf": forms} | ({} if default is None else {"default": default})
     return Field(ge=low, le=high, allow_inf_nan=False, json_schema_extra=_shown_as(schema))
@@ -81,7 +80,12 @@ def _number(description: str, low: int, high: int, default: float | None = None,
 
 def _optional(description: str, *forms: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
     """One of these forms, or what stands for "not given"."""
-    return _shown_as({"description": description, "anyOf": [*forms, {"type": "null"}, {"const": ""}]})
+    return _shown_as({"description": description, "anyOf": [*forms, {"type": "null"}]})
+
+
+def _or_empty(pattern: str) -> str:
+    """The pattern, or an empty text: one form for both, as readers of a schema take each form by itself."""
+    return f"^({pattern.removeprefix('^').removesuffix('$')})?$"
 
 
 def _flag(description: str, default: str) -> Any:
@@ -174,7 +178,7 @@ class Attributes(TypedDict, total=False):
             pattern=STRENGTHS,
             json_schema_extra=_optional(
                 "LoRa strength(s). Multiple values supported, comma-separated. Range: 0.1–1.",
-                {"type": "string", "maxLength": 255, "pattern": STRENGTHS},
+                {"type": "string", "maxLength": 255, "pattern": _or_empty(STRENGTHS)},
                 {"type": "number", "minimum": 0.1, "maximum": 1},
             ),
         ),
@@ -202,7 +206,7 @@ class Own(TypedDict, total=False):
             pattern=WEB_ADDRESS,
             json_schema_extra=_optional(
                 "URL to receive a POST callback once image generation is complete: public, on port 80 or 443.",
-                {"type": "string", "maxLength": 2048, "pattern": WEB_ADDRESS},
+                {"type": "string", "maxLength": 2048, "pattern": _or_empty(WEB_ADDRESS)},
             ),
         ),
     ]
@@ -246,6 +250,7 @@ class Own(TypedDict, total=False):
                         ]
                     },
                 },
+                {"const": ""},
             ),
         ),
     ]
