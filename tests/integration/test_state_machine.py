@@ -11,6 +11,7 @@ from config.embedded import EmbeddedRedis
 from worker import decisions
 from worker.admission import Allowance
 from worker.app import app
+from worker.flow import FlowControl
 from worker.job import TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
 from worker.lane import Lane, connect
 from worker.ledger import cost_of
@@ -23,7 +24,7 @@ from worker.upstream.wire import Answer
 
 LIMITS = Limits(80_000, 60_000, 300_000)
 IMAGE = Image(0, "a/b.png", "ab" * 32, 64, 64, "PNG", 100)
-PLACES = 2
+PLACES, MOST_PLACES = 2, 4
 OUTCOMES = [
     Taken(Answer("success", request_id="1", links=("https://cdn/a.png",))),
     Taken(Answer("processing", request_id="1", eta_seconds=2)),
@@ -57,6 +58,7 @@ class Jobs(RuleBasedStateMachine):
         self.lane = Lane(connect(self.server.url, 5), 5)
         self.store = JobStore(self.lane, message_template(app), "celery:", 60_000)
         self.run(self.store.configure([UpstreamLimit("key-1", PLACES)]))
+        self.flow = FlowControl(self.lane, self.store)
         self.seen: dict[str, Job] = {}
         self.posted: dict[str, set[int]] = {}
         self.skipped_ms = 0
@@ -150,6 +152,36 @@ class Jobs(RuleBasedStateMachine):
     def hand_back(self, at: int) -> None:
         self.apply(self.chosen(at), decisions.handed_back)
 
+    @rule(
+        act=st.sampled_from(["pause", "resume", "drain", "undrain", "hold a", "free a", "limit 1", "limit 4", "auto"])
+    )
+    def operate(self, act: str) -> None:
+        """An operator's verbs, between any two events."""
+        acts = {
+            "pause": lambda: self.flow.pause("test"),
+            "resume": self.flow.resume,
+            "drain": lambda: self.flow.drain("key-1", "test"),
+            "undrain": lambda: self.flow.drain("key-1", None),
+            "hold a": lambda: self.flow.pause_tenant("a", "test"),
+            "free a": lambda: self.flow.pause_tenant("a", None),
+            "limit 1": lambda: self.flow.limit_upstream("key-1", 1),
+            "limit 4": lambda: self.flow.limit_upstream("key-1", MOST_PLACES),
+            "auto": lambda: self.flow.limit_upstream("key-1", None),
+        }
+        held = self.redis.zcard("places:key-1")
+        self.run(acts[act]())
+        self.run(self.store.configure([UpstreamLimit("key-1", PLACES)]))
+        if act in ("pause", "drain", "limit 1"):
+            assert self.redis.zcard("places:key-1") <= max(held, 1), "handed out all the same"
+
+    @invariant()
+    def whoever_waits_stands_in_line(self) -> None:
+        if not hasattr(self, "redis"):
+            return
+        paused = self.redis.hexists("tenant:a", "paused")
+        waiting = {each for each in ("a", "b") if self.redis.zcard(f"backlog:{each}") and not (each == "a" and paused)}
+        assert {each.decode() for each in self.redis.zrange("fair", 0, -1)} == waiting
+
     @rule(ms=st.sampled_from([1000, 90_000, 400_000, 4_000_000]))
     def time_passes(self, ms: int) -> None:
         """Somebody looks at every job, as the due times see to it."""
@@ -179,7 +211,7 @@ class Jobs(RuleBasedStateMachine):
                 assert booked == sum(getattr(cost, field) for cost in costs), "the budget does not balance"
         queued = [job for job in jobs if job.status is Status.QUEUED]
         assert waiting == sum(job.place is None for job in queued), "a queued job stands nowhere, or twice"
-        assert self.redis.zcard("places:key-1") <= PLACES
+        assert self.redis.zcard("places:key-1") <= MOST_PLACES
         for job in jobs:
             if job.status not in TERMINAL:
                 assert self.redis.zscore("due", job.id) is not None, "nobody will look at it"
