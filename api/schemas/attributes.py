@@ -61,8 +61,9 @@ def _shown_as(schema: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
     """Puts what is accepted into the documentation in place of the narrower type that it is turned into."""
 
     def replace(shown: dict[str, Any]) -> None:
-        shown.pop("type", None)
-        shown.update(schema)
+        kept = {name: shown[name] for name in ("title", "description") if name in shown}
+        shown.clear()
+        shown.update(kept | schema)
 
     return replace
 
