@@ -15,13 +15,14 @@ from tests.support.processes import KEY, Installation
 
 EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "5")
 SEED = "20261124"
-ARGUMENTS = ["--checks", "all", "--seed", SEED, "--request-timeout", "20", "--no-color", "--max-examples", EXAMPLES]
+ARGUMENTS = ["--checks", "all", "--seed", SEED, "--request-timeout", "60", "--no-color", "--max-examples", EXAMPLES]
 
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation for both runs."""
-    with Installation(tmp_path_factory.mktemp("schema")) as installation:
+    """One installation for both runs, quick enough that OpenAI's call, which waits for its job, is answered."""
+    quick = {"sandbox_seconds": "0.01", "upstream_max_in_flight": "500"}
+    with Installation(tmp_path_factory.mktemp("schema"), **quick) as installation:
         yield installation
 
 
