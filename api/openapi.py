@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.problems import problem_responses
+from api.problems import PROBLEM_SCHEMA, problem_responses
 from worker.job import Status
 
 MOST_ROWS = 200
@@ -72,6 +72,7 @@ def complete(schema: dict[str, Any]) -> None:
     """Completes the schema in place, so that `/docs` and generated clients are told the truth."""
     components = schema["components"]
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
+    components["schemas"]["Problem"] = PROBLEM_SCHEMA
     for name in ("HTTPValidationError", "ValidationError"):
         components["schemas"].pop(name, None)
     for path, calls in schema["paths"].items():

@@ -118,7 +118,8 @@ def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
         status, title = CODES[code]
         known = responses.get(status, {}).get("description")
         text = f"{known}; `{code}`: {title}" if known else f"`{code}`: {title}"
-        responses[status] = {"description": text, "content": {MEDIA_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        schema = {"$ref": "#/components/schemas/Problem"}  # put there by openapi.complete()
+        responses[status] = {"description": text, "content": {MEDIA_TYPE: {"schema": schema}}}
     return responses
 
 

@@ -90,7 +90,8 @@ def _or_empty(pattern: str) -> str:
 
 
 def _flag(description: str, default: str) -> Any:
-    schema = {"description": description, "enum": ["yes", "no", True, False, None, ""], "default": default}
+    forms = [{"type": "string", "enum": ["yes", "no", ""]}, {"type": "boolean"}, {"type": "null"}]
+    schema = {"description": description, "anyOf": forms, "default": default}
     return Field(json_schema_extra=_shown_as(schema))
 
 
