@@ -11,7 +11,8 @@ from tests.support.processes import until
 
 PASSWORD, SENTINEL_PASSWORD = "a redis/password", "a sentinel/password"
 NAME = "mymaster"
-DOWN_AFTER_MS = 700
+# a sentinel asks once a second at most: with less than two rounds here, a busy machine is a dead primary to it
+DOWN_AFTER_MS = 2500
 
 
 class Cluster:
@@ -86,7 +87,7 @@ class Cluster:
         watch = f"sentinel monitor {NAME} 127.0.0.1 {self.ports[0]} 2"
         login = (f'sentinel auth-pass {NAME} "{PASSWORD}"', f'requirepass "{SENTINEL_PASSWORD}"')
         other = f'sentinel sentinel-pass "{SENTINEL_PASSWORD}"'
-        quick = (f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}", f"sentinel failover-timeout {NAME} 3000")
+        quick = (f"sentinel down-after-milliseconds {NAME} {DOWN_AFTER_MS}", f"sentinel failover-timeout {NAME} 6000")
         self._run(port, [watch, *login, other, *quick], "--sentinel")
 
     def _run(self, port: int, lines: list[str], *arguments: str) -> None:
