@@ -71,12 +71,13 @@ class FieldError(NamedTuple):
     allowed: str
 
 
+NOT_AN_OBJECT = FieldError("", "object", "A request is a JSON object.", "a JSON object")
 TOO_MANY_FIELDS = FieldError("", "too_many_fields", "A request has fewer fields.", f"up to {MOST_FIELDS} fields")
 
 
 def parse_request(body: bytes) -> ParsedRequest:
     """One request of `/v1`, where an unknown key is refused. Raises InvalidJson, InvalidRequest."""
-    parsed, errors = _parse(_object(_decoded(body)), refuse_unknown=True)
+    parsed, errors = _parse(_decoded(body), refuse_unknown=True)
     if parsed is None:
         raise InvalidRequest(errors)
     return parsed
@@ -99,8 +100,8 @@ def parse_batch(body: bytes) -> list[ParsedRequest]:
     batch: list[ParsedRequest] = []
     errors: list[FieldError] = []
     for index, each in enumerate(content):
-        parsed, found = _parse(_object(each), refuse_unknown=True)
-        errors += [error._replace(field=f"{index}.{error.field}") for error in found]
+        parsed, found = _parse(each, refuse_unknown=True)
+        errors += [error._replace(field=f"{index}.{error.field}".rstrip(".")) for error in found]
         if len(errors) >= MOST_ERRORS:
             break
         if parsed:
@@ -146,11 +147,13 @@ def _decoded(body: bytes) -> Any:
 
 def _object(content: Any) -> dict[str, Any]:
     if not isinstance(content, dict):
-        raise InvalidRequest([FieldError("", "object", "A request is a JSON object.", "a JSON object")])
+        raise InvalidRequest([NOT_AN_OBJECT])
     return content
 
 
-def _parse(content: dict[str, Any], *, refuse_unknown: bool) -> tuple[ParsedRequest | None, list[FieldError]]:
+def _parse(content: Any, *, refuse_unknown: bool) -> tuple[ParsedRequest | None, list[FieldError]]:
+    if not isinstance(content, dict):
+        return None, [NOT_AN_OBJECT]
     if len(content) > MOST_FIELDS:
         return None, [TOO_MANY_FIELDS]
     given = {name: _flag(name, value) for name, value in content.items() if value is not None and value != ""}

@@ -153,6 +153,9 @@ def test_a_batch_names_the_index_of_what_is_wrong() -> None:
     with pytest.raises(InvalidRequest) as caught:
         parse_batch(json.dumps([LEAST, LEAST | {"width": 0}]).encode())
     assert caught.value.errors[0]["field"] == "1.width"
+    with pytest.raises(InvalidRequest) as caught:
+        parse_batch(json.dumps([LEAST | {"width": 0}, 5, LEAST, []]).encode())
+    assert [error["field"] for error in caught.value.errors] == ["0.width", "1", "3"]
     for count in (0, 1001):
         with pytest.raises(InvalidRequest):
             parse_batch(json.dumps([LEAST] * count).encode())
