@@ -9,7 +9,8 @@ from pydantic import ValidationError
 
 from api.jobs import find_job
 from api.keys import authenticate
-from api.problems import Problem, problem_responses
+from api.paging import MOST_ROWS, rows_of_page
+from api.problems import Problem, bad_field, problem_responses
 from api.schemas.delivery import DeliveryPage, DeliveryView, JobDeliveries, ReplayedView, ReplaySince
 from api.state import State, state
 from worker.deliveries import Cursor
@@ -21,8 +22,6 @@ from worker.view import from_rfc3339, rfc3339
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
-MOST_ROWS = 200
-DEFAULT_ROWS = 50
 A_TIME = "an RFC 3339 time such as 2026-11-23T12:00:00Z"
 READ_PROBLEMS = problem_responses("unauthorized", "not_found", "unavailable")
 CURSOR = re.compile(rf"^[0-9]{{1,15}}\.{DELIVERY_ID.pattern.removeprefix('^').removesuffix('$')}$")
@@ -58,7 +57,7 @@ async def show_list(request: Request) -> Response:
         tenant,
         since=_since(given.get("since")),
         state=_state(given.get("state")),
-        most=_limit(given.get("limit")),
+        most=rows_of_page(given.get("limit")),
         cursor=_cursor(given.get("cursor")),
     )
     return _json(page_view(page))
@@ -111,12 +110,6 @@ async def _find(delivery_id: str, request: Request, scope: Scope) -> tuple[State
     return here, found
 
 
-def bad_field(field: str, allowed: str) -> Problem:
-    """The refusal of one field, naming what is allowed."""
-    error = {"field": field, "code": "not_allowed", "message": f"{field} is not usable.", "allowed": allowed}
-    return Problem("invalid_request", f"{field} is not usable; allowed: {allowed}.", errors=[error])
-
-
 def _replay_body(body: bytes) -> ReplaySince:
     try:
         return ReplaySince.model_validate_json(body)
@@ -137,14 +130,6 @@ def _state(text: str | None) -> str:
     if text is not None and text not in STATES:
         raise bad_field("state", ", ".join(STATES))
     return text or ""
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_ROWS
-    if not (text.isascii() and text.isdigit() and len(text) < 10 and 1 <= int(text) <= MOST_ROWS):
-        raise bad_field("limit", f"1 to {MOST_ROWS}")
-    return int(text)
 
 
 def _cursor(text: str | None) -> Cursor | None:

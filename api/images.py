@@ -79,11 +79,6 @@ async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loade
     return here, found
 
 
-def _names_it(if_none_match: str, etag: str) -> bool:
-    """Whether a list of entity tags, weak ones included, or `*` names this one."""
-    return any(each.strip().removeprefix("W/") in ("*", etag) for each in if_none_match.split(","))
-
-
 async def _bytes(here: State, image: Image, request: Request, headers: dict[str, str]) -> Response:
     span = requested_span(_range(request, headers["etag"]), image.bytes)
     if span.partial:

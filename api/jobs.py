@@ -57,7 +57,7 @@ async def create_job(request: Request) -> Response:
     body = await request.body()
     parsed = parse_request(body)
     order = _order(tenant, parsed, here)
-    accepted = await _accept(request, here, [order], body, [order.id] if _refuses_late(parsed, here) else [])
+    accepted = await accept_orders(request, here, [order], body, [order.id] if _refuses_late(parsed, here) else [])
     if wait := _wait_seconds(request):
         return await _finished_in_time(here, accepted.ids[0], wait)
     if accepted.verdict == "same":
@@ -81,7 +81,7 @@ async def create_batch(request: Request) -> Response:
     orders = [_order(tenant, parsed, here) for parsed in batch]
     pairs = zip(orders, batch, strict=True)
     refuse_late = {order.id for order, parsed in pairs if _refuses_late(parsed, here)}
-    accepted = await _accept(request, here, orders, body, refuse_late)
+    accepted = await accept_orders(request, here, orders, body, refuse_late)
     if accepted.verdict == "same":
         jobs = await _current_jobs(here, accepted.ids)
     else:
@@ -133,7 +133,7 @@ async def accept_one(
     """What every door does with one parsed request: the same rules, limits and Idempotency-Key."""
     here = state(request)
     order = replace(_order(tenant, parsed, here), compatible=compatible)
-    return order, await _accept(request, here, [order], body, [order.id] if _refuses_late(parsed, here) else [])
+    return order, await accept_orders(request, here, [order], body, [order.id] if _refuses_late(parsed, here) else [])
 
 
 async def wait_for_end(here: State, job_id: str, seconds: float) -> Loaded | None:
@@ -185,9 +185,10 @@ def _refuses_late(parsed: ParsedRequest, here: State) -> bool:
     return (parsed.deadline_policy or here["settings"].deadline_policy) == "refuse"
 
 
-async def _accept(
+async def accept_orders(
     request: Request, here: State, orders: list[Order], body: bytes, refuse_late: Collection[str]
 ) -> Accepted:
+    """Jobs of one tenant, all or none, under the request's `Idempotency-Key`. Raises Problem for every refusal."""
     idempotency = idempotency_of(request, orders[0].tenant, body)
     accepted = await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
     reached(Point.ACCEPT_WRITTEN)

@@ -6,15 +6,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from api.problems import Problem
+from api.paging import rows_of_page
+from api.problems import bad_field
 from api.state import State
 from worker.bulk import metadata_text
 from worker.job import Job, Status, is_job_id
 from worker.view import job_row
 
-MOST_ROWS = 200
-MOST_LIMIT_CHARACTERS = 10
-DEFAULT_ROWS = 50
 LOOKED_AT_PER_PAGE = 2000
 """A filter that matches little ends the page there, with a cursor to go on from."""
 KNOWN = ("status", "track_id", "created_after", "created_before", "limit", "cursor")
@@ -67,35 +65,27 @@ def parse_query(parameters: Mapping[str, str]) -> Query:
     }
     for name in parameters:
         if name not in KNOWN and not name.startswith("metadata."):
-            raise _bad(name, f"known are {', '.join(KNOWN)} and metadata.KEY")
+            raise bad_field(name, f"known are {', '.join(KNOWN)} and metadata.KEY")
     return Query(
         status=_status(parameters.get("status")),
         track_id=parameters.get("track_id"),
         metadata=metadata,
         after=_time("created_after", parameters.get("created_after"), 0),
         before=_time("created_before", parameters.get("created_before"), 2**53),
-        limit=_limit(parameters.get("limit")),
+        limit=rows_of_page(parameters.get("limit")),
         cursor=_cursor(parameters.get("cursor")),
     )
 
 
 def _status(text: str | None) -> Status | None:
     if text is not None and text not in list(Status):
-        raise _bad("status", ", ".join(Status))
+        raise bad_field("status", ", ".join(Status))
     return Status(text) if text is not None else None
-
-
-def _limit(text: str | None) -> int:
-    if text is None:
-        return DEFAULT_ROWS
-    if not (text.isascii() and text.isdigit() and len(text) < MOST_LIMIT_CHARACTERS and 1 <= int(text) <= MOST_ROWS):
-        raise _bad("limit", f"1 to {MOST_ROWS}")
-    return int(text)
 
 
 def _cursor(text: str | None) -> str | None:
     if text is not None and not is_job_id(text):
-        raise _bad("cursor", "the next_cursor of an earlier page")
+        raise bad_field("cursor", "the next_cursor of an earlier page")
     return text
 
 
@@ -105,9 +95,4 @@ def _time(name: str, text: str | None, default: int) -> int:
     try:
         return int(datetime.fromisoformat(text).timestamp() * 1000)
     except (ValueError, OverflowError):
-        raise _bad(name, "an RFC 3339 time such as 2026-11-23T12:00:00Z") from None
-
-
-def _bad(field: str, allowed: str) -> Problem:
-    error = {"field": field, "code": "not_allowed", "message": f"{field} is not usable.", "allowed": allowed}
-    return Problem("invalid_request", f"The parameter {field} is not usable; allowed: {allowed}.", errors=[error])
+        raise bad_field(name, "an RFC 3339 time such as 2026-11-23T12:00:00Z") from None

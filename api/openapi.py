@@ -2,10 +2,9 @@
 
 from typing import Any
 
+from api.paging import DEFAULT_ROWS, MOST_ROWS
 from api.problems import PROBLEM_SCHEMA, problem_responses
 from worker.job import Status
-
-MOST_ROWS = 200
 
 
 def _parameter(name: str, place: str, description: str, **schema: Any) -> dict[str, Any]:
@@ -54,7 +53,9 @@ PARAMETERS: dict[tuple[str, str], list[dict[str, Any]]] = {
         METADATA,
         _parameter("created_after", "query", "RFC 3339, included.", **A_TIME),
         _parameter("created_before", "query", "RFC 3339, not included.", **A_TIME),
-        _parameter("limit", "query", "Rows of a page.", type="integer", minimum=1, maximum=MOST_ROWS, default=50),
+        _parameter(
+            "limit", "query", "Rows of a page.", type="integer", minimum=1, maximum=MOST_ROWS, default=DEFAULT_ROWS
+        ),
         _parameter(
             "cursor",
             "query",

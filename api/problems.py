@@ -146,6 +146,12 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+def bad_field(field: str, allowed: str) -> Problem:
+    """The refusal of one field or parameter, naming what is allowed."""
+    error = {"field": field, "code": "not_allowed", "message": f"{field} is not usable.", "allowed": allowed}
+    return Problem("invalid_request", f"{field} is not usable; allowed: {allowed}.", errors=[error])
+
+
 def install_problem_handlers(app: FastAPI) -> None:
     """Makes every error of the application a problem."""
     for kind in (Problem, Unavailable, ClientDisconnect, HTTPException, RequestValidationError, Exception):
@@ -165,8 +171,6 @@ def problem_of(request: Request, error: Exception) -> Response:
             return problem_response(request, _of_framework(request, error))
         case RequestValidationError():  # a path or query parameter of the wrong kind: such a thing does not exist
             return problem_response(request, Problem("not_found", "There is nothing at this address."))
-        case ClientDisconnect():  # nobody is there to be answered
-            return problem_response(request, Problem("invalid_json", "The request ended before its body did."))
     # the kind and the place only: an error's text may hold what a caller wrote
     place = traceback.extract_tb(error.__traceback__)[-1]
     log.error("request.failed", kind=type(error).__name__, at=f"{Path(place.filename).name}:{place.lineno}")

@@ -6,8 +6,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.admission import allowance_of, refusal_of
-from api.jobs import find_job, idempotency_of
+from api.jobs import accept_orders, current_job, find_job, idempotency_of
 from api.keys import authenticate
 from api.listing import list_jobs
 from api.problems import Problem, problem_responses
@@ -23,7 +22,8 @@ from worker.view import job_view
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable")
+REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable",
+            "insufficient_storage")  # fmt: skip
 PROBLEMS = problem_responses("unauthorized", "not_found", "conflict", "unavailable")
 
 
@@ -69,22 +69,20 @@ async def resolve_job(job_id: str, request: Request) -> Response:
              responses=PROBLEMS | problem_responses(*REFUSALS))  # fmt: skip
 async def retry_job(job_id: str, request: Request) -> Response:
     """A new job with the same request, which names its origin in `retry_of`."""
-    here, found = await find_job(job_id, request, "submit")
+    tenant, here = await authenticate(request, "submit"), state(request)
+    idempotency = idempotency_of(request, tenant, b"")
+    # before the status: a late success, or a deletion, of the origin must not hide the job that the key made
+    if idempotency and (made := await here["store"].made_for(idempotency)):
+        return await current_job(here, made)
+    _, found = await find_job(job_id, request, "submit")
     if found.job.status not in (Status.FAILED, Status.EXPIRED, Status.CANCELLED):
         raise Problem(
             "conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}."
         )
     order = _again(found.job.order, here)
-    idempotency = idempotency_of(request, order.tenant, b"")
     refuse_late = [order.id] if here["settings"].deadline_policy == "refuse" else []
-    accepted = await here["store"].accept([order], allowance_of(here), idempotency, refuse_late=refuse_late)
-    if refusal := refusal_of(accepted, here):
-        raise refusal
-    created = await here["store"].view(accepted.ids[0])
-    if created is None:
-        raise Problem("not_found", "The job of this Idempotency-Key has been deleted.")
-    headers = {"location": f"{here['settings'].public_url}/v1/jobs/{created.job.id}"}
-    return _json(_view(created, here), 202, headers)
+    accepted = await accept_orders(request, here, [order], b"", refuse_late)
+    return await current_job(here, accepted.ids[0])
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a finished job", responses=PROBLEMS)

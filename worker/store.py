@@ -108,6 +108,12 @@ class JobStore:
         self._set_clock(reply[0])
         return parse_accepted(reply)
 
+    async def made_for(self, idempotency: tuple[str, str]) -> str | None:
+        """The first job that was accepted under this key and fingerprint, or None."""
+        row = await self._lane.call("GET", idempotency[0])
+        fingerprint, _, ids = row.decode().partition(" ") if row else ("", "", "")
+        return ids.partition(",")[0] if fingerprint == idempotency[1] else None
+
     async def load(self, job_id: str) -> Loaded | None:
         """The record, or None where there is none."""
         now, flat, inbox = await self._lane.run(LOAD, job_id)

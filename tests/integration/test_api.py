@@ -172,6 +172,29 @@ def test_cancel_delete_and_retry_follow_the_status(client: httpx.Client) -> None
     problem(client.get(f"/v1/jobs/{job['id']}"), 404, "not_found")
 
 
+def test_one_key_of_two_tenants_is_two_keys(client: httpx.Client) -> None:
+    """What a caller chooses as its key says nothing about, and finds nothing of, another's."""
+    keyed, other = {"idempotency-key": "1"}, {"authorization": "Bearer other-key-0123"}
+    own = client.post("/v1/jobs", json=BODY, headers=keyed).json()
+    theirs = client.post("/v1/jobs", json=BODY | {"prompt": "a dog"}, headers=keyed | other)
+    assert theirs.status_code == 202
+    assert theirs.json()["id"] != own["id"]
+    problem(client.get(f"/v1/jobs/{own['id']}", headers=other), 404, "not_found")
+
+
+def test_a_retrys_key_answers_its_job_whatever_becomes_of_the_origin(client: httpx.Client) -> None:
+    """The key is looked at before the origin: a lost answer can be asked for again after it is deleted."""
+    job = client.post("/v1/jobs", json=BODY).json()
+    client.post(f"/v1/jobs/{job['id']}/cancel")
+    keyed = {"idempotency-key": "again"}
+    first = client.post(f"/v1/jobs/{job['id']}/retry", headers=keyed)
+    assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
+    again = client.post(f"/v1/jobs/{job['id']}/retry", headers=keyed)
+    assert (again.status_code, again.json()["id"]) == (202, first.json()["id"])
+    assert again.headers["location"] == first.headers["location"]
+    problem(client.post(f"/v1/jobs/{job['id']}/retry", headers={"idempotency-key": "new"}), 404, "not_found")
+
+
 def test_a_callback_with_a_wrong_token_is_like_no_address(client: httpx.Client, settings: Settings) -> None:
     """Truncated, another attempt's, empty: the same answer; nothing is written."""
     job = client.post("/v1/jobs", json=BODY).json()
