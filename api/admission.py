@@ -11,6 +11,8 @@ RESERVED_SHARE = 0.2
 """Where there are several tenants, none can fill the queue so that the others are refused: who has less than this of it
 waiting is let in up to so much beyond the bound."""
 
+FULL = frozenset({"queue_full", "tenant_queue_full"})
+
 
 def allowance_of(here: State) -> Allowance:
     """What an accept may use, as far as the settings say; what an operator has set for the tenant goes before."""
@@ -35,7 +37,8 @@ def refusal_of(accepted: Accepted, here: State) -> Problem | None:
     if ran_against is None:
         return None
     code, seconds, detail = _told(accepted.verdict, ran_against, here["store"].now())
-    return Problem(code, detail, headers={"retry-after": str(max(1, math.ceil(seconds)))})
+    headers = {"retry-after": str(max(1, math.ceil(seconds)))}
+    return Problem(code, detail, headers=headers, limit=ran_against.limit if code in FULL else None)
 
 
 def _told(verdict: str, refusal: Refusal, now: int) -> tuple[str, float, str]:

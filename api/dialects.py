@@ -14,8 +14,6 @@ UPSTREAM_WORDS = {
     "unsupported_media_type": "Invalid API Request",
     "budget_exceeded": "Insufficient credits. Please add more credits to continue.",
     "rate_limited": "Rate limit exceeded",
-    "queue_full": "Rate limit exceeded",
-    "tenant_queue_full": "Rate limit exceeded",
     "internal": "Internal server error. Please try again.",
     "unavailable": "Service temporarily unavailable. Please try again.",
 }
@@ -24,11 +22,15 @@ OPENAI_CODES = {"unauthorized": "invalid_api_key", "rate_limited": "rate_limit_e
 OPENAI_NAMES = {"model_id": "model", "samples": "n", "width": "size", "height": "size", "metadata": "user"}
 
 
-def upstream_error(
-    code: str, status: int, detail: str, errors: Sequence[Any], retry_after: str | None
-) -> tuple[int, dict[str, Any]]:
-    """Status and body as the upstream words them: HTTP 200, but for an address that does not exist."""
-    message: Any = _by_field(errors) or UPSTREAM_WORDS.get(code, detail)
+def upstream_message(code: str, detail: str, errors: Sequence[Any], limit: int | None) -> Any:
+    """Why, as the upstream words it: by field, or one sentence; a full queue names how many it takes."""
+    if limit is not None:
+        return f"Rate limit exceeded. Maximum {limit} queued requests allowed."
+    return _by_field(errors) or UPSTREAM_WORDS.get(code, detail)
+
+
+def upstream_error(message: Any, status: int, detail: str, retry_after: str | None) -> tuple[int, dict[str, Any]]:
+    """Status and body in the upstream's shape: HTTP 200, but for an address that does not exist."""
     content: dict[str, Any] = {"status": "error", "message": message, "tip": detail}
     if retry_after is not None and retry_after.isdigit():
         content |= {"retry_after": int(retry_after), "tips": f"please wait for {retry_after} seconds and try again"}

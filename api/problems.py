@@ -16,7 +16,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
-from api.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error
+from api.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
 from worker.lane import Unavailable
 
 log = structlog.get_logger()
@@ -52,13 +52,20 @@ BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "meth
 
 
 class Problem(Exception):
-    """An expected refusal: its code decides status and title."""
+    """An expected refusal: its code decides status and title; `limit` is how many jobs may wait, where that is why."""
 
     def __init__(
-        self, code: str, detail: str, *, headers: Mapping[str, str] | None = None, errors: Sequence[Any] = ()
+        self,
+        code: str,
+        detail: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        errors: Sequence[Any] = (),
+        limit: int | None = None,
     ) -> None:
         super().__init__(code)
         self.code, self.detail, self.headers, self.errors = code, detail, dict(headers or {}), errors
+        self.limit = limit
         self.status, self.title = CODES[code]
 
 
@@ -106,8 +113,8 @@ def _in_dialect(request: Request, problem: Problem) -> Response:
         if status >= 500 and "idempotency-key" not in request.headers:
             headers["x-should-retry"] = "false"  # it may have been accepted: a repetition would buy again
     else:
-        retry_after = headers.get("retry-after")
-        status, content = upstream_error(problem.code, problem.status, problem.detail, problem.errors, retry_after)
+        message = upstream_message(problem.code, problem.detail, problem.errors, problem.limit)
+        status, content = upstream_error(message, problem.status, problem.detail, headers.get("retry-after"))
     return Response(orjson.dumps(content), status, headers, "application/json")
 
 

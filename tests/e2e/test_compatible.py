@@ -11,6 +11,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from standardwebhooks import Webhook
 
 from tests.support.processes import KEY, Installation, until
 from tests.support.receiver import Receiver
@@ -137,6 +138,9 @@ def test_the_webhook_is_told_in_the_upstreams_shape(here: Installation, prompt: 
         body = REQUEST | {"prompt": prompt, "webhook": receiver.url, "track_id": "theirs"}
         started = post(here, f"{PATH}/text2img", **body)
         told = until(lambda: receiver.told[started["id"]], what="told")[0]
+        (headers, raw) = receiver.requests[0]
+    secret = here.run("api.cli.main", "webhooks", "secret").stdout.split()[0]
+    assert Webhook(secret).verify(raw, headers)["id"] == started["id"]  # signed, like any delivery
     assert (told["status"], told["track_id"]) == (status, "theirs")
     assert ("output" in told) == (status == "success")
 
@@ -154,6 +158,8 @@ def test_openais_client_gets_addresses_and_bytes(here: Installation) -> None:
     assert [httpx.get(each.url).content[:8] for each in answer.data] == [PNG, PNG]
     answer = images.generate(prompt="a cat", model="m", size="64x64", response_format="b64_json")
     assert base64.b64decode(answer.data[0].b64_json).startswith(PNG)
+    answer = images.generate(prompt="a cat", model="m", size="auto")
+    assert len(answer.data) == 1
 
 
 def test_openais_client_raises_its_own_errors(here: Installation) -> None:

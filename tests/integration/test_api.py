@@ -276,6 +276,45 @@ def test_a_tenant_sees_what_it_uses_and_is_told_what_it_ran_against(client: http
     assert 90 <= int(refused.headers["retry-after"]) <= 101
 
 
+@pytest.mark.parametrize(
+    ("limits", "message"),
+    [
+        ({"waiting": 1}, "Rate limit exceeded. Maximum 1 queued requests allowed."),
+        ({"rate": 0.01, "burst": 1}, "Rate limit exceeded"),
+        ({"images_day": 1}, "Insufficient credits. Please add more credits to continue."),
+    ],
+)
+def test_a_limit_is_told_to_the_upstreams_clients_in_its_words(
+    client: httpx.Client, redis: Redis, limits: dict[str, float], message: str
+) -> None:
+    """HTTP 200, and the wait where such clients look for it."""
+    redis.hset("tenant:acme", mapping=limits)
+    ask = BODY | {"key": "acme-key-0123"}
+    path = "/api/v1/enterprise/text2img"
+    while (answer := client.post(path, json=ask)).json()["status"] == "processing":
+        assert answer.status_code == 200
+    told = answer.json()
+    assert (answer.status_code, told["status"], told["message"]) == (200, "error", message)
+    assert told["retry_after"] == int(answer.headers["retry-after"]) > 0
+
+
+@pytest.mark.parametrize(
+    "family", ["/v1/enterprise", "/v1/enterprise/images", "/v1/enterprise/community", "/v6/images"]
+)
+def test_every_variant_of_the_upstreams_paths_accepts_and_fetches(client: httpx.Client, family: str) -> None:
+    """By POST with the id in the path or in the body, and by GET with the key in the header."""
+    started = client.post(f"/api{family}/text2img", json=BODY | {"key": "acme-key-0123"}).json()
+    known = {"key": "acme-key-0123"}
+    answers = [
+        client.post(f"/api{family}/fetch", json=known | {"request_id": started["id"]}),
+        client.post(f"/api{family}/fetch/{started['id']}", json=known),
+        client.get(f"/api{family}/fetch/{started['id']}"),
+    ]
+    assert [answer.json()["status"] for answer in answers] == ["processing"] * 3
+    nobody = client.post(f"/api{family}/fetch/{started['id']}", json={"key": "not-a-key"}).json()
+    assert (nobody["status"], nobody["message"]) == ("error", "Invalid Api Key")
+
+
 def test_a_waiting_job_says_where_it_stands(client: httpx.Client, redis: Redis) -> None:
     """At accept, when it is shown, and in the list: the same position, the same wait, the same sentence."""
     redis.sadd("upstreams", "eu-1")
