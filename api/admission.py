@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 from api.problems import Problem
 from api.state import State
 from worker.admission import Accepted, Allowance, Refusal
+from worker.job import Milliseconds
 
 RESERVED_SHARE = 0.2
 """Where there are several tenants, none can fill the queue so that the others are refused: who has less than this of it
@@ -37,8 +38,17 @@ def refusal_of(accepted: Accepted, here: State) -> Problem | None:
     if ran_against is None:
         return None
     code, seconds, detail = _told(accepted.verdict, ran_against, here["store"].now())
-    headers = {"retry-after": str(max(1, math.ceil(seconds)))}
-    return Problem(code, detail, headers=headers, limit=ran_against.limit if code in FULL else None)
+    return Problem(code, detail, headers=_retry_after(seconds), limit=ran_against.limit if code in FULL else None)
+
+
+def budget_exceeded(refusal: Refusal, now: Milliseconds) -> Problem:
+    """The problem of a purchase that the tenant's budget has no room for."""
+    code, seconds, detail = _told("budget", refusal, now)
+    return Problem(code, detail, headers=_retry_after(seconds))
+
+
+def _retry_after(seconds: float) -> dict[str, str]:
+    return {"retry-after": str(max(1, math.ceil(seconds)))}
 
 
 def _told(verdict: str, refusal: Refusal, now: int) -> tuple[str, float, str]:

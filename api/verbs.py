@@ -6,6 +6,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from api.admission import budget_exceeded
 from api.jobs import accept_orders, current_job, find_job, idempotency_of
 from api.keys import authenticate
 from api.listing import list_jobs
@@ -13,6 +14,7 @@ from api.problems import Problem, problem_responses
 from api.schemas.job import JobList, JobView
 from api.state import State, state
 from worker import decisions
+from worker.admission import OverBudget
 from worker.composition import limits_of
 from worker.images.store import job_folder
 from worker.job import Job, Milliseconds, Order, Status, new_job_id
@@ -52,7 +54,7 @@ async def cancel_job(job_id: str, request: Request) -> Response:
     "/jobs/{job_id}/resolve",
     summary="Decide an unknown by hand",
     response_model=JobView,
-    responses=PROBLEMS | problem_responses("invalid_json", "invalid_request"),
+    responses=PROBLEMS | problem_responses("invalid_json", "invalid_request", "budget_exceeded"),
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
         "schema": Resolution.model_json_schema()}}}},
 )  # fmt: skip
@@ -102,9 +104,16 @@ async def _apply(job_id: str, request: Request, decide: Any) -> Response:
         step: Step | None = decide(found.job, found.now, here)
         if step is None:
             raise Problem("conflict", f"This cannot be done to a job that is {_word(found)}.")
-        if await here["store"].advance(found, step):
+        if await _advanced(here, found, step):
             _, found = await find_job(job_id, request, "submit")
             return _json(_view(found, here))
+
+
+async def _advanced(here: State, found: Loaded, step: Step) -> bool:
+    try:
+        return await here["store"].advance(found, step)
+    except OverBudget as over:
+        raise budget_exceeded(over.refusal, here["store"].now()) from None
 
 
 def _again(order: Order, here: State) -> Order:

@@ -33,6 +33,22 @@ class Refusal:
     used: int
 
 
+class OverBudget(Exception):
+    """A step would buy again what the tenant's images of the day or month have no room for. Nothing was written."""
+
+    def __init__(self, refusal: Refusal) -> None:
+        super().__init__(f"{refusal.used} of {refusal.limit} images are bought or reserved")
+        self.refusal = refusal
+
+
+@dataclass(frozen=True, slots=True)
+class Budget:
+    """Images that a tenant may buy, where an operator has set nothing else for it; 0 for no limit."""
+
+    day: int = 0
+    month: int = 0
+
+
 @dataclass(frozen=True, slots=True)
 class Allowance:
     """What an accept may use, 0 for no limit: of the whole queue, and by a tenant for whom nothing else is set."""

@@ -2,6 +2,7 @@
 
 from config.broker import KEY_PREFIX
 from config.settings import Settings
+from worker.admission import Budget
 from worker.app import app
 from worker.deliveries import DeliveryLedger
 from worker.lane import Lane
@@ -16,7 +17,8 @@ SUBMIT_MARGIN_SECONDS = 10
 
 def job_store(settings: Settings, lane: Lane) -> JobStore:
     """The job store as both the door and the engine use it."""
-    return JobStore(lane, message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
+    budget = Budget(settings.tenant_images_per_day, settings.tenant_images_per_month)
+    return JobStore(lane, message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND), budget)
 
 
 def delivery_ledger(settings: Settings, lane: Lane) -> DeliveryLedger:

@@ -129,6 +129,11 @@ def woken(job: Job, now: Milliseconds, limits: Limits) -> Step | None:
     return None
 
 
+def unaffordable(job: Job, now: Milliseconds, limits: Limits) -> Step:
+    """The policy would buy again what the tenant's budget has no room for: it holds, as the default policy does."""
+    return _hold(job, "budget", now, limits)
+
+
 def cancelled(job: Job, now: Milliseconds) -> Step | None:
     """The caller's cancel; None where the job has ended. The upstream cannot be told: see `charged`."""
     if job.is_terminal:
@@ -198,13 +203,17 @@ def _unknown_policy(job: Job, now: Milliseconds, limits: Limits) -> Step:
         return _resubmit(job, "resubmit", now)
     if open_attempt and job.order.on_unknown == "fail":
         return _give_up(job, "fail", now)
+    return _hold(job, "hold", now, limits)
+
+
+def _hold(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
     held = job.moved(Status.UNKNOWN, now, unknown_until=None)
-    return Step(held, "hold", next_look(held, now, limits), frees_place=True)
+    return Step(held, cause, next_look(held, now, limits), frees_place=True)
 
 
 def _resubmit(job: Job, cause: str, now: Milliseconds) -> Step:
     waiting = job.moved(Status.QUEUED, now, resubmitted=True, unknown_until=None)
-    return Step(waiting, cause, max(0, job.order.deadline_at - now), frees_place=True)
+    return Step(waiting, cause, max(0, job.order.deadline_at - now), frees_place=True, buys_again=True)
 
 
 def _give_up(job: Job, cause: str, now: Milliseconds) -> Step:

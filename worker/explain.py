@@ -82,8 +82,10 @@ def _ordinal(number: int) -> str:
 
 def _unknown(job: Job, now: Milliseconds) -> str:
     plan = {"hold": "waits for the callback", "resubmit": "is sent once more", "fail": "fails"}[job.order.on_unknown]
+    if job.unknown_until is None:  # its policy has acted, or had no budget to buy again: what is left is to hold
+        plan = "waits for the callback"
     wait = f" after {max(0, job.unknown_until - now) // 1000} s" if job.unknown_until else ""
-    then = plan if job.order.on_unknown == "hold" else f"{plan}{wait} unless a callback comes first"
+    then = plan if job.order.on_unknown == "hold" or not wait else f"{plan}{wait} unless a callback comes first"
     return f"Nobody knows whether the upstream took it, so it is not sent again by itself: it {then}."
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable
 import structlog
 
 from worker import decisions
+from worker.admission import OverBudget
 from worker.compatible import callback_shape
 from worker.images.collect import at_work, collect_pictures
 from worker.job import Attempt, Job, Milliseconds, Status
@@ -178,9 +179,18 @@ async def _current(r: Resources, job_id: str) -> Loaded | None:
             if not loaded.inbox and loaded.job.is_terminal and next_look(loaded.job, loaded.now, r.limits) is None:
                 await r.store.rest(loaded.job)
             return loaded
-        if await r.store.advance(loaded, step):
-            _note(loaded.job, step)
+        await _take_by_time(r, loaded, step)
     return None
+
+
+async def _take_by_time(r: Resources, loaded: Loaded, step: Step) -> None:
+    try:
+        won = await r.store.advance(loaded, step)
+    except OverBudget:
+        step = decisions.unaffordable(loaded.job, loaded.now, r.limits)
+        won = await r.store.advance(loaded, step)
+    if won:
+        _note(loaded.job, step)
 
 
 async def _read_callback(r: Resources, loaded: Loaded) -> bool:

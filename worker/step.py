@@ -27,6 +27,8 @@ class Step:
     """When somebody must look again; None: nothing is left to do."""
     collects: bool = False
     frees_place: bool = False
+    buys_again: bool = False
+    """Sends once more what may have been bought: only where the tenant's budget has room for it."""
     key_news: KeyNews | None = None
 
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
-from worker.admission import Accepted, Allowance, accept_arguments, parse_accepted
+from worker.admission import Accepted, Allowance, Budget, OverBudget, Refusal, accept_arguments, parse_accepted
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
 from worker.job import TERMINAL, Job, Milliseconds, Order, created_at
@@ -25,6 +25,7 @@ LOAD = Script("clock", "load")
 VIEW = Script("clock", "prelude", "queue", "standing", "view")
 TICK = Script("clock", "prelude", "queue", "tick")
 
+NO_BUDGET = Budget()
 IDEMPOTENCY_MS = 25 * 3_600_000
 MOST_INBOX_ROWS = 20
 FIRST_LIMIT_TRIED = 5
@@ -66,8 +67,10 @@ class UpstreamLimit:
 class JobStore:
     """See the module. Raises worker.lane.Unavailable where Redis is away."""
 
-    def __init__(self, lane: Lane, template: bytes, prefix: str, lease: Milliseconds) -> None:
-        self._lane = lane
+    def __init__(
+        self, lane: Lane, template: bytes, prefix: str, lease: Milliseconds, budget: Budget = NO_BUDGET
+    ) -> None:
+        self._lane, self._budget = lane, budget
         self._common = (template, prefix, lease)
         self._offset: Milliseconds = int((time.time() - time.monotonic()) * 1000)  # until Redis has told
         self._told = False
@@ -128,7 +131,10 @@ class JobStore:
         return _loaded(now, flat, inbox, known)
 
     async def advance(self, before: Loaded, step: Step, *, inbox_read: int | None = None) -> bool:
-        """Applies one step; False where another writer was quicker, and then nothing has changed."""
+        """Applies one step; False where another writer was quicker, and then nothing has changed.
+
+        Raises OverBudget where it buys again what the tenant's budget has no room for.
+        """
         job, news = step.job, step.key_news
         row = encode_row(job.updated_at, job.status, step.cause, job.attempt.number if job.attempt else None)
         reply = await self._lane.run(
@@ -148,8 +154,11 @@ class JobStore:
             step.cause,
             *cost_of(job),
             day_of(job.order.created_at),
+            *(("1" if step.buys_again else ""), self._budget.day, self._budget.month),
         )
         self._set_clock(reply[0])
+        if len(reply) > 2:
+            raise OverBudget(Refusal(*map(int, reply[2:5])))
         return bool(reply[1])
 
     async def rest(self, job: Job) -> None:

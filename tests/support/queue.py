@@ -36,7 +36,7 @@ async def tried(store: JobStore, allowance: Allowance, tenant: str = "acme", **m
     return await store.accept([order(store, tenant, **more)], allowance)
 
 
-async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS) -> None:
+async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS, limits: Limits = LIMITS) -> None:
     """Has the job submitted, and the upstream answer so."""
     found = await store.load(job_id)
     assert found is not None
@@ -46,7 +46,7 @@ async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS) -> 
     found = await store.load(job_id)
     assert found is not None
     assert found.job.attempt is not None
-    step = decisions.answered(found.job, found.job.attempt.number, outcome, found.now, LIMITS)
+    step = decisions.answered(found.job, found.job.attempt.number, outcome, found.now, limits)
     assert step is not None
     assert await store.advance(found, step)
 

@@ -44,10 +44,8 @@ if queued > most and (size + #ids > reserved or queued > most + reserved) then
   return {now, 'full', 10000, most, 0}
 end
 if limits[3] and size + #ids > limits[3] then return {now, 'tenant_full', 10000, limits[3], size} end
-local used = limits[4] and booked(tenant, day)
-if used and used + images > limits[4] then return {now, 'budget', 1, limits[4], used} end
-used = limits[5] and booked_in_month(tenant, day)
-if used and used + images > limits[5] then return {now, 'budget', 2, limits[5], used} end
+local period, limit, used = beyond_budget(tenant, day, images, limits[4], limits[5])
+if period then return {now, 'budget', period, limit, used} end
 local spacing = rate and 1000 / rate
 local arrival = rate and math.max(now, tonumber(redis.call('GET', 'rate:' .. tenant) or 0))
 if rate and arrival - now > (burst - 1) * spacing + 0.001 then

@@ -4,8 +4,10 @@
 -- ARGV  template, prefix, lease_ms, id, expected version, status, doc, timeline row or '', due_in_ms or '',
 --       collect '1' or '', free place '1' or '', delivery id or '', inbox rows read,
 --       key news '' | ok | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause,
---       images that may still be bought or are being bought, images that are bought, day of the accept
+--       images that may still be bought or are being bought, images that are bought, day of the accept,
+--       buys again '1' or ''; then, where nothing else is set for the tenant, images a day and a month, 0 for no limit
 -- Reply {now, 1} or {now, 0} where another writer was quicker
+--    or {now, 2, 1 (day) or 2 (month), limit, used} where it buys again what the tenant's budget has no room for
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key, to = 'job:' .. id, ARGV[6]
 local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed')
@@ -16,10 +18,20 @@ local ended = to == 'succeeded' or to == 'failed' or to == 'cancelled' or to == 
 -- a callback that came while the claim was made may hold the result: it is read before anything is bought
 if ARGV[19] == 'intent' and redis.call('LLEN', 'inbox:' .. id) > tonumber(ARGV[13]) then return {now, 0} end
 
+local open, spent = ARGV[20] - (job[7] or 0), ARGV[21] - (job[8] or 0)
+if ARGV[23] == '1' then
+  local set, limits = redis.call('HMGET', 'tenant:' .. tenant, 'images_day', 'images_month'), {}
+  for at = 1, 2 do
+    local limit = tonumber(set[at] or ARGV[23 + at])
+    limits[at] = limit > 0 and limit or nil
+  end
+  local period, limit, used = beyond_budget(tenant, ARGV[22], open + spent, limits[1], limits[2])
+  if period then return {now, 2, period, limit, used} end
+end
+
 redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', ARGV[7], 'inbox_read', ARGV[13],
   'open', ARGV[20], 'spent', ARGV[21])
 redis.call('HDEL', key, 'stalls', ended and 'placed' or 'stalls')
-local open, spent = ARGV[20] - (job[7] or 0), ARGV[21] - (job[8] or 0)
 if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], open, spent) end
 if ARGV[9] == '' then redis.call('ZREM', 'due', id) else redis.call('ZADD', 'due', now + ARGV[9], id) end
 

@@ -18,10 +18,19 @@ local function booked(tenant, day)
   return tonumber(usage[1] or 0) + tonumber(usage[2] or 0)
 end
 
+-- The whole month, also its days after `day`: what is bought again on a later day belongs to the day of its accept.
 local function booked_in_month(tenant, day)
   local images = 0
-  for each = 1, tonumber(day:sub(9)) do
+  for each = 1, 31 do
     images = images + booked(tenant, string.format('%s-%02d', day:sub(1, 7), each))
   end
   return images
+end
+
+-- Which budget has no room for so many images more: 1 (day) or 2 (month), its limit, what is used of it; nil where they fit.
+local function beyond_budget(tenant, day, images, a_day, a_month)
+  local used = a_day and booked(tenant, day)
+  if used and used + images > a_day then return 1, a_day, used end
+  used = a_month and booked_in_month(tenant, day)
+  if used and used + images > a_month then return 2, a_month, used end
 end
