@@ -10,6 +10,9 @@ from config.redis_address import RedisAddress, parse_redis_address
 KEY_PREFIX = "celery:"
 """Before Celery's own keys, so that they never meet ours."""
 
+QUEUES = ("submit", "settle", "collect", "tell")
+"""Each is worked on by a process of its own, the role of that name: none ever waits for what another waits for."""
+
 
 def celery_options(redis_url: str) -> dict[str, Any]:
     """The configuration of the Celery application for that Redis."""
@@ -48,6 +51,7 @@ def celery_options(redis_url: str) -> dict[str, Any]:
         "task_serializer": "json",
         "accept_content": ["json"],  # never pickle: who can write to Redis must not run code here
         "task_default_queue": "settle",
+        "task_routes": {f"darkroom.{queue}": {"queue": queue} for queue in QUEUES},  # whoever calls a task by hand
         "task_create_missing_queues": True,
         "task_send_sent_event": False,
         "worker_send_task_events": True,  # Flower; about 1 ms of CPU a task

@@ -125,7 +125,10 @@ class Settings(BaseSettings):
     # Workers
     worker_concurrency: int = Field(2000, ge=1, le=10_000, description="Submits in flight per worker container")
     settle_concurrency: int = Field(
-        64, ge=1, le=1000, description="Callbacks, polls and collections at once per worker process"
+        64, ge=1, le=1000, description="Callbacks, polls and deadlines at once per worker container"
+    )
+    collect_concurrency: int = Field(
+        256, ge=1, le=10_000, description="Jobs whose pictures are fetched at once per worker container"
     )
     tell_concurrency: int = Field(
         256, ge=1, le=10_000, description="Callers that are told at once per worker container"

@@ -25,6 +25,7 @@ import httpx
 from redis import Redis
 from redis.exceptions import RedisError
 
+from config.broker import QUEUES
 from tests.support.processes import Installation, children_of, until
 from tests.support.receiver import Receiver
 from worker.job import TRANSITIONS, Status
@@ -185,7 +186,7 @@ def _freeze_redis(here: Installation, dice: random.Random) -> None:
 def _empty_queues(here: Installation) -> None:
     try:
         with Redis.from_url(here.redis.url, socket_timeout=2) as redis:
-            for queue in ("submit", "settle", "tell"):
+            for queue in QUEUES:
                 redis.delete(f"celery:{queue}")
     except (RedisError, OSError):
         return

@@ -1,8 +1,8 @@
-"""`python -m worker`: one container's worth of work, as three Celery workers under one parent.
+"""`python -m worker`: one container's worth of work, as four Celery workers under one parent.
 
-Slow submissions and quick settlements have a process each, so that a thousand waiting POSTs never keep a finished
-picture from being stored; so has telling callers, whose receivers may hang. `python -m worker submit`, `settle` or
-`tell` runs one of them alone.
+What waits for the outside has a process each: POSTs, pictures, and telling callers, whose receivers may hang. So none
+of them keeps another waiting, nor a deadline or a callback, which are settled in a process that downloads nothing.
+`python -m worker submit`, `settle`, `collect` or `tell` runs one of them alone.
 """
 
 import os
@@ -14,12 +14,12 @@ from types import FrameType
 
 import structlog
 
+from config.broker import QUEUES
 from config.logs import configure_logs
 from config.settings import Settings, load_settings
 
 log = structlog.get_logger()
 
-QUEUES = {"submit": "submit", "settle": "settle", "tell": "tell"}
 RESTART_PAUSE_SECONDS = 1.0
 LOOK_SECONDS = 0.1
 WRONG_SETTING = 2
@@ -31,16 +31,17 @@ def run_role(role: str, settings: Settings, parent: int) -> None:
     from worker.startup import check_redis_at_start, check_settings
     from worker.tasks import Process
 
-    Process.parent = parent
+    Process.role, Process.parent = role, parent
     configure_logs(settings, f"worker.{role}")
     check_settings(settings)
     check_redis_at_start(settings)
     concurrency = {
         "submit": settings.worker_concurrency,
         "settle": settings.settle_concurrency,
+        "collect": settings.collect_concurrency,
         "tell": settings.tell_concurrency,
     }[role]
-    options = ["-P", "threads", "-c", str(concurrency), "-Q", QUEUES[role], "-n", f"{role}@%h"]
+    options = ["-P", "threads", "-c", str(concurrency), "-Q", role, "-n", f"{role}@%h"]
     app.worker_main(["--quiet", "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"])
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import orjson
 
-from config.broker import KEY_PREFIX
+from config.broker import KEY_PREFIX, QUEUES
 from worker.images.store import ImageStore, StoreError
 from worker.job import OPEN, Job, Status
 from worker.lane import Lane
@@ -19,7 +19,6 @@ from worker.store import JobStore
 
 SECOND_LOOK_SECONDS = 2.0
 DEADLINE_MARGIN_MS = 30_000
-QUEUES = ("submit", "settle", "tell")
 
 Repair = Callable[[], Awaitable[object]]
 

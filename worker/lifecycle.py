@@ -80,13 +80,18 @@ async def collect(r: Resources, job_id: str) -> None:
     await _collect_known(r, job, inline)
 
 
+async def hand_over(r: Resources, job_id: str) -> None:
+    """Has the pictures of a job fetched by those who do nothing else."""
+    await r.store.hand_over(job_id)
+
+
 async def rescue(r: Resources, job_id: str) -> None:
     """Looks at a job whose time has come: reads its callbacks, its clock, and goes on where it stands."""
     loaded = await _current(r, job_id)
     if loaded is None:
         return
     if _collectable(loaded.job):
-        await collect(r, job_id)
+        await hand_over(r, job_id)  # a deadline never waits behind a download
     elif _askable(loaded.job):
         await poll(r, job_id)
 

@@ -34,6 +34,7 @@ FIRST_LIMIT_TRIED = 5
 HEALTH = Script("clock", "health")
 PUT_BACK = Script("clock", "prelude", "queue", "put_back")
 REST = Script("clock", "rest")
+HAND_OVER = Script("clock", "prelude", "hand_over")
 FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
@@ -160,6 +161,10 @@ class JobStore:
         if len(reply) > 2:
             raise OverBudget(Refusal(*map(int, reply[2:5])))
         return bool(reply[1])
+
+    async def hand_over(self, job_id: str) -> None:
+        """Wakes the collection of a job's pictures, for whoever must not wait for them itself."""
+        await self._lane.run(HAND_OVER, *self._common[:2], job_id)
 
     async def rest(self, job: Job) -> None:
         """Notes that nobody needs to look at an ended job, unless something has come in meanwhile."""

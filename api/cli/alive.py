@@ -6,12 +6,13 @@ import platform
 import urllib.request
 from pathlib import Path
 
+from config.broker import QUEUES
 from config.settings import Settings, load_settings
 from worker.store import ALIVE_MS
 
 SECONDS = 3.0
-ROLES = 3
-"""Celery workers in one worker container: submit, settle and tell."""
+ROLES = len(QUEUES)
+"""Celery workers in one worker container: one for each queue."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

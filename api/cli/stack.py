@@ -14,6 +14,7 @@ from pathlib import Path
 import httpx
 from redis.exceptions import RedisError
 
+from api.cli.alive import ROLES
 from api.cli.children import Children
 from api.cli.nearby import Running, note_running
 from api.cli.premises import Ports, Secrets, choose_ports, kept_secrets, lock_folder
@@ -23,8 +24,6 @@ from worker.lane import connect
 
 READY_SECONDS = 40.0
 REDIS_SECONDS = 5.0
-WORKERS = 3
-"""Celery workers under one `python -m worker`: submit, settle and tell."""
 STOP_ORDER = (("api", "flower"), ("worker",), ("sandbox",), ("redis",))
 """No new jobs; then the worker, which waits for the answers that it has paid for; then what it spoke to."""
 
@@ -117,7 +116,7 @@ class Stack:
         ready = self._answer(f"{self.api_url}/readyz")
         if ready is None or ready.json()["redis"] != "ok":
             return "api"
-        if ready.json()["workers"] < WORKERS:
+        if ready.json()["workers"] < ROLES:
             return "worker"
         rest = {"sandbox": f"{self.sandbox_url}/bill", "flower": f"{self.flower_url}/healthcheck"}
         return next((name for name, url in rest.items() if self._answer(url) is None), None)

@@ -13,6 +13,7 @@ import httpx
 import pytest
 from redis import Redis
 
+from api.cli.alive import ROLES
 from tests.support.processes import Installation, children_of, until
 from tests.support.receiver import Receiver
 from worker.recovery import Point
@@ -101,7 +102,7 @@ def _fresh_worker(here: Installation) -> None:
     with Redis.from_url(here.redis.url) as redis:
         redis.delete("workers")  # the dead one's word of being alive
     here.start("worker")
-    until(lambda: (facts := here.ready()) and facts["workers"] >= 3, what="ready")
+    until(lambda: (facts := here.ready()) and facts["workers"] >= ROLES, what="ready")
 
 
 def _traced_or_gone(pid: int) -> bool:

@@ -102,13 +102,13 @@ def test_what_the_scaler_asks_for_is_what_the_metrics_say(here: Installation) ->
         for name, label, values in QUERIED.findall(trigger["metadata"]["query"])
         for value in (f'{{{label}="{each}"}}' for each in values.split("|"))
     ]
-    assert len(asked) == 5
+    assert len(asked) == 6
     for name, value in asked:
         assert lines_of(here, f"{name}{value}"), f"/metrics has no {name}{value}"
     assert scaled["spec"]["scaleTargetRef"]["name"] == deployment["metadata"]["name"]
     container = deployment["spec"]["template"]["spec"]
     assert container["terminationGracePeriodSeconds"] > Settings.model_fields["upstream_timeout_seconds"].default
-    concurrency = [int(each["value"]) for each in container["containers"][0]["env"][:3]]
+    concurrency = [int(each["value"]) for each in container["containers"][0]["env"][:4]]
     thresholds = [int(trigger["metadata"]["threshold"]) for trigger in scaled["spec"]["triggers"]]
     assert thresholds == [each * 8 // 10 for each in concurrency]
 

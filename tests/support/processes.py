@@ -12,6 +12,7 @@ from typing import Any
 
 import httpx
 
+from api.cli.alive import ROLES
 from config.embedded import EmbeddedRedis, free_port
 
 KEY = "e2e-key-0123456789"
@@ -60,7 +61,7 @@ class Installation:
         self.redis.start()
         for name in ("worker.upstream", "api", "worker"):
             self.start(name)
-        until(lambda: self.ready() and self.ready()["workers"] >= 3, what="ready")
+        until(lambda: self.ready() and self.ready()["workers"] >= ROLES, what="ready")
         return self
 
     def __exit__(self, *_: object) -> None:

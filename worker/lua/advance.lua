@@ -67,7 +67,7 @@ if to == 'storing' and ARGV[19] == 'poll' and from ~= to then
 end
 if ARGV[10] == '1' then
   redis.call('HSET', key, 'pushed', now)
-  push(template, prefix, 'settle', 'collect', id)
+  push(template, prefix, 'collect', 'collect', id)
 end
 if ARGV[12] ~= '' then
   redis.call('HSET', 'delivery:' .. ARGV[12], 'job', id, 'tenant', tenant, 'state', 'pending', 'created_at', now,

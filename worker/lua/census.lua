@@ -12,7 +12,7 @@ for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
   upstreams[#upstreams + 1] = redis.call('ZCARD', 'places:' .. name)
   upstreams[#upstreams + 1] = redis.call('HGET', 'upstream:' .. name, 'limit') or '0'
 end
-for _, queue in ipairs({'submit', 'settle', 'tell'}) do
+for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do
   messages[#messages + 1] = queue
   messages[#messages + 1] = tostring(redis.call('LLEN', prefix .. queue))
 end

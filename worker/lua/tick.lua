@@ -5,8 +5,9 @@
 -- Reply {now, jobs moved, deliveries moved, ms until the next one is due or -1}
 local template, prefix, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local TASKS = {queued = 'rescue', submitting = 'rescue', unknown = 'rescue', processing = 'poll', storing = 'collect'}
-local QUEUES = {submit = 'submit', poll = 'settle', collect = 'settle', rescue = 'settle'}
-local heads = {submit = oldest(prefix, 'submit'), settle = oldest(prefix, 'settle'), tell = oldest(prefix, 'tell')}
+local QUEUES = {submit = 'submit', poll = 'settle', collect = 'collect', rescue = 'settle'}
+local heads = {}
+for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do heads[queue] = oldest(prefix, queue) end
 
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do

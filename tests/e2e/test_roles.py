@@ -1,0 +1,59 @@
+"""What waits for the outside shares nothing with what decides: slow pictures stop no deadline, and nobody else's job.
+
+Setup: our real processes with their usual places. Timeline: a tenant's pictures trickle for longer than the test lasts,
+then another tenant asks. Proves: every job ends, tenants do not wait for one another.
+"""
+
+import time
+from pathlib import Path
+
+from celery import Celery
+from redis import Redis
+
+from config.broker import celery_options
+from tests.support.processes import KEY, Installation, until
+from worker.messages import queue_key
+
+SLOW_JOBS = 70
+CALM_SECONDS = 15.0
+"""An ordinary job takes about one; the slow pictures hold on for a hundred."""
+
+
+def test_slow_pictures_stop_neither_a_deadline_nor_another_tenants_job(tmp_path: Path) -> None:
+    """70 jobs whose pictures trickle: a deadline of five seconds is kept, an ordinary job takes its usual time."""
+    with Installation(tmp_path, upstream_max_in_flight="1000") as here:
+        body = {"model_id": "m", "prompt": "a slow stream [[slow-drip=100]]", "width": 64, "height": 64}
+        assert here.client.post("/v1/jobs/batch", json=[body] * SLOW_JOBS).status_code == 202
+        until(lambda: storing(here) == SLOW_JOBS, 60, "every slow picture under way")
+        here.client.headers["authorization"] = f"Bearer other-{KEY}"
+        asked_at = time.monotonic()
+        short = here.post("a clock [[delay=60]]", deadline_seconds=5)["id"]
+        here.reaches(here.post("a calm sea")["id"], "succeeded", seconds=CALM_SECONDS)
+        here.reaches(short, "expired", seconds=CALM_SECONDS)
+        took = time.monotonic() - asked_at
+        for name in list(here.processes):
+            here.kill(name)  # nobody waits a hundred seconds for these pictures
+    assert took < CALM_SECONDS
+
+
+def test_a_message_of_the_version_before_is_handed_over(tmp_path: Path) -> None:
+    """It stands in `settle`, for pictures: the process that keeps deadlines downloads none, and none is lost."""
+    with Installation(tmp_path, image_hosts="127.0.0.1") as here, Redis.from_url(here.redis.url) as redis:
+        here.stop("worker")
+        for role in ("submit", "settle"):
+            here.start("worker", role, name=role)
+        job = here.reaches(here.post("a letter in the old box")["id"], "storing")
+        redis.delete(queue_key("collect"))
+        old = Celery("the version before")
+        old.conf.update(celery_options(here.redis.url))
+        old.send_task("darkroom.collect", args=(job["id"],), queue="settle", ignore_result=True)
+        until(lambda: redis.llen(queue_key("settle")) == 0 and redis.llen(queue_key("collect")), what="handed over")
+        assert here.job(job["id"])["status"] == "storing"
+        here.start("worker", "collect", name="collect")
+        here.reaches(job["id"], "succeeded")
+
+
+def storing(here: Installation) -> int:
+    """How many jobs are being collected."""
+    lines = here.client.get("/metrics").text.splitlines()
+    return next(int(float(line.split()[-1])) for line in lines if line.startswith('darkroom_jobs{status="storing"} '))

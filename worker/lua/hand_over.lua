@@ -1,0 +1,11 @@
+-- Wakes the collection of a job that somebody else has looked at: who decides does not download.
+-- A crash before it loses nothing: the job is looked at again when it is due.
+--
+-- ARGV  template, prefix, id
+-- Reply {now}
+local template, prefix, id = ARGV[1], ARGV[2], ARGV[3]
+if redis.call('EXISTS', 'job:' .. id) == 1 then
+  redis.call('HSET', 'job:' .. id, 'pushed', now)
+  push(template, prefix, 'collect', 'collect', id)
+end
+return {now}
