@@ -20,7 +20,7 @@ from api.schemas.request import ParsedRequest, parse_in_thread, parse_request, r
 from api.state import State, state
 from worker.addresses import AddressRefused, check_url
 from worker.admission import Accepted
-from worker.codec import decode_timeline, encode_row
+from worker.codec import decode_timeline, encode_row, numbered
 from worker.job import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
 from worker.key_store import Scope
 from worker.recovery import Point, reached
@@ -262,10 +262,10 @@ async def _finished_in_time(here: State, job_id: str, seconds: float) -> Respons
 async def _events(here: State, job_id: str, after: int) -> AsyncIterator[bytes]:
     async with here["watch"].follow(job_id) as follower:
         while found := await here["store"].load(job_id):
-            rows = decode_timeline(found.timeline)
-            for number, row in enumerate(rows[after:], after + 1):
-                yield _event(job_id, number, row)
-            after = max(after, len(rows))
+            for number, row in numbered(decode_timeline(found.timeline)):
+                if number > after:
+                    after = number
+                    yield _event(job_id, number, row)
             if found.job.status in TERMINAL:
                 return
             if follower.ending:

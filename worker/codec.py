@@ -1,5 +1,6 @@
 """The record as bytes in Redis and back. Pure. Defaults are left out: a job is mostly defaults."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import fields
 from typing import Any
 
@@ -30,13 +31,29 @@ def encode_row(at: Milliseconds, to: Status, cause: str, attempt: int | None) ->
 
 
 def decode_timeline(lines: bytes) -> list[dict[str, Any]]:
-    """The timeline as rows with `at` (ms), `from`, `to`, `cause`, `attempt`, oldest first."""
-    rows, before = [], None
+    """The timeline as rows with `at` (ms), `from`, `to`, `cause`, `attempt`, oldest first.
+
+    A long one lacks its middle (lua/timeline.lua): the row behind the gap says in `omitted` how many are left out.
+    """
+    rows: list[dict[str, Any]] = []
+    before, omitted = None, 0
     for line in lines.splitlines():
-        at, to, cause, attempt = orjson.loads(line)
-        rows.append({"at": at, "from": before, "to": to, "cause": cause, "attempt": attempt})
-        before = to
+        match orjson.loads(line):
+            case [at, to, cause, attempt]:
+                row = {"at": at, "from": before, "to": to, "cause": cause, "attempt": attempt}
+                rows.append(row | ({"omitted": omitted} if omitted else {}))
+                before, omitted = to, 0
+            case [omitted, before]:
+                pass
     return rows
+
+
+def numbered(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
+    """Each row of a timeline with its number, from 1; those that are left out had theirs."""
+    number = 0
+    for row in rows:
+        number += 1 + row.get("omitted", 0)
+        yield number, row
 
 
 def decode_job(row: dict[bytes, bytes]) -> Job:

@@ -268,9 +268,13 @@ def attempt_track_id(job_id: str, number: int) -> str:
     return f"{job_id}-{number}"
 
 
+MOST_DIGITS = 9
+"""Of an attempt's number: a job that is refused again and again until its deadline makes thousands of them."""
+
+
 def parse_track_id(track_id: str) -> tuple[str, int] | None:
     """The job id and attempt number in a track_id of ours, or None."""
     job_id, dash, number = track_id.partition("-")
-    if not (dash and is_job_id(job_id) and number.isascii() and number.isdigit() and len(number) <= 4):
+    if not (dash and is_job_id(job_id) and number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS):
         return None
     return job_id, int(number)

@@ -18,7 +18,7 @@ from worker.standing import Standing, parse_standing
 from worker.step import Step
 
 ACCEPT = Script("clock", "prelude", "queue", "ledger", "standing", "accept")
-ADVANCE = Script("clock", "prelude", "queue", "ledger", "governor", "advance")
+ADVANCE = Script("clock", "prelude", "queue", "ledger", "governor", "timeline", "advance")
 CALLBACK = Script("clock", "prelude", "callback")
 CONFIGURE = Script("clock", "prelude", "queue", "configure")
 LOAD = Script("clock", "load")

@@ -53,6 +53,7 @@ class TimelineRow(BaseModel):
     to: StatusName
     cause: str
     attempt: int | None
+    omitted: int = Field(default=0, description="Rows before this one that a long timeline no longer has; absent: none")
 
 
 class Links(BaseModel):

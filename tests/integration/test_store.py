@@ -2,15 +2,18 @@
 
 import asyncio
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 from redis import Redis
 
+from config.settings import Settings
+from tests.support.api_server import running_api
 from worker import decisions
 from worker.admission import Allowance
 from worker.app import app
-from worker.codec import decode_timeline
+from worker.codec import decode_timeline, numbered
 from worker.job import Job, Order, Status, new_job_id
 from worker.ledger import day_of
 from worker.messages import Task, queue_key
@@ -323,3 +326,59 @@ async def test_an_upstream_cannot_ask_for_a_pause_of_months(store: JobStore, red
     assert step is not None
     assert await store.advance(found, step)
     assert int(redis.hget("upstream:key-1", "paused_until") or 0) - found.now < 700_000
+
+
+async def refused(store: JobStore, found: Loaded, times: int) -> Loaded:
+    """The job after so many refusals, each an intent that came to nothing; nobody else writes meanwhile."""
+    for _ in range(times):
+        claim = decisions.claim(found.job, "key-1", store.now(), LIMITS, "me")
+        assert claim is not None
+        assert await store.advance(found, claim)
+        back = decisions.never_sent(claim.job, "me", store.now())
+        assert back is not None
+        assert await store.advance(replace(found, job=claim.job), back)
+        found = replace(found, job=back.job)
+    return await loaded(store, found.job.id)
+
+
+async def test_a_record_stays_small_however_often_a_job_is_refused(store: JobStore, redis: Redis) -> None:
+    """Its first rows and the newest stay, what is left out is counted, and the rows keep their numbers."""
+    await store.configure([UpstreamLimit("key-1", 10)])
+    found = await refused(store, await loaded(store, await accepted(store)), 60)
+    early = list(numbered(decode_timeline(found.timeline)))
+    assert [number for number, _ in early] == list(range(1, 122)), "a short one is whole"
+
+    found = await refused(store, found, 1000)
+    assert sum(map(len, redis.hgetall(f"job:{found.job.id}").values())) < 12_000
+    rows = list(numbered(decode_timeline(found.timeline)))
+    assert rows[:10] == early[:10]
+    assert rows[-1][0] == 1 + 2 * 1060
+    assert rows[10][0] - rows[9][0] == 1 + rows[10][1]["omitted"]
+    assert [number for number, _ in rows[10:]] == list(range(rows[10][0], rows[-1][0] + 1))
+    assert len(rows) > 50
+    statuses = ("queued", "submitting")  # of rows with odd and with even numbers
+    assert all(row["to"] == statuses[number % 2 == 0] for number, row in rows)
+    assert all(row["from"] == statuses[number % 2] for number, row in rows[1:]), "also behind the gap"
+    assert rows[-1][1]["attempt"] == 1060
+
+
+async def test_followers_of_a_long_job_go_on_where_they_were(store: JobStore, settings: Settings) -> None:
+    """`Last-Event-ID` in what is left out, and before it: each row once, ids that only grow."""
+    await store.configure([UpstreamLimit("key-1", 10)])
+    found = await refused(store, await loaded(store, await accepted(store)), 150)
+    step = decisions.cancelled(found.job, found.now)
+    assert step is not None
+    assert await store.advance(found, step)
+    with running_api(settings) as client:
+        client.headers["authorization"] = "Bearer acme-key-0123"
+        view, seen = f"/v1/jobs/{found.job.id}", {}
+        for after in (0, 5, 40, 301):
+            headers = {"last-event-id": str(after)}
+            text = (await asyncio.to_thread(client.get, f"{view}/events", headers=headers)).text
+            seen[after] = [int(line[4:]) for line in text.splitlines() if line.startswith("id: ")]
+        timeline = (await asyncio.to_thread(client.get, view)).json()["timeline"]
+    assert seen[0] == sorted(set(seen[0]))
+    assert (seen[0][:10], seen[0][-1], seen[301]) == ([*range(1, 11)], 302, [302])
+    assert (seen[5], seen[40]) == (seen[0][5:], seen[0][10:])
+    assert len(timeline) == len(seen[0])
+    assert sum(row.get("omitted", 0) for row in timeline) == 302 - len(timeline)

@@ -100,4 +100,6 @@ def test_reading_a_track_id_never_fails(text: str) -> None:
 
 def test_a_track_id_names_its_job_and_attempt() -> None:
     """There and back."""
-    assert parse_track_id(attempt_track_id(ORDER.id, 7)) == (ORDER.id, 7)
+    for number in (7, 12_000, 999_999_999):
+        assert parse_track_id(attempt_track_id(ORDER.id, number)) == (ORDER.id, number)
+    assert parse_track_id(attempt_track_id(ORDER.id, 1_000_000_000)) is None

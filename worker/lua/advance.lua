@@ -43,7 +43,7 @@ end
 local probed = news == 'busy' and redis.call('HGET', 'upstream:' .. ARGV[15], 'probing') == id
 if frees and place then release(id, place) end
 if from ~= to then
-  redis.call('HSET', key, 'timeline', job[6] .. '\n' .. ARGV[8])
+  redis.call('HSET', key, 'timeline', with_row(job[6], ARGV[8]))
   count(from, -1)
   count(to, 1)
   if from == 'queued' then dequeue(id, tenant) end

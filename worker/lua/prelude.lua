@@ -2,6 +2,7 @@
 --
 -- job:<id>            HASH  version status tenant order doc timeline rank deadline open spent
 --                           | priority (5 if absent) place placed pushed stalls inbox_read
+--                           | timeline: lua/timeline.lua
 -- due                 ZSET  job id → ms at which somebody must look at it; every job that can still move is in it
 -- backlog:<tenant>    ZSET  job id → rank; jobs of one tenant that wait for a place
 -- backlogs            HASH  tenant → how many jobs are in its backlog; only tenants with one
