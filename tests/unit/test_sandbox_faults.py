@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.upstream.sandbox.faults import MEANINGS, Faults, parse_faults
+from worker.upstream.sandbox.instead import what_comes_instead
 from worker.upstream.sandbox.painter import paint
 
 # on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
@@ -35,6 +36,12 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
         ("[[image-404=5]][[image-truncated]]", Faults(image_404=5, image_truncated=1)),
         ("[[late=30]] of [[forged]]", Faults(late=30, forged=True)),
         ("[[forged=yes]] [[sync=]]", Faults(forged=True, sync=True)),
+        ("[[gateway=403]] [[once]]", Faults(gateway=403, once=True)),
+        ("[[edge=521]]", Faults(edge=521)),
+        ("[[edge=503]]", Faults()),
+        ("[[foreign-id]] [[foreign-track=fetch]]", Faults(foreign_id="everywhere", foreign_track="fetch")),
+        ("[[same-id=twins]]", Faults(same_id="twins")),
+        ("[[eta=7200]]", Faults(eta=7200)),
         ("[[http=200]]", Faults()),
         ("[[http=1000]]", Faults()),
         ("[[delay=-1]]", Faults()),
@@ -46,6 +53,27 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 def test_a_prompt_asks_for_the_faults_in_it(prompt: str, faults: Faults) -> None:
     """Known names with usable values count; everything else is part of the picture."""
     assert parse_faults(prompt) == faults
+
+
+@pytest.mark.parametrize(
+    ("prompt", "told"),
+    [
+        ("a cat", [None, None]),
+        ("[[http=503]]", [(503, False), (503, False)]),
+        ("[[http=400]] [[taken]]", [(400, True), (400, True)]),
+        ("[[http=503]] [[once]]", [(503, False), None]),
+        ("[[http-once=402]] [[http=503]]", [(402, False), (503, False)]),
+        ("[[gateway=302]]", [(302, True), (302, True)]),
+        ("[[edge=525]] [[once]]", [(525, False), None]),
+        ("[[busy=1]]", [(429, False), None]),
+        ("[[busy-silent=1]] [[busy=1]]", [(429, False), (429, False), None]),
+    ],
+)
+def test_what_comes_in_the_place_of_an_answer(prompt: str, told: list[tuple[int, bool] | None]) -> None:
+    """By the number of the POST: its status, and whether it is taken all the same."""
+    faults = parse_faults(prompt)
+    found = [what_comes_instead(faults, nth) for nth in range(1, len(told) + 1)]
+    assert [each and (each.status, each.taken) for each in found] == told
 
 
 @PATIENT

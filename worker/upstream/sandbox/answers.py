@@ -22,15 +22,15 @@ def processing(work: Work, base: str) -> dict[str, Any]:
     return {
         "status": "processing",
         "tip": "Get image faster by passing a smaller size",
-        "eta": work.eta,
+        "eta": work.eta if work.faults.eta is None else work.faults.eta,
         "messege" if work.faults.messege else "message": message,
         "webhook_status": "",
         "fetch_result": f"{base}/api/v1/enterprise/fetch/{work.id}",
-        "id": work.shown_id,
+        "id": work.id_in("answer"),
         "output": [],
         "meta": meta(work) | _echoes(work, base),
         "future_links": work.addresses(base),
-    }
+    } | work.foreign_track_in("answer")
 
 
 def success(work: Work, output: object) -> dict[str, Any]:
@@ -38,28 +38,30 @@ def success(work: Work, output: object) -> dict[str, Any]:
     return {
         "status": "success",
         "generationTime": round(work.seconds, 2),
-        "id": work.shown_id,
+        "id": work.id_in("answer"),
         "output": output,
         "nsfw_content_detected": work.faults.nsfw,
         "meta": meta(work),
-    }
+    } | work.foreign_track_in("answer")
 
 
 def callback(work: Work, output: object) -> dict[str, Any]:
     """The callback of a request that ended well."""
-    body = {"status": "success", "id": work.shown_id, "output": output, "generationTime": round(work.seconds, 2)}
-    body |= {"track_id": work.track_id, "nsfw_content_detected": work.faults.nsfw, "meta": meta(work)}
+    body = _callback_head(work, "success") | {"output": output, "generationTime": round(work.seconds, 2)}
+    body |= {"nsfw_content_detected": work.faults.nsfw, "meta": meta(work)}
     if work.faults.no_output:
         del body["output"]
-    if work.faults.no_track_id:
-        del body["track_id"]
     return body
 
 
 def failed_callback(work: Work, message: str) -> dict[str, Any]:
     """The callback of a request that ended badly."""
-    body = {"status": "failed", "id": work.shown_id, "message": message}
-    return body if work.faults.no_track_id else body | {"track_id": work.track_id}
+    return _callback_head(work, "failed") | {"message": message}
+
+
+def callback_in_between(work: Work) -> dict[str, Any]:
+    """A callback that says nothing but that it is being worked on."""
+    return _callback_head(work, "processing") | {"output": ""}
 
 
 def failed() -> dict[str, Any]:
@@ -69,7 +71,7 @@ def failed() -> dict[str, Any]:
 
 def fetched(work: Work, output: object) -> dict[str, Any]:
     """Fetch of a request that ended well: no meta."""
-    return {"status": "success", "id": work.shown_id, "output": output}
+    return {"status": "success", "id": work.id_in("fetch"), "output": output} | work.foreign_track_in("fetch")
 
 
 def fetched_pending() -> dict[str, Any]:
@@ -79,7 +81,8 @@ def fetched_pending() -> dict[str, Any]:
 
 def fetched_failed(work: Work, message: str) -> dict[str, Any]:
     """Fetch of a request that ended badly."""
-    return {"status": "failed", "id": work.shown_id, "message": message, "output": ""}
+    body = {"status": "failed", "id": work.id_in("fetch"), "message": message, "output": ""}
+    return body | work.foreign_track_in("fetch")
 
 
 def not_found() -> dict[str, Any]:
@@ -104,10 +107,10 @@ def http_error(status: int) -> dict[str, Any]:
     return error(HTTP_ERRORS.get(status, HTTP_ERRORS[503]))
 
 
-def queue_full(limit: int, retry_after: int) -> dict[str, Any]:
-    """A refusal because the account's queue is full: the wait is in the body."""
-    message = f"Rate limit exceeded. Maximum {limit} queued requests allowed."
-    return {"status": "error", "message": message, "retry_after": retry_after}
+def queue_full(limit: int, retry_after: int | None) -> dict[str, Any]:
+    """A refusal because the account's queue is full: the wait is in the body, where it is told at all."""
+    refusal = error(f"Rate limit exceeded. Maximum {limit} queued requests allowed.")
+    return refusal if retry_after is None else refusal | {"retry_after": retry_after}
 
 
 def meta(work: Work) -> dict[str, Any]:
@@ -139,3 +142,13 @@ def _echoes(work: Work, base: str) -> dict[str, Any]:
     """What the answer of a queued request repeats in its meta."""
     addresses = work.addresses(base)
     return {"webhook": work.webhook, "track_id": work.track_id, "id": str(work.id), "output": addresses}
+
+
+def _callback_head(work: Work, status: str) -> dict[str, Any]:
+    """What every callback begins with, less what a fault leaves out."""
+    head: dict[str, Any] = {"status": status}
+    if not work.faults.no_callback_id:
+        head["id"] = work.id_in("callback")
+    if not work.faults.no_track_id:
+        head["track_id"] = work.track_id
+    return head | work.foreign_track_in("callback")

@@ -16,6 +16,7 @@ from worker.upstream.sandbox import answers
 from worker.upstream.sandbox.bill import Bill
 from worker.upstream.sandbox.faults import Faults, parse_faults
 from worker.upstream.sandbox.generator import Generator, QueueFull
+from worker.upstream.sandbox.instead import BUSY, Instead, gateway_page, shown_instead, what_comes_instead
 from worker.upstream.sandbox.management import management_answer
 from worker.upstream.sandbox.page import render_page
 from worker.upstream.sandbox.pictures import serve_picture
@@ -25,7 +26,6 @@ from worker.upstream.sandbox.work import Work
 
 ENTERPRISE = "/api/v1/enterprise"
 FAMILIES = (ENTERPRISE, f"{ENTERPRISE}/images", f"{ENTERPRISE}/community", "/api/v6/images")
-RETRY_AFTER_SECONDS = 3
 DOCUMENTED_LIMIT = 5
 HALF_AN_ANSWER_BYTES = 80
 
@@ -48,18 +48,17 @@ class Sandbox:
         if refusal is not None:
             self.bill.add(track_id, key, "refused", None, taken=False)
             return as_json(refusal)
-        status = self._status_instead(content["prompt"], faults)
-        if status is not None and not faults.taken:
-            self.bill.add(track_id, key, str(status), None, taken=False)
-            return self._http_error(status)
+        instead = what_comes_instead(faults, self._nth_post(content["prompt"], faults))
+        if instead and not instead.taken:
+            return self._not_taken(track_id, key, instead)
         try:
             work = self.generator.take(key, content, faults)
         except QueueFull:
-            self.bill.add(track_id, key, "429", None, taken=False)
-            return self._http_error(429)
-        self.bill.add(track_id, key, str(status or "taken"), str(work.id), taken=True)
+            return self._not_taken(track_id, key, Instead(BUSY))
+        status = str(instead.status) if instead else "taken"
+        self.bill.add(track_id, key, status, str(work.id), taken=True, made=work.made)
         generating = self.generator.start(work)
-        return self._http_error(status) if status else await self._answer(work, generating, request)
+        return self._shown(instead) if instead else await self._answer(work, generating, request)
 
     async def fetch(self, request: Request) -> Response:
         """POST /fetch and its variants: the id is in the path or in the body."""
@@ -69,6 +68,8 @@ class Sandbox:
         work = self.generator.find(request.path_params.get("request_id") or content.get("request_id"))
         if work is None or work.key != content["key"] or work.faults.fetch_404:
             return as_json(answers.not_found())
+        if work.faults.fetch_gateway:
+            return gateway_page(work.faults.fetch_gateway)
         if not work.told:
             return as_json(answers.fetched_pending())
         if work.faults.fail:
@@ -110,19 +111,15 @@ class Sandbox:
         problem = first_error(content) or faults.reject
         return answers.error(problem) if problem else None
 
-    def _status_instead(self, prompt: str, faults: Faults) -> int | None:
-        """The HTTP status that is asked for in an answer's place."""
-        if not faults.busy and faults.http_once is None:
-            return faults.http
-        nth = self.generator.count_post(prompt)
-        if nth <= faults.busy:
-            return 429
-        return faults.http_once if faults.http_once and nth == 1 else faults.http
+    def _nth_post(self, prompt: str, faults: Faults) -> int:
+        return self.generator.count_post(prompt) if faults.counts_posts else 1
 
-    def _http_error(self, status: int) -> Response:
-        if status == 429:
-            return as_json(answers.queue_full(self._limit or DOCUMENTED_LIMIT, RETRY_AFTER_SECONDS), status)
-        return as_json(answers.http_error(status), status)
+    def _not_taken(self, track_id: str | None, key: str, instead: Instead) -> Response:
+        self.bill.add(track_id, key, str(instead.status), None, taken=False)
+        return self._shown(instead)
+
+    def _shown(self, instead: Instead) -> Response:
+        return shown_instead(instead, self._limit or DOCUMENTED_LIMIT)
 
     async def _answer(self, work: Work, generating: "asyncio.Task[None]", request: Request) -> Response:
         faults, base = work.faults, self.generator.base
@@ -131,11 +128,12 @@ class Sandbox:
         await asyncio.sleep(faults.answer_delay)
         if faults.accept_then_drop:
             return await hang_up(request)
-        if faults.sync:
+        if faults.sync or faults.inline_and_links:
             await asyncio.sleep(work.seconds)
             work.finish()
             work.told = True
-            return as_json(answers.failed() if faults.fail else answers.success(work, work.output(base)))
+            output = work.inline() if faults.inline_and_links else work.output(base)
+            return as_json(answers.failed() if faults.fail else answers.success(work, output))
         body = answers.processing(work, base)
         if faults.no_id:
             del body["id"]

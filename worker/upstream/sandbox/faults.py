@@ -10,11 +10,25 @@ from typing import get_args
 
 MARK = re.compile(r"\[\[([a-z0-9-]{1,40})(?:=([^\]\[]{0,200}))?\]\]")
 LARGEST_VALUE = 3600.0
-RANGES = {"http": (300, 599), "http_once": (300, 599), "callback": (0, 20), "image_404": (0, 10**6)}
+RANGES = {
+    "http": (300, 599),
+    "http_once": (300, 599),
+    "gateway": (200, 599),
+    "edge": (520, 530),
+    "fetch_gateway": (200, 599),
+    "callback": (0, 20),
+    "image_404": (0, 10**6),
+    "eta": (0, 10**6),
+    "picture": (0, 9),
+}
 BARE_TEXTS = {
     "fail": "Processing failed: out of memory",
     "reject": "The prompt is not allowed",
     "contradict": "after",
+    "foreign_id": "everywhere",
+    "foreign_track": "everywhere",
+    "same_id": "shared",
+    "image_redirect": "http://169.254.169.254/latest/meta-data/",
 }
 
 MEANINGS = {
@@ -24,8 +38,12 @@ MEANINGS = {
     "reject": "the POST is refused with 200 and `error`, with that text",
     "http": "the POST is answered with that HTTP status and not taken",
     "http-once": "the first POST of this prompt is answered with that HTTP status and not taken",
+    "gateway": "taken and billed, then something in between answers with that HTTP status and an HTML page, no JSON",
+    "edge": "a CDN's edge cannot reach the server and answers with that status (521, 523, 525, 526) and its own page",
+    "once": "with `http`, `gateway` or `edge`: only the first POST of this prompt",
     "taken": "with `http` or `http-once`: it is taken and billed all the same",
     "busy": "the first so many POSTs of this prompt are answered with 429",
+    "busy-silent": "the first so many POSTs of this prompt are answered with 429 that does not say how long to wait",
     "accept-then-drop": "taken and billed, then the connection is dropped without an answer",
     "garbled": "taken and billed, then half an answer",
     "no-callback": "no callback comes",
@@ -34,11 +52,18 @@ MEANINGS = {
     "late": "callback and fetch know the result only so many seconds after the picture is done",
     "forged": "callbacks with a wrong token, another track_id, another id come before the true one",
     "contradict": "a `failed` callback follows the success; `first`: one with another id comes before it",
+    "in-between": "a callback that says `processing` comes before the true one",
+    "foreign-id": "`answer`, `callback`, `fetch` or, bare, all of them carry the id of the request taken before",
+    "foreign-track": "`answer`, `callback`, `fetch` or, bare, all of them carry the track_id of the request before",
+    "same-id": "all requests with that name get one id: the first one's, whose pictures fetch then tells",
     "no-output": "the callback says success without output",
     "no-track-id": "callbacks come without track_id",
+    "no-callback-id": "callbacks come without id",
     "image-404": "the first so many reads of a picture are 404",
     "image-truncated": "the first so many reads of a picture break off",
     "slow-drip": "a picture trickles for so many seconds",
+    "picture": "with `image-404`, `image-truncated`, `slow-drip`: only the picture of that number, from 0",
+    "image-redirect": "a picture's address redirects to that address; bare, to one inside of a cloud",
     "expire": "a picture's address dies so many seconds after it was done or last told by fetch",
     "image-html": "the picture is an HTML page",
     "image-garbage": "the picture is noise",
@@ -50,12 +75,16 @@ MEANINGS = {
     "base64": "output holds base64 text, as an address that ends in .base64",
     "base64-inline": "output holds the base64 text itself",
     "base64-data-uri": "output holds data: URIs",
+    "inline-and-links": "the answer is `success` with base64 text; callback and fetch have addresses, of the same "
+    "pictures with other metadata",
+    "eta": "the answer promises so many seconds, whatever it takes",
     "messege": "messages are spelled `messege`",
     "string-id": "the id is a string",
     "no-id": "the answer to the POST has no id",
     "fewer": "so many pictures fewer than asked for",
     "nsfw": "the safety checker replaces the pictures",
     "fetch-404": "fetch does not know the request",
+    "fetch-gateway": "something in between answers fetch with that HTTP status and an HTML page",
 }
 
 
@@ -69,8 +98,12 @@ class Faults:
     reject: str | None = None
     http: int | None = None
     http_once: int | None = None
+    gateway: int | None = None
+    edge: int | None = None
+    once: bool = False
     taken: bool = False
     busy: int = 0
+    busy_silent: int = 0
     accept_then_drop: bool = False
     garbled: bool = False
     no_callback: bool = False
@@ -79,11 +112,18 @@ class Faults:
     late: float = 0
     forged: bool = False
     contradict: str | None = None
+    in_between: bool = False
+    foreign_id: str | None = None
+    foreign_track: str | None = None
+    same_id: str | None = None
     no_output: bool = False
     no_track_id: bool = False
+    no_callback_id: bool = False
     image_404: int = 0
     image_truncated: int = 0
     slow_drip: float = 0
+    picture: int | None = None
+    image_redirect: str | None = None
     expire: float | None = None
     image_html: bool = False
     image_garbage: bool = False
@@ -95,12 +135,24 @@ class Faults:
     base64: bool = False
     base64_inline: bool = False
     base64_data_uri: bool = False
+    inline_and_links: bool = False
+    eta: float | None = None
     messege: bool = False
     string_id: bool = False
     no_id: bool = False
     fewer: int = 0
     nsfw: bool = False
     fetch_404: bool = False
+    fetch_gateway: int | None = None
+
+    @property
+    def counts_posts(self) -> bool:
+        """Whether it matters which POST of the prompt it is."""
+        return bool(self.busy or self.busy_silent or self.http_once or self.once)
+
+    def hits(self, index: int) -> bool:
+        """Whether the faults of pictures on their way concern that one."""
+        return self.picture in (None, index)
 
 
 KINDS = {

@@ -3,7 +3,7 @@
 import asyncio
 import itertools
 import random
-from collections import Counter, OrderedDict
+from collections import Counter
 from typing import Any
 
 import aiohttp
@@ -37,7 +37,9 @@ class Generator:
         self._ids = itertools.count(random.randrange(10**8, 2 * 10**8))
         self._running: set[asyncio.Task[None]] = set()
         self.posts_of_prompt: Counter[str] = Counter()
-        self.work: OrderedDict[int, Work] = OrderedDict()
+        self.work: dict[int, Work] = {}
+        self._newest: tuple[int, str] = (999_999, "somebody-else")
+        self._shared_ids: dict[str, int] = {}
         self.by_prefix: dict[str, Work] = {}
         self._session: aiohttp.ClientSession | None = None
 
@@ -64,13 +66,24 @@ class Generator:
             raise QueueFull
         seconds = self._settings.sandbox_seconds if faults.delay is None else faults.delay
         webhook = str(request["webhook"]) if request.get("webhook") else None
-        work = Work(next(self._ids), key, request, faults, seconds, request.get("track_id"), webhook)
-        self.work[work.id] = self.by_prefix[work.prefix] = work
-        if len(self.work) > MOST_KEPT:
-            _, oldest = self.work.popitem(last=False)
-            del self.by_prefix[oldest.prefix]
+        work = Work(self._id_for(faults), key, request, faults, seconds, request.get("track_id"), webhook)
+        work.before, self._newest = self._newest, (work.id, str(work.track_id))
+        self._keep(work)
         self._bill.begin(key)
         return work
+
+    def _id_for(self, faults: Faults) -> int:
+        if faults.same_id is None:
+            return next(self._ids)
+        return self._shared_ids.setdefault(faults.same_id, next(self._ids))
+
+    def _keep(self, work: Work) -> None:
+        """By id, where fetch finds the first request that has it, and by the pictures' names."""
+        self.work.setdefault(work.id, work)
+        self.by_prefix[work.prefix] = work
+        if len(self.by_prefix) > MOST_KEPT:
+            oldest = self.by_prefix.pop(next(iter(self.by_prefix)))
+            self.work.pop(oldest.id, None)
 
     def start(self, work: Work) -> "asyncio.Task[None]":
         """Lets the time of a request pass, in the background."""
@@ -97,6 +110,8 @@ class Generator:
         else:
             true = answers.callback(work, work.output(self.base))
         bodies = [(webhook, true)] * max(1, faults.callback)
+        if faults.in_between:
+            bodies.insert(0, (webhook, answers.callback_in_between(work)))
         if faults.forged:
             bodies = [*_forged(webhook, true), *bodies]
         if faults.contradict == "first":

@@ -6,7 +6,7 @@ from base64 import b64encode
 from collections.abc import AsyncIterator
 
 from starlette.requests import Request
-from starlette.responses import PlainTextResponse, Response, StreamingResponse
+from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
 from worker.upstream.sandbox.server import hang_up
 from worker.upstream.sandbox.work import Work
@@ -21,16 +21,20 @@ async def serve_picture(request: Request, by_prefix: dict[str, Work]) -> Respons
     work = by_prefix.get(named["prefix"]) if named else None
     if named is None or work is None or not work.shows(int(named["index"]), named["ending"]):
         return PlainTextResponse("Not Found", 404)
-    reads = work.count_read(int(named["index"])) - work.faults.image_404
+    if work.faults.image_redirect:
+        return RedirectResponse(work.faults.image_redirect, 302)
+    index = int(named["index"])
+    hit = work.faults.hits(index)
+    reads = work.count_read(index) - (work.faults.image_404 if hit else 0)
     if reads <= 0:
         return PlainTextResponse("Not Found", 404)
     # painted at the first read, off the loop: jobs whose pictures nobody reads cost nothing
-    data = await asyncio.to_thread(work.picture, int(named["index"]))
+    data = await asyncio.to_thread(work.linked_picture, index)
     if work.as_text:
         data = b64encode(data)
     media_type = "text/plain" if work.as_text else work.media_type
-    whole = reads > work.faults.image_truncated
-    if whole and not work.faults.slow_drip:
+    whole = reads > work.faults.image_truncated or not hit
+    if whole and not (work.faults.slow_drip and hit):
         return Response(data, media_type=media_type)
     chunks = _drips(data, work.faults.slow_drip) if whole else _broken_off(data, request)
     return StreamingResponse(chunks, media_type=media_type, headers={"content-length": str(len(data))})

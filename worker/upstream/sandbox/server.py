@@ -29,6 +29,7 @@ def build_server(app: ASGIApp) -> uvicorn.Server:
         http=HangingUp,
         log_config=None,
         access_log=False,
+        server_header=False,
         backlog=BACKLOG,
         timeout_graceful_shutdown=2,
     )

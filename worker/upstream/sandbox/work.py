@@ -6,6 +6,7 @@ import zlib
 from base64 import b64encode
 from dataclasses import dataclass, field
 from functools import lru_cache
+from hashlib import sha256
 from struct import pack
 from time import monotonic
 from typing import Any
@@ -17,6 +18,7 @@ HTML = b"<!doctype html><title>Not a picture</title><script>alert(1)</script>"
 TRAILER = b"<script>alert(1)</script>"
 BOMB_SIDE_PIXELS = 30_000
 GARBAGE_BYTES = 20_000
+PNG_END_BYTES = 12
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 
 
@@ -40,6 +42,10 @@ class Work:
     reads: dict[int, int] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: str(uuid.uuid4()))
     seed: int = 0
+    before: tuple[int, str] = (999_999, "somebody-else")
+    """Id and track_id of the request that was taken before: what is foreign to this one."""
+    made: set[str] = field(default_factory=set)
+    """SHA-256 of every picture that was made of it: whose bytes they are, for those who check."""
 
     def __post_init__(self) -> None:
         given = self.request.get("seed")
@@ -65,9 +71,14 @@ class Work:
         alive = expires is None or monotonic() - self.fresh_at <= expires
         return self.done and alive and not self.faults.fail and index < self.shown and ending == self.ending
 
-    @property
-    def shown_id(self) -> int | str:
-        return str(self.id) if self.faults.string_id else self.id
+    def id_in(self, channel: str) -> int | str:
+        """The id that is told in an `answer`, a `callback` or a `fetch`."""
+        told = self.before[0] if self.faults.foreign_id in (channel, "everywhere") else self.id
+        return str(told) if self.faults.string_id else told
+
+    def foreign_track_in(self, channel: str) -> dict[str, str]:
+        """The other request's track_id, where the fault puts it."""
+        return {"track_id": self.before[1]} if self.faults.foreign_track in (channel, "everywhere") else {}
 
     @property
     def eta(self) -> float:
@@ -114,11 +125,28 @@ class Work:
         """What the answers' `output` holds."""
         if not (self.faults.base64_inline or self.faults.base64_data_uri):
             return self.addresses(base)
+        return self.inline()
+
+    def inline(self) -> list[str]:
+        """The pictures themselves, as text."""
         head = f"data:{self.media_type};base64," if self.faults.base64_data_uri else ""
         return [head + b64encode(self.picture(index)).decode() for index in range(self.shown)]
 
+    def linked_picture(self, index: int) -> bytes:
+        """The bytes at a picture's address."""
+        data = self.picture(index)
+        return self._noted(with_note(data, "linked")) if self.faults.inline_and_links else data
+
     def picture(self, index: int) -> bytes:
-        """The bytes of one picture, with the faults that change them."""
+        """The bytes of one picture, with the faults that change them; what follows its end is not of the picture."""
+        data = self._noted(self._drawn(index))
+        return data + TRAILER if self.faults.image_trailer else data
+
+    def _noted(self, data: bytes) -> bytes:
+        self.made.add(sha256(data).hexdigest())
+        return data
+
+    def _drawn(self, index: int) -> bytes:
         if self.faults.image_html:
             return HTML
         if self.faults.image_bomb:
@@ -130,8 +158,7 @@ class Work:
         if self.faults.nsfw:
             return blank(width, height)
         seed = (self.seed + index) % 2**32
-        data = paint(str(self.request.get("prompt")), seed, width, height, FORMATS[self.media_type])
-        return data + TRAILER if self.faults.image_trailer else data
+        return paint(str(self.request.get("prompt")), seed, width, height, FORMATS[self.media_type])
 
 
 def _is_yes(flag: object) -> bool:
@@ -146,6 +173,11 @@ def _bomb() -> bytes:
     rows = b"".join([*(squeeze.compress(row) for _ in range(BOMB_SIDE_PIXELS)), squeeze.flush()])
     head = pack(">IIBBBBB", BOMB_SIDE_PIXELS, BOMB_SIDE_PIXELS, 1, 0, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
+
+
+def with_note(png: bytes, note: str) -> bytes:
+    """The same PNG with one more text chunk before its end: the same picture, other bytes."""
+    return png[:-PNG_END_BYTES] + _chunk(b"tEXt", b"Comment\0" + note.encode()) + png[-PNG_END_BYTES:]
 
 
 def _chunk(kind: bytes, data: bytes) -> bytes:

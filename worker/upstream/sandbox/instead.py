@@ -1,0 +1,68 @@
+"""What comes in the place of an answer to a POST: an HTTP error, a page of something in between. Pure.
+
+A gateway answers for the server *after* it has taken the request; a CDN's edge says that it never reached it.
+"""
+
+from dataclasses import dataclass
+
+from starlette.responses import HTMLResponse, Response
+
+from worker.upstream.sandbox import answers
+from worker.upstream.sandbox.faults import Faults
+from worker.upstream.sandbox.server import as_json
+
+BUSY = 429
+RETRY_AFTER_SECONDS = 3
+PAGE = "<!doctype html><html><head><title>{status}</title></head><body><h1>{status}</h1><p>{text}</p></body></html>"
+EDGE_HEADERS = {"server": "cloudflare", "cf-ray": "8f0000000000abcd-FRA", "cache-control": "no-store"}
+LOGIN = "/login?next=/"
+
+
+@dataclass(frozen=True, slots=True)
+class Instead:
+    """An HTTP status in an answer's place; `taken`: the request is in work and billed all the same."""
+
+    status: int
+    taken: bool = False
+    by: str = "server"
+    """`server` answers in JSON, a `gateway` or an `edge` with a page of its own."""
+    silent: bool = False
+    """A 429 that does not say how long to wait."""
+
+
+def what_comes_instead(faults: Faults, nth: int) -> Instead | None:
+    """What the nth POST of a prompt (from 1) is answered in the place of an answer; None for an honest answer."""
+    if nth <= faults.busy_silent:
+        return Instead(BUSY, silent=True)
+    if nth <= faults.busy_silent + faults.busy:
+        return Instead(BUSY)
+    if faults.http_once and nth == 1:
+        return Instead(faults.http_once, faults.taken)
+    if faults.once and nth > 1:
+        return None
+    if faults.edge:
+        return Instead(faults.edge, by="edge")
+    if faults.gateway:
+        return Instead(faults.gateway, taken=True, by="gateway")
+    return Instead(faults.http, faults.taken) if faults.http else None
+
+
+def shown_instead(instead: Instead, limit: int) -> Response:
+    """It as a response; `limit` is what a full queue says of itself."""
+    if instead.by == "edge":
+        return HTMLResponse(_page(instead.status, "Web server is down"), instead.status, EDGE_HEADERS)
+    if instead.by == "gateway":
+        return gateway_page(instead.status)
+    if instead.status == BUSY:
+        return as_json(answers.queue_full(limit, None if instead.silent else RETRY_AFTER_SECONDS), BUSY)
+    return as_json(answers.http_error(instead.status), instead.status)
+
+
+def gateway_page(status: int) -> Response:
+    """What a proxy, a firewall or a login in between answers for the server; a redirect has its Location."""
+    headers = {"location": LOGIN} if 300 <= status < 400 else {}
+    return HTMLResponse(_page(status, "The requested URL was rejected by the gateway."), status, headers)
+
+
+def _page(status: int, text: str) -> str:
+    return PAGE.format(status=status, text=text)
