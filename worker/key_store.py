@@ -16,7 +16,7 @@ import orjson
 from worker.job import Milliseconds
 from worker.lane import Lane, Script
 
-MAKE_KEY = Script("clock", "make_key")
+MAKE_KEY = Script("clock", "make_key", new_load=True)
 DROP_KEYS = Script("clock", "drop_keys")
 CHANGED_KEYS = Script("clock", "changed_keys")
 

@@ -3,7 +3,6 @@
 Python decides, Lua guards: every method is one script or one command over the shared lane.
 """
 
-import time
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -17,7 +16,7 @@ from worker.ledger import cost_of, day_of
 from worker.standing import Standing, parse_standing
 from worker.step import Step
 
-ACCEPT = Script("clock", "prelude", "queue", "ledger", "standing", "accept")
+ACCEPT = Script("clock", "prelude", "queue", "ledger", "standing", "accept", new_load=True)
 ADVANCE = Script("clock", "prelude", "queue", "ledger", "governor", "timeline", "advance")
 CALLBACK = Script("clock", "prelude", "callback")
 CONFIGURE = Script("clock", "prelude", "queue", "configure")
@@ -39,8 +38,6 @@ FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
 HEALTH_MINUTES = 5
-CLOCK_STEP_MS = 1000
-"""Further back than that, and Redis' clock itself was set, or another server answers."""
 ALIVE_MS = 10_000
 """A worker not heard of for that long counts as gone."""
 
@@ -73,12 +70,10 @@ class JobStore:
     ) -> None:
         self._lane, self._budget = lane, budget
         self._common = (template, prefix, lease)
-        self._offset: Milliseconds = int((time.time() - time.monotonic()) * 1000)  # until Redis has told
-        self._told = False
 
     def now(self) -> Milliseconds:
         """Milliseconds since 1970 by Redis' clock, as of its last answer."""
-        return int(time.monotonic() * 1000) + self._offset
+        return self._lane.now()
 
     async def accept(
         self,
@@ -109,7 +104,6 @@ class JobStore:
         jobs = [part for order in orders for part in accept_arguments(order, refuse_late=order.id in refuse_late)]
         late = "1" if refuse_late else ""
         reply = await self._lane.run(ACCEPT, *self._common, *head, *limits, late, *jobs)
-        self._set_clock(reply[0])
         return parse_accepted(reply)
 
     async def made_for(self, idempotency: tuple[str, str]) -> str | None:
@@ -121,13 +115,11 @@ class JobStore:
     async def load(self, job_id: str) -> Loaded | None:
         """The record, or None where there is none."""
         now, flat, inbox = await self._lane.run(LOAD, job_id)
-        self._set_clock(now)
         return _loaded(now, flat, inbox)
 
     async def view(self, job_id: str, tenant: str = "") -> Loaded | None:
         """The record, and where it stands in the queue if it waits, for whoever shows it; only that tenant's."""
         now, flat, inbox, standing, done = await self._lane.run(VIEW, job_id, tenant)
-        self._set_clock(now)
         known = parse_standing(standing) if standing else Standing(done_ms=int(done) if int(done) >= 0 else None)
         return _loaded(now, flat, inbox, known)
 
@@ -157,7 +149,6 @@ class JobStore:
             day_of(job.order.created_at),
             *(("1" if step.buys_again else ""), self._budget.day, self._budget.month),
         )
-        self._set_clock(reply[0])
         if len(reply) > 2:
             raise OverBudget(Refusal(*map(int, reply[2:5])))
         return bool(reply[1])
@@ -180,14 +171,12 @@ class JobStore:
         """Keeps a raw callback and wakes its job; bounded per job, duplicates are kept once."""
         arguments = (*self._common, job_id, attempt, body, MOST_INBOX_ROWS, orphan)
         reply = await self._lane.run(CALLBACK, *arguments)
-        self._set_clock(reply[0])
         verdict: Literal["kept", "duplicate", "full", "orphan"] = reply[1].decode()
         return verdict
 
     async def tick(self, at_most: int = 500) -> tuple[int, int, Milliseconds | None]:
         """Wakes what is due. Returns jobs and deliveries moved, and how long until the next job is due."""
-        now, jobs, deliveries, wait = await self._lane.run(TICK, *self._common, at_most)
-        self._set_clock(now)
+        _, jobs, deliveries, wait = await self._lane.run(TICK, *self._common, at_most)
         return int(jobs), int(deliveries), None if wait < 0 else int(wait)
 
     async def configure(self, upstreams: Sequence[UpstreamLimit]) -> None:
@@ -257,7 +246,7 @@ class JobStore:
 
     async def health(self) -> tuple[int, int, str]:
         """Callbacks and winning polls of the last minutes, and why the image store is away, if it is."""
-        callbacks, polls, away = await self._lane.run(HEALTH, HEALTH_MINUTES)
+        _, callbacks, polls, away = await self._lane.run(HEALTH, HEALTH_MINUTES)
         return int(callbacks), int(polls), away.decode()
 
     async def note_images_away(self, reason: str | None, seconds: int) -> None:
@@ -273,15 +262,9 @@ class JobStore:
 
     async def census(self) -> Census:
         """Counts over the whole store, for metrics and the operator."""
-        census = parse_census(await self._lane.run(CENSUS, self._common[1]))
+        census = parse_census((await self._lane.run(CENSUS, self._common[1]))[1:])
         callbacks, polls, away = await self.health()
         return replace(census, callbacks=callbacks, winning_polls=polls, images_away=bool(away))
-
-    def _set_clock(self, redis_now: int) -> None:
-        # the answer that was quickest tells best; going back by its delays would let a later job seem older
-        offset = int(redis_now) - int(time.monotonic() * 1000)
-        if not self._told or offset > self._offset or self._offset - offset > CLOCK_STEP_MS:
-            self._offset, self._told = offset, True
 
 
 def timeline_of(loaded: Loaded) -> list[dict[str, Any]]:

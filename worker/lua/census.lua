@@ -1,7 +1,7 @@
 -- Counts over the whole store, in one moment.
 --
 -- ARGV  prefix
--- Reply {status counts, waiting, ms the oldest due step is late, {name, held, limit, …}, {queue, messages, …}, steps,
+-- Reply {now, status counts, waiting, ms the oldest due step is late, {name, held, limit, …}, {queue, messages, …}, steps,
 --        audit findings, {tenant, waiting, id that goes first, …} of tenants, 1 while all is paused,
 --        ms that a place is held of late or -1}
 local MOST_TENANTS = 200
@@ -24,6 +24,6 @@ for at = 1, math.min(#sizes, 2 * MOST_TENANTS), 2 do
 end
 local first = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]
 local late = first and math.max(0, now - tonumber(first)) or 0
-return {redis.call('HGETALL', 'counts'), redis.call('GET', 'waiting') or '0', late, upstreams, messages,
+return {now, redis.call('HGETALL', 'counts'), redis.call('GET', 'waiting') or '0', late, upstreams, messages,
   redis.call('HGETALL', 'stats'), redis.call('HGET', 'audit', 'findings') or '0', tenants,
   redis.call('EXISTS', 'paused'), redis.call('HGET', 'flow', 'hold_ms') or -1}

@@ -1,0 +1,130 @@
+"""The lane: nobody is left behind, nobody waits longer than promised, and nothing runs after it was given up."""
+
+import asyncio
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
+
+import pytest
+from redis import Redis
+
+from config.embedded import EmbeddedRedis, free_port
+from worker.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, Script, Unavailable, connect
+
+TIMEOUT = 1.0
+LOAD = Script("clock", "load")
+
+
+@pytest.fixture
+async def lane(redis_url: str) -> AsyncIterator[Lane]:
+    """A lane with a short time-out on the emptied server."""
+    lane = Lane(connect(redis_url, TIMEOUT), TIMEOUT)
+    yield lane
+    await lane.aclose()
+
+
+@contextmanager
+def stopped(server: EmbeddedRedis) -> Iterator[Callable[[], None]]:
+    """The server does nothing, as a machine that swaps; going on is asked for, or happens at the end."""
+    assert server.pid
+    os.kill(server.pid, signal.SIGSTOP)
+    go_on = lambda: os.kill(server.pid or 0, signal.SIGCONT)  # noqa: E731
+    try:
+        yield go_on
+    finally:
+        go_on()
+
+
+@pytest.mark.parametrize("callers", [2, 3, 2 * MOST_CALLS_PER_TRIP, 5 * MOST_CALLS_PER_TRIP])
+async def test_no_call_is_left_behind(lane: Lane, callers: int) -> None:
+    """Whoever is answered asks again in the very turn in which trips end; every one of them is answered."""
+
+    async def one() -> None:
+        for _ in range(20):
+            assert await lane.call("PING") == b"PONG"
+
+    async with asyncio.timeout(30):
+        await asyncio.gather(*(one() for _ in range(callers)))
+
+
+@pytest.mark.parametrize("callers", [2, 3, 50])
+async def test_no_call_is_left_behind_without_redis(callers: int) -> None:
+    """Where there is no server every call is told so, also one made in the turn in which the others are told."""
+    lane = Lane(connect(f"redis://127.0.0.1:{free_port()}/0", TIMEOUT), TIMEOUT)
+
+    async def one() -> None:
+        for _ in range(20):
+            with pytest.raises(Unavailable):
+                await lane.call("PING")
+
+    async with asyncio.timeout(TIMEOUT * 10):
+        await asyncio.gather(*(one() for _ in range(callers)))
+    await lane.aclose()
+
+
+async def test_a_call_waits_no_longer_than_the_timeout(lane: Lane, redis_server: EmbeddedRedis) -> None:
+    """However long Redis hangs and however many ask: each is told within the time-out, and was not done afterwards."""
+    await lane.run(LOAD, "nobody")
+    waits: list[float] = []
+
+    async def one(number: int) -> None:
+        await asyncio.sleep(number / 200)
+        began = time.monotonic()
+        with pytest.raises(Unavailable):
+            await lane.write("SET", f"written:{number}", "1")
+        waits.append(time.monotonic() - began)
+
+    with stopped(redis_server):
+        await asyncio.gather(*(one(number) for number in range(600)))
+    assert len(waits) == 600
+    assert max(waits) < TIMEOUT * 1.5
+    await asyncio.sleep(0.2)
+    assert await lane.call("KEYS", "written:*") == []
+
+
+async def test_the_waiting_list_is_bounded(lane: Lane, redis_server: EmbeddedRedis) -> None:
+    """Beyond the bound a call is told at once."""
+    await lane.run(LOAD, "nobody")
+    with stopped(redis_server):
+        calls = [asyncio.ensure_future(lane.call("PING")) for _ in range(MOST_WAITING + 3 * MOST_CALLS_PER_TRIP)]
+        began = time.monotonic()
+        done, _ = await asyncio.wait(calls, return_when=asyncio.FIRST_COMPLETED)
+        assert time.monotonic() - began < TIMEOUT / 2
+        assert isinstance(next(iter(done)).exception(), Unavailable)
+        results = await asyncio.gather(*calls, return_exceptions=True)
+        assert all(isinstance(each, Unavailable) for each in results)
+
+
+async def test_a_script_that_comes_too_late_does_nothing(lane: Lane, redis: Redis, redis_server: EmbeddedRedis) -> None:
+    """What Redis executes after we gave up on it changes nothing: its bytes were in flight, and are executed."""
+    await lane.write("SET", "before", "1")
+    with stopped(redis_server):
+        with pytest.raises(Unavailable):
+            await lane.write("SET", "after", "1")
+        with pytest.raises(Unavailable):
+            await lane.call("PING")
+    assert redis.get("before") == b"1"
+    assert redis.get("after") is None
+    assert await lane.write("SET", "later", "1") == b"OK"
+
+
+@pytest.mark.parametrize("wrong", [-3_600_000, -2_000, 2_000, 3_600_000])
+async def test_a_wrong_belief_of_the_clock_costs_one_question_more(lane: Lane, redis: Redis, wrong: int) -> None:
+    """A belief that is behind or ahead is corrected and the script asked again: nothing was done the first time."""
+    await lane.run(LOAD, "nobody")
+    lane.clock.set(lane.now() + wrong)
+    assert await lane.write("INCR", "count") == 1
+    assert redis.get("count") == b"1"
+    assert abs(lane.now() - time.time() * 1000) < 1000
+
+
+async def test_a_write_answers_as_the_command_does(lane: Lane) -> None:
+    """Numbers, words, bytes, nothing and errors come back as they would without the script around it."""
+    assert await lane.write("HSET", "hash", "a", 1, "b", b"\x00\xff") == 2
+    assert await lane.write("SET", "text", "1", "NX") == b"OK"
+    assert await lane.write("SET", "text", "1", "NX") is None
+    assert await lane.write("GETDEL", "text") == b"1"
+    with pytest.raises(Exception, match="WRONGTYPE"):
+        await lane.write("SADD", "hash", "a")
