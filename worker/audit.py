@@ -55,7 +55,10 @@ class Audit:
     async def _look(self) -> list[Finding]:
         found: list[Finding] = []
         counts: Counter[str] = Counter()
-        async for job in self._jobs():
+        async for job_id, job in self._jobs():
+            if job is None:  # forgotten while it was looked at, which the second look tells
+                found.append(Finding("keys of a job without a record", job_id, self._laying(job_id)))
+                continue
             counts[job.status.value] += 1
             found += [finding async for finding in self._job(job)]
         found += [finding async for finding in self._messages()]
@@ -64,14 +67,14 @@ class Audit:
         found += [finding async for finding in self._counters(counts)]
         return found
 
-    async def _jobs(self) -> AsyncIterator[Job]:
+    async def _jobs(self) -> AsyncIterator[tuple[str, Job | None]]:
         cursor = b"0"
         while True:
             cursor, keys = await self.lane.call("SCAN", cursor, "MATCH", "job:*", "COUNT", 500)
-            loads = (self.store.load(key.decode().partition(":")[2]) for key in keys)
-            for loaded in await asyncio.gather(*loads):
-                if loaded:
-                    yield loaded.job
+            ids = [key.decode().partition(":")[2] for key in keys]
+            loads = await asyncio.gather(*(self.store.load(each) for each in ids))
+            for job_id, loaded in zip(ids, loads, strict=True):
+                yield job_id, loaded.job if loaded else None
             if cursor in (b"0", 0):
                 return
 
@@ -87,6 +90,9 @@ class Audit:
             yield Finding("queued, but not in the queue", job.id, lambda: self._enqueue(job))
         if job.status is Status.SUCCEEDED and not await self._readable(job):
             yield Finding("succeeded without readable bytes of its hash", job.id)
+
+    def _laying(self, job_id: str) -> Repair:
+        return lambda: self.store.lay_ghost(job_id)
 
     async def _waits(self, job: Job) -> bool:
         return await self.lane.call("ZSCORE", f"backlog:{job.order.tenant}", job.id) is not None

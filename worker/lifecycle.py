@@ -212,7 +212,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
         answer = confirmed
     step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.limits)
     if step is None:
-        await r.store.mark_read(loaded.job.id, loaded.inbox_read + 1)
+        await r.store.mark_read(loaded)
     elif await r.store.advance(loaded, step, inbox_read=loaded.inbox_read + 1):
         _note(loaded.job, step)
         reached(Point.CALLBACK_APPLIED)

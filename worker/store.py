@@ -34,6 +34,9 @@ HEALTH = Script("clock", "health")
 PUT_BACK = Script("clock", "prelude", "queue", "put_back")
 REST = Script("clock", "rest")
 HAND_OVER = Script("clock", "prelude", "hand_over")
+MARK_READ = Script("clock", "mark_read")
+LOOK_AGAIN = Script("clock", "look_again")
+LAY_GHOST = Script("clock", "lay_ghost")
 FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
@@ -161,9 +164,9 @@ class JobStore:
         """Notes that nobody needs to look at an ended job, unless something has come in meanwhile."""
         await self._lane.run(REST, job.id, job.version)
 
-    async def mark_read(self, job_id: str, inbox_read: int) -> None:
-        """Notes that so many callbacks were decided on, where deciding changed nothing."""
-        await self._lane.call("HSET", f"job:{job_id}", "inbox_read", inbox_read)
+    async def mark_read(self, before: Loaded) -> None:
+        """Notes that the oldest unread callback was decided on and changed nothing, if the record is still the same."""
+        await self._lane.run(MARK_READ, before.job.id, before.job.version, before.inbox_read)
 
     async def keep_callback(
         self, job_id: str, attempt: int, body: bytes, orphan: bytes
@@ -186,7 +189,11 @@ class JobStore:
 
     async def again_at(self, job_id: str, wait: Milliseconds) -> None:
         """Moves the due time of a job whose record did not change."""
-        await self._lane.call("ZADD", "due", self.now() + wait, job_id)
+        await self._lane.run(LOOK_AGAIN, job_id, wait, "")
+
+    async def lay_ghost(self, job_id: str) -> None:
+        """Removes keys of a job that has no record: an older version could write them after the job was gone."""
+        await self._lane.run(LAY_GHOST, job_id)
 
     async def still_at_work(self, job: Job, lease: Milliseconds) -> None:
         """Books the next look a lease ahead, where one is booked: a worker that is only slow is not believed dead."""
@@ -219,8 +226,7 @@ class JobStore:
 
     async def replay(self, job_id: str) -> None:
         """Has all kept callbacks of a job decided on again; deciding twice changes nothing."""
-        await self._lane.call("HSET", f"job:{job_id}", "inbox_read", 0)
-        await self.again_at(job_id, 0)
+        await self._lane.run(LOOK_AGAIN, job_id, 0, "1")
 
     async def orphans(self) -> list[bytes]:
         """Callbacks whose job was not known when they came."""
@@ -276,6 +282,8 @@ def _loaded(now: int, flat: list[bytes], inbox: list[bytes], standing: Standing 
     if not flat:
         return None
     row = dict(zip(flat[::2], flat[1::2], strict=True))
+    if b"doc" not in row:  # a ghost: what an older version wrote for a job that was gone
+        return None
     return Loaded(decode_job(row), now, row[b"timeline"], int(row.get(b"inbox_read", 0)), tuple(inbox), standing)
 
 

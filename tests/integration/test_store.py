@@ -294,7 +294,7 @@ async def test_an_ended_job_that_was_woken_for_nothing_is_left_in_peace(store: J
     await store.keep_callback(found.job.id, 1, b'{"status": "failed"}', b"")
     await store.rest(step.job)
     assert redis.zscore("due", found.job.id) is not None
-    await store.mark_read(found.job.id, 1)
+    await store.mark_read(await loaded(store, found.job.id))
     await store.rest(step.job)
     assert redis.zscore("due", found.job.id) is None
 

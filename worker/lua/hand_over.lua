@@ -4,7 +4,7 @@
 -- ARGV  template, prefix, id
 -- Reply {now}
 local template, prefix, id = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('EXISTS', 'job:' .. id) == 1 then
+if redis.call('HEXISTS', 'job:' .. id, 'doc') == 1 then
   redis.call('HSET', 'job:' .. id, 'pushed', now)
   push(template, prefix, 'collect', 'collect', id)
 end

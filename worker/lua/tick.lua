@@ -33,9 +33,11 @@ end
 
 local told = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'deliveries:due', '-inf', now, 'LIMIT', 0, most)) do
+  local row, head = redis.call('HMGET', 'delivery:' .. id, 'job', 'pushed'), heads.tell
   redis.call('ZADD', 'deliveries:due', now + lease, id)
-  local pushed, head = tonumber(redis.call('HGET', 'delivery:' .. id, 'pushed') or 0), heads.tell
-  if not (head and head <= pushed) then
+  if not row[1] then
+    redis.call('ZREM', 'deliveries:due', id)
+  elseif not (head and head <= tonumber(row[2] or 0)) then
     redis.call('HSET', 'delivery:' .. id, 'pushed', now)
     push(template, prefix, 'tell', 'tell', id)
     told = told + 1

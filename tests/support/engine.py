@@ -1,0 +1,157 @@
+"""The engine in this process, over a real Redis and real sockets: an upstream that sells what a test gives it, and
+workers that take Celery's messages and run the stories that they name.
+"""
+
+import asyncio
+import hashlib
+import json
+from base64 import b64encode
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+from PIL import Image
+from PIL.PngImagePlugin import PngInfo
+from redis import Redis
+
+from config.settings import Settings
+from tests.support.queue import ROOM, order
+from worker import lifecycle
+from worker.messages import queue_key
+from worker.resources import Resources, open_resources, pool_limits
+
+STORIES = {
+    "submit": lifecycle.submit,
+    "poll": lifecycle.poll,
+    "collect": lifecycle.collect,
+    "settle": lifecycle.settle,
+    "rescue": lifecycle.rescue,
+}
+QUEUES = ("submit", "settle", "collect")
+
+
+def png(words: str = "", colour: str = "red") -> bytes:
+    """A small picture; `words` go into its metadata, so that the same picture has other bytes."""
+    content, info = BytesIO(), PngInfo()
+    info.add_text("words", words)
+    picture = Image.new("RGB", (8, 8), colour)
+    picture.putpixel((0, 0), (1, 2, 3))
+    picture.save(content, "PNG", pnginfo=info)
+    return content.getvalue()
+
+
+class Upstream:
+    """Answers each POST with `success`: the picture itself in the answer, or its address; fetch tells the address."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.inline: bytes | None = None
+        self.linked = png("linked")
+        self.picture_seconds = 0.0
+        self.reads = 0
+        self._requests = 0
+
+    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        """One request, one answer, the end of the connection."""
+        try:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode()
+            path = head.split(" ")[1]
+            length = next((line.split(":")[1] for line in head.lower().split("\r\n") if "content-length:" in line), "0")
+            await reader.readexactly(int(length))
+            body = await self._answer(path)
+            writer.write(f"HTTP/1.1 200 OK\r\ncontent-length: {len(body)}\r\nconnection: close\r\n\r\n".encode() + body)
+            await writer.drain()
+        except (ConnectionError, asyncio.IncompleteReadError):
+            return
+        finally:
+            writer.close()
+
+    async def _answer(self, path: str) -> bytes:
+        if path.startswith("/picture"):
+            self.reads += 1
+            await asyncio.sleep(self.picture_seconds)
+            return self.linked
+        self._requests += 1
+        address = f"{self.url}/picture/{self._requests}.png"
+        output = b64encode(self.inline).decode() if self.inline and path.endswith("text2img") else address
+        return json.dumps({"status": "success", "id": self._requests, "output": [output]}).encode()
+
+
+class Engine:
+    """Resources of a worker process, and what a test does with them."""
+
+    def __init__(self, resources: Resources, redis: Redis, upstream: Upstream) -> None:
+        self.r = resources
+        self.redis = redis
+        self.upstream = upstream
+
+    @property
+    def folder(self) -> Path:
+        """Where the pictures are."""
+        folder = self.r.settings.images_folder
+        assert folder
+        return folder
+
+    async def accepted(self, tenant: str = "acme", **more: Any) -> str:
+        """The id of a job that is accepted and has its place."""
+        await self.r.store.configure(pool_limits(self.r))
+        made = order(self.r.store, tenant, **more)
+        assert (await self.r.store.accept([made], ROOM)).verdict == "created"
+        return made.id
+
+    async def work(self) -> None:
+        """Runs what comes into Celery's queues, all at once, until nothing is left to do."""
+        running: set[asyncio.Task[None]] = set()
+        while (stories := self._stories()) or running:
+            running |= {asyncio.create_task(story) for story in stories}
+            done, running = await asyncio.wait(running, timeout=0.002)
+            for each in done:
+                each.result()
+
+    def _stories(self) -> list[Any]:
+        found = []
+        for queue in QUEUES:
+            while message := self.redis.rpop(queue_key(queue)):
+                content = json.loads(message)  # type: ignore[arg-type]
+                name = content["headers"]["task"].removeprefix("darkroom.")
+                found.append(STORIES[name](self.r, json.loads(content["body"])[0][0]))
+        return found
+
+    async def job(self, job_id: str) -> Any:
+        """The record."""
+        found = await self.r.store.load(job_id)
+        assert found
+        return found.job
+
+    def files(self) -> list[str]:
+        """Every file in the image store but the installation's own."""
+        paths = (path for path in self.folder.rglob("*") if path.is_file() and path.name != "installation.json")
+        return sorted(str(path.relative_to(self.folder)) for path in paths)
+
+    def sha256(self, key: str) -> str:
+        """Of the bytes that lie there."""
+        return hashlib.sha256((self.folder / key).read_bytes()).hexdigest()
+
+
+@asynccontextmanager
+async def running_upstream() -> AsyncIterator[Upstream]:
+    """An upstream on a free port."""
+    made = Upstream()
+    listening = await asyncio.start_server(made.serve, "127.0.0.1", 0, backlog=1024)
+    made.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+    async with listening:
+        yield made
+
+
+@asynccontextmanager
+async def running_engine(settings: Settings, redis: Redis, **more: Any) -> AsyncIterator[Engine]:
+    """An engine and an upstream of its own."""
+    async with running_upstream() as upstream:
+        changes = {"upstream_url": upstream.url, "upstream_max_in_flight": 10_000} | more
+        resources = await open_resources(settings.model_copy(update=changes))
+        try:
+            yield Engine(resources, redis, upstream)
+        finally:
+            await resources.aclose()
