@@ -8,10 +8,10 @@ error: the caller reads the record again and asks again.
 from dataclasses import replace
 from typing import Literal
 
-from worker.endings import contradiction, contradicts, ended, expire, fail, overdue, succeed
+from worker.endings import contradiction, contradicts, ended, fail, overdue, succeed
 from worker.job import Attempt, Image, Job, Milliseconds, Problem, Status
 from worker.step import KeyNews, Step, look_again, recorded
-from worker.timing import SECOND, Limits, next_look, until_deadline
+from worker.timing import SECOND, Limits, can_end_in_time, next_look, until_deadline
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
@@ -21,12 +21,24 @@ KEPT_REFUSED_ATTEMPTS = 10
 """Refused attempts cost nothing; older ones leave the record, their numbers are never used again."""
 
 
-def claim(job: Job, upstream: str, now: Milliseconds, limits: Limits, claimant: str | None = None) -> Step | None:
-    """The intent to submit: after this write, and only by the one who made it, the request is POSTed once."""
+def claim(
+    job: Job,
+    upstream: str,
+    now: Milliseconds,
+    limits: Limits,
+    claimant: str | None = None,
+    quickest: Milliseconds | None = None,
+) -> Step | None:
+    """The intent to submit: after this write, and only by the one who made it, the request is POSTed once.
+
+    What cannot end before its deadline is not bought, but ends: `quickest` is what the quickest job of late took.
+    """
     if job.status is not Status.QUEUED:
         return None
     if now >= job.order.deadline_at:
-        return expire(job, now)
+        return overdue(job, now)
+    if not can_end_in_time(job, now, quickest):
+        return replace(overdue(job, now), cause="no_time")
     number = job.attempt.number + 1 if job.attempt else 1
     attempt = Attempt(number, f"{job.id}-{number}", upstream, now, claim=claimant)
     claimed = job.moved(Status.SUBMITTING, now, attempts=(*_kept(job.attempts), attempt))

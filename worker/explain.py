@@ -30,7 +30,7 @@ def explain(job: Job, where: Standing, now: Milliseconds) -> str:
         case Status.CANCELLED:
             return f"It was cancelled; {_charge(job)}."
         case Status.EXPIRED:
-            return f"Its deadline passed before a result was stored; {_charge(job)}."
+            return _expired(job)
         case Status.FAILED:
             return f"It failed: {job.error.message if job.error else 'no reason was recorded'}; {_charge(job)}."
 
@@ -98,6 +98,12 @@ def _succeeded(job: Job) -> str:
     if job.nsfw:
         parts.append("the upstream's safety checker replaced what it showed")
     return f"{', '.join(parts).capitalize()}."
+
+
+def _expired(job: Job) -> str:
+    if job.finished_at is not None and job.finished_at < job.order.deadline_at:
+        return f"Its turn came too late for a result before its deadline; {_charge(job)}."
+    return f"Its deadline passed before a result was stored; {_charge(job)}."
 
 
 def _charge(job: Job) -> str:

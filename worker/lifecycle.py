@@ -49,7 +49,7 @@ async def submit(r: Resources, job_id: str) -> None:
     if r.health.images_away:
         step = decisions.handed_back(loaded.job, loaded.now)
     else:
-        step = decisions.claim(loaded.job, upstream.name, loaded.now, r.limits, claimant)
+        step = decisions.claim(loaded.job, upstream.name, loaded.now, r.limits, claimant, loaded.quickest_ms)
     if step is None or not await _claimed(r, loaded, step, claimant):
         return
     _note(loaded.job, step)

@@ -55,6 +55,8 @@ class Loaded:
     inbox_read: int
     inbox: tuple[bytes, ...]
     standing: Standing | None = None
+    quickest_ms: Milliseconds | None = None
+    """From the intent to the end, as the quickest job took of late."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,8 +119,9 @@ class JobStore:
 
     async def load(self, job_id: str) -> Loaded | None:
         """The record, or None where there is none."""
-        now, flat, inbox = await self._lane.run(LOAD, job_id)
-        return _loaded(now, flat, inbox)
+        now, flat, inbox, quickest = await self._lane.run(LOAD, job_id)
+        loaded = _loaded(now, flat, inbox)
+        return loaded and replace(loaded, quickest_ms=int(quickest) if int(quickest) >= 0 else None)
 
     async def view(self, job_id: str, tenant: str = "") -> Loaded | None:
         """The record, and where it stands in the queue if it waits, for whoever shows it; only that tenant's."""

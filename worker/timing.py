@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from worker.job import Job, Milliseconds, Status
 
 SECOND = 1000
+LEAST_TO_MAKE = SECOND // 2
+"""Nothing was ever made and stored in less: what a job needs until its deadline while nothing is known of others."""
 LATE_SECONDS = 86_400
 """How long a result is still looked for after the end: the upstream deletes its pictures after 24 hours."""
 
@@ -59,6 +61,14 @@ def next_late_look(job: Job, now: Milliseconds) -> Milliseconds | None:
     if now >= (job.finished_at or now) + LATE_SECONDS * SECOND:
         return None
     return min(3600 * SECOND, (10 * SECOND) << min(job.tries, 9))
+
+
+def can_end_in_time(job: Job, now: Milliseconds, quickest: Milliseconds | None) -> bool:
+    """Whether what is left until the deadline is as much as the quickest job of late took, from its intent to its end.
+
+    The quickest, not the usual one: somebody's slow jobs must not keep another's quick ones from being bought.
+    """
+    return job.order.deadline_at - now >= (LEAST_TO_MAKE if quickest is None else quickest)
 
 
 def until_deadline(job: Job, now: Milliseconds, wait: Milliseconds) -> Milliseconds:

@@ -1,12 +1,16 @@
 """Jobs that go through the queue without an upstream: accepted, handed out, ended, as the scripts decide."""
 
+import asyncio
 from typing import Any
 
 from redis import Redis
 
 from worker import decisions
 from worker.admission import Accepted, Allowance
-from worker.job import Order, new_job_id
+from worker.app import app
+from worker.job import Image, Order, new_job_id
+from worker.lane import Lane, connect
+from worker.messages import message_template
 from worker.store import JobStore, UpstreamLimit
 from worker.timing import Limits
 from worker.upstream.outcome import Outcome, Taken
@@ -14,6 +18,7 @@ from worker.upstream.wire import Answer
 
 LIMITS = Limits(80_000, 60_000, 300_000)
 ROOM = Allowance(10_000_000)
+IMAGE = Image(0, "a/b.png", "ab" * 32, 64, 64, "PNG", 100)
 SUCCESS = Taken(Answer("success", request_id="7", links=("https://cdn/a.png",)))
 
 
@@ -36,13 +41,18 @@ async def tried(store: JobStore, allowance: Allowance, tenant: str = "acme", **m
     return await store.accept([order(store, tenant, **more)], allowance)
 
 
-async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS, limits: Limits = LIMITS) -> None:
-    """Has the job submitted, and the upstream answer so."""
+async def claimed(store: JobStore, job_id: str) -> None:
+    """Has a worker write the intent to submit it."""
     found = await store.load(job_id)
     assert found is not None
     claim = decisions.claim(found.job, found.job.place or "", found.now, LIMITS)
     assert claim is not None
     assert await store.advance(found, claim)
+
+
+async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS, limits: Limits = LIMITS) -> None:
+    """Has the job submitted, and the upstream answer so."""
+    await claimed(store, job_id)
     found = await store.load(job_id)
     assert found is not None
     assert found.job.attempt is not None
@@ -62,3 +72,40 @@ async def release_order(store: JobStore, redis: Redis, jobs: int) -> list[str]:
         await answered(store, placed[0])
     assert redis.zcard("places:key-1") == 0
     return served
+
+
+def lasted(redis: Redis, job_id: str, ms: int) -> None:
+    """So much time passes for a job: what the product noted of it moves back."""
+    noted = [name for name in ("placed", "claimed") if redis.hexists(f"job:{job_id}", name)]
+    assert noted, "nothing is known of when it began"
+    for name in noted:
+        redis.hincrby(f"job:{job_id}", name, -ms)
+
+
+async def done(store: JobStore, redis: Redis, job_id: str, hold_ms: int = 0, done_ms: int = 0) -> None:
+    """Has the job bought, made and stored: the upstream holds it for `hold_ms`, its end comes after `done_ms`."""
+    await claimed(store, job_id)
+    lasted(redis, job_id, hold_ms)
+    found = await store.load(job_id)
+    assert found is not None
+    step = decisions.answered(found.job, 1, SUCCESS, found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+    lasted(redis, job_id, done_ms - hold_ms)
+    found = await store.load(job_id)
+    assert found is not None
+    step = decisions.collected(found.job, (IMAGE,), 0, found.now, LIMITS)
+    assert step is not None
+    assert await store.advance(found, step)
+
+
+def done_beside(redis_url: str, job_id: str, hold_ms: int, done_ms: int) -> None:
+    """The same, on a loop of its own, for a test that is no coroutine."""
+
+    async def act() -> None:
+        lane = Lane(connect(redis_url, 5), 5)
+        with Redis.from_url(redis_url) as redis:
+            await done(JobStore(lane, message_template(app), "celery:", 60_000), redis, job_id, hold_ms, done_ms)
+        await lane.aclose()
+
+    asyncio.run(act())

@@ -97,6 +97,38 @@ def test_a_job_past_its_deadline_expires_instead_of_being_bought() -> None:
     assert step.job.charged is False
 
 
+IN_TIME = [
+    # ms left until the deadline, ms that the quickest job of late took (None: nothing is known), is it bought
+    (499, None, False),
+    (500, None, True),
+    (5999, 6000, False),
+    (6000, 6000, True),
+    (100, 80, True),  # quicker than anybody thought
+]
+
+
+@pytest.mark.parametrize(("left", "quickest", "bought"), IN_TIME)
+def test_what_cannot_end_in_time_is_not_bought(left: int, quickest: int | None, bought: bool) -> None:
+    """It ends at once, its place goes to somebody else, and nothing was charged."""
+    before = job(place="key-1")
+    step = decisions.claim(before, "key-1", DEADLINE - left, LIMITS, quickest=quickest)
+    assert step is not None
+    if bought:
+        assert (step.job.status, step.cause) == (Status.SUBMITTING, "intent")
+    else:
+        assert (step.job.status, step.cause, step.frees_place) == (Status.EXPIRED, "no_time", True)
+        assert (step.job.attempts, step.job.charged) == ((), False)
+
+
+def test_an_earlier_attempt_is_still_looked_for_when_there_is_no_time_for_another() -> None:
+    """It may have been bought: its result turns the end into `succeeded`."""
+    before = job(attempts=(attempt("unknown", request_id="77"),), resubmitted=True)
+    step = decisions.claim(before, "key-1", DEADLINE - 10, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.job.charged) == (Status.EXPIRED, None)
+    assert step.due_in is not None
+
+
 CALLBACKS = [
     # record, callback, status after (None: nothing changes)
     (SUBMITTING, SUCCESS, Status.STORING),  # quicker than the answer

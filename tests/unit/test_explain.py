@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from worker.explain import explain
-from worker.job import Attempt, Job, Order
+from worker.job import Attempt, Job, Order, Status
 from worker.standing import PLACED, KeyState, Standing
 
 JOB = Job(Order("01M859N4P0ZK88SXJWVC1PBXXR", "acme", 1000, 9000, {}))
@@ -50,3 +50,11 @@ REFUSED = replace(JOB, attempts=(Attempt(1, "t", "eu-1", 1, "refused", outcome="
 def test_a_waiting_job_is_told_before_whom_and_behind_what(job: Job, standing: Standing, sentence: str) -> None:
     """Its place among its tenant's, the others, what holds it, how long."""
     assert explain(job, standing, 5000) == sentence
+
+
+def test_a_job_whose_turn_came_too_late_is_told_so() -> None:
+    """It ended before its deadline, unbought."""
+    before = replace(JOB, status=Status.EXPIRED, finished_at=JOB.order.deadline_at - 1)
+    after = replace(before, finished_at=JOB.order.deadline_at)
+    assert explain(before, STANDING, 5000).startswith("Its turn came too late")
+    assert explain(after, STANDING, 5000).startswith("Its deadline passed")

@@ -10,7 +10,7 @@
 --    or {now, 2, 1 (day) or 2 (month), limit, used} where it buys again what the tenant's budget has no room for
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key, to = 'job:' .. id, ARGV[6]
-local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed')
+local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed', 'claimed')
 if job[1] ~= ARGV[5] then return {now, 0} end
 local from, tenant, place = job[2], job[3], job[4]
 local news, frees = ARGV[14], ARGV[11] == '1'
@@ -31,7 +31,8 @@ end
 
 redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', ARGV[7], 'inbox_read', ARGV[13],
   'open', ARGV[20], 'spent', ARGV[21])
-redis.call('HDEL', key, 'stalls', ended and 'placed' or 'stalls')
+if ended then redis.call('HDEL', key, 'stalls', 'placed', 'claimed') else redis.call('HDEL', key, 'stalls') end
+if ARGV[19] == 'intent' then redis.call('HSET', key, 'claimed', now) end
 if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], open, spent) end
 if ARGV[9] == '' then redis.call('ZREM', 'due', id) else redis.call('ZADD', 'due', now + ARGV[9], id) end
 
@@ -41,15 +42,21 @@ if news == 'ok' then
   learn_more(ARGV[15], id)
 end
 local probed = news == 'busy' and redis.call('HGET', 'upstream:' .. ARGV[15], 'probing') == id
-if frees and place then release(id, place) end
+local held = frees and place and release(id, place)
+-- an answer, a callback or a poll ended the upstream's part
+local heard = ARGV[19] == 'answer' or ARGV[19] == 'callback' or ARGV[19] == 'poll'
+if held and heard and job[9] and (news == '' or news == 'ok') then smooth('hold_ms', now - job[9]) end
 if from ~= to then
   redis.call('HSET', key, 'timeline', with_row(job[6], ARGV[8]))
   count(from, -1)
   count(to, 1)
   if from == 'queued' then dequeue(id, tenant) end
   redis.call('PUBLISH', 'events', id .. ' ' .. to)
-  if job[9] and to == 'storing' then smooth('hold_ms', now - job[9]) end
-  if job[9] and from == 'storing' and to == 'succeeded' then smooth('done_ms', now - job[9]) end
+  if from == 'storing' and to == 'succeeded' then
+    if job[9] then smooth('done_ms', now - job[9]) end
+    if job[10] then note_quickest(now - job[10]) end
+  end
+  if ARGV[19] == 'no_time' then doubt_quickest() end
 end
 redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
 if to == 'queued' and frees then

@@ -63,8 +63,25 @@ local function heal(name)
   if redis.call('HDEL', key, 'failures') == 1 then redis.call('HDEL', key, 'reason', 'paused_until', 'tried') end
 end
 
+local FLOW_KEPT_SECONDS = 600 -- what was learned is forgotten where nothing was learned for so long
+
 -- Recent durations, newer ones counting for more: what waiting jobs are told is computed from them.
 local function smooth(field, ms)
   local known = tonumber(redis.call('HGET', 'flow', field))
   redis.call('HSET', 'flow', field, math.floor(known and known + (ms - known) / 8 or ms))
+  redis.call('EXPIRE', 'flow', FLOW_KEPT_SECONDS)
+end
+
+-- The quickest job of late, from its intent to its end: a quicker one sets it, a slower one moves it a little towards
+-- its own time, so that it follows an upstream that has become slow.
+local function note_quickest(ms)
+  local known = tonumber(redis.call('HGET', 'flow', 'quickest_ms'))
+  redis.call('HSET', 'flow', 'quickest_ms', math.floor(known and known < ms and known + (ms - known) / 20 or ms))
+end
+
+-- A job was not bought because of it. It moves down: that others' jobs are slow must not keep somebody's quick ones
+-- from ever being bought; after some of them one is tried, and tells.
+local function doubt_quickest()
+  local known = tonumber(redis.call('HGET', 'flow', 'quickest_ms'))
+  if known then redis.call('HSET', 'flow', 'quickest_ms', math.floor(known * 0.95)) end
 end

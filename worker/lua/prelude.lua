@@ -1,7 +1,7 @@
 -- Put before every script that writes: Celery messages out of one template, and the counters.
 --
 -- job:<id>            HASH  version status tenant order doc timeline rank deadline open spent
---                           | priority (5 if absent) place placed pushed stalls inbox_read
+--                           | priority (5 if absent) place placed claimed pushed stalls inbox_read
 --                           | timeline: lua/timeline.lua
 -- due                 ZSET  job id → ms at which somebody must look at it; every job that can still move is in it
 -- backlog:<tenant>    ZSET  job id → rank; jobs of one tenant that wait for a place
@@ -16,7 +16,8 @@
 -- upstream:<name>     HASH  limit learned seen | override drained paused_until failures strains reason
 --                           probe_at window probing round tried
 -- places:<name>       ZSET  job id → ms at which the place is given back by itself
--- flow                HASH  hold_ms, done_ms → how long a place was held, and a job took from its place to its end, of late
+-- flow                HASH  of late, in ms; gone where nothing was learned for ten minutes: hold_ms → how long a place was held,
+--                           done_ms → from a job's place to its end, quickest_ms → from an intent to the end, at the least
 -- paused              STR   why an operator has stopped everything; nothing is handed out while it is there
 -- tenants             SET   names of the tenants that have ever accepted a job, or for whom something is set
 -- tenant:<name>       HASH  paused rate burst waiting images_day images_month → what an operator has set

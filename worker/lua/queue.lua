@@ -111,14 +111,16 @@ local function dispatch(id, name, template, prefix, lease)
   end
 end
 
--- Gives a job's place back. One place more than was ever proven, whose job ended without proving it, goes as well.
+-- Gives a job's place back; false where it had gone by itself. One place more than was ever proven, whose job ended
+-- without proving it, goes as well. `placed` stays: how long the job takes from there to its end is not known yet.
 local function release(id, name)
-  redis.call('ZREM', 'places:' .. name, id)
-  redis.call('HDEL', 'job:' .. id, 'place', 'placed')
+  local held = redis.call('ZREM', 'places:' .. name, id) == 1
+  redis.call('HDEL', 'job:' .. id, 'place')
   if redis.call('HGET', 'upstream:' .. name, 'probing') == id then
     redis.call('HDEL', 'upstream:' .. name, 'probing')
     redis.call('HINCRBY', 'upstream:' .. name, 'limit', -1)
   end
+  return held
 end
 
 -- Hands waiting jobs to Celery while the upstream has places: the only way out of the backlog. A limit that was raised by
