@@ -12,13 +12,18 @@ from dataclasses import dataclass
 import orjson
 
 from config.broker import KEY_PREFIX, QUEUES
+from worker.audit_rules import Broken, Seen, broken
+from worker.audit_structures import Sums, keys_like, places
+from worker.codec import decode_job, decode_timeline
 from worker.images.store import ImageStore, StoreError
-from worker.job import OPEN, Job, Status
+from worker.job import Job, Status
 from worker.lane import Lane
+from worker.ledger import Cost
 from worker.store import JobStore
 
 SECOND_LOOK_SECONDS = 2.0
-DEADLINE_MARGIN_MS = 30_000
+WHOLE = frozenset({b"order", b"doc", b"status", b"version", b"timeline"})
+"""The fields without which no job can be read from a record."""
 
 Repair = Callable[[], Awaitable[object]]
 
@@ -39,13 +44,14 @@ class Audit:
     lane: Lane
     store: JobStore
     images: ImageStore
+    second_look_seconds: float = SECOND_LOOK_SECONDS
 
     async def findings(self) -> list[Finding]:
         """What is broken at two looks in a row."""
         first = {(each.rule, each.subject) for each in await self._look()}
         if not first:
             return []
-        await asyncio.sleep(SECOND_LOOK_SECONDS)
+        await asyncio.sleep(self.second_look_seconds)
         return [each for each in await self._look() if (each.rule, each.subject) in first]
 
     async def note(self, findings: int) -> None:
@@ -53,52 +59,75 @@ class Audit:
         await self.lane.call("HSET", "audit", "findings", findings, "at", self.store.now())
 
     async def _look(self) -> list[Finding]:
-        found: list[Finding] = []
-        counts: Counter[str] = Counter()
-        async for job_id, job in self._jobs():
-            if job is None:  # forgotten while it was looked at, which the second look tells
-                found.append(Finding("keys of a job without a record", job_id, self._laying(job_id)))
-                continue
-            counts[job.status.value] += 1
-            found += [finding async for finding in self._job(job)]
+        sums, found = Sums(), []
+        async for seen in self._records(sums):
+            found += [self._finding(seen.job, each) for each in broken(seen, self.store.now())]
+            if seen.job.status is Status.SUCCEEDED and not await self._readable(seen.job):
+                found.append(Finding("succeeded without readable bytes of its hash", seen.job.id))
+        found += [finding async for finding in self._between(sums)]
         found += [finding async for finding in self._messages()]
-        found += [finding async for finding in self._places()]
         found += [finding async for finding in self._backlogs()]
-        found += [finding async for finding in self._counters(counts)]
+        found += [finding async for finding in self._counters(sums.counts)]
         return found
 
-    async def _jobs(self) -> AsyncIterator[tuple[str, Job | None]]:
-        cursor = b"0"
-        while True:
-            cursor, keys = await self.lane.call("SCAN", cursor, "MATCH", "job:*", "COUNT", 500)
-            ids = [key.decode().partition(":")[2] for key in keys]
-            loads = await asyncio.gather(*(self.store.load(each) for each in ids))
-            for job_id, loaded in zip(ids, loads, strict=True):
-                yield job_id, loaded.job if loaded else None
-            if cursor in (b"0", 0):
-                return
+    async def _records(self, sums: Sums) -> AsyncIterator[Seen]:
+        held = await places(self.lane)
+        async for keys in keys_like(self.lane, "job:*"):
+            for name, seen in await asyncio.gather(*(self._seen(key, held) for key in keys)):
+                if seen is None:
+                    sums.ghosts.add(name)
+                elif name not in sums.ids:  # a scan may name a key twice
+                    sums.add(seen.job)
+                    yield seen
 
-    async def _job(self, job: Job) -> AsyncIterator[Finding]:
-        tracks = [attempt.track_id for attempt in job.attempts]
-        if len(set(tracks)) != len(tracks):
-            yield Finding("an attempt was posted twice", job.id)
-        if job.status in OPEN and self.store.now() > job.order.deadline_at + DEADLINE_MARGIN_MS:
-            yield Finding("past its deadline without an end", job.id, lambda: self.store.again_at(job.id, 0))
-        if job.status in OPEN and await self.lane.call("ZSCORE", "due", job.id) is None:
-            yield Finding("open, but nobody will look at it", job.id, lambda: self.store.again_at(job.id, 0))
-        if job.status is Status.QUEUED and job.place is None and not await self._waits(job):
-            yield Finding("queued, but not in the queue", job.id, lambda: self._enqueue(job))
-        if job.status is Status.SUCCEEDED and not await self._readable(job):
-            yield Finding("succeeded without readable bytes of its hash", job.id)
+    async def _seen(self, key: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | None]:
+        """The name of a record and what is to be seen of it; nothing where it is no whole record."""
+        name = key.partition(":")[2]
+        row, due = await asyncio.gather(self.lane.call("HGETALL", key), self.lane.call("ZSCORE", "due", name))
+        if not row.keys() >= WHOLE:
+            return name, None
+        job = decode_job(row)
+        waits = await self.lane.call("ZSCORE", f"backlog:{job.order.tenant}", name)
+        booked = Cost(int(row.get(b"open", 0)), int(row.get(b"spent", 0)))
+        at = None if due is None else int(float(due))
+        holds = held.get(name, frozenset())
+        return name, Seen(job, decode_timeline(row[b"timeline"]), booked, at, waits is not None, holds)
+
+    def _finding(self, job: Job, each: Broken) -> Finding:
+        subject = f"{job.id} at {each.key}" if each.key else job.id
+        return Finding(each.rule, subject, self._mending(job, each))
+
+    def _mending(self, job: Job, each: Broken) -> Repair | None:
+        match each.mend:
+            case None:
+                return None
+            case "look":
+                return lambda: self.store.again_at(job.id, 0)
+            case "enqueue":
+                return lambda: self.store.put_back(job)
+            case what:
+                return lambda: self.store.mend(what, job.id, each.key)
+
+    async def _between(self, sums: Sums) -> AsyncIterator[Finding]:
+        """What one record alone cannot tell."""
+        for name in sorted(sums.ghosts):
+            if await self.lane.call("EXISTS", f"job:{name}"):  # else it was deleted while it was looked at
+                yield Finding("keys of a job without a record", name, self._laying(name))
+        async for name, where in sums.strays(self.lane):
+            yield Finding("a name of a job that has no record", f"{name} in {where}", self._forgetting(name))
+        for subject in sums.shared_request_ids():
+            yield Finding("two jobs have one request id", subject)
+        async for subject, key, field, missing in sums.wrong_budgets(self.lane):
+            yield Finding("less is booked than was bought", subject, self._booking(key, field, missing))
 
     def _laying(self, job_id: str) -> Repair:
         return lambda: self.store.lay_ghost(job_id)
 
-    async def _waits(self, job: Job) -> bool:
-        return await self.lane.call("ZSCORE", f"backlog:{job.order.tenant}", job.id) is not None
+    def _forgetting(self, name: str) -> Repair:
+        return lambda: self.store.mend("forget", name)
 
-    async def _enqueue(self, job: Job) -> None:
-        await self.store.put_back(job)
+    def _booking(self, key: str, field: str, missing: int) -> Repair:
+        return lambda: self.lane.write("HINCRBY", key, field, missing)
 
     async def _readable(self, job: Job) -> bool:
         for image in job.images:
@@ -126,15 +155,6 @@ class Audit:
     def _removal(self, key: str, message: bytes) -> Repair:
         return lambda: self.lane.call("LREM", key, 1, message)
 
-    async def _places(self) -> AsyncIterator[Finding]:
-        for name in await self.lane.call("SMEMBERS", "upstreams"):
-            key = f"places:{name.decode()}"
-            for member in await self.lane.call("ZRANGE", key, 0, -1):
-                loaded = await self.store.load(member.decode())
-                # a cancelled job keeps its place for a while: the upstream still works on it
-                if loaded is None or loaded.job.status in (Status.SUCCEEDED, Status.FAILED, Status.EXPIRED):
-                    yield Finding("a finished job holds a place", member.decode(), self._release(key, member))
-
     async def _backlogs(self) -> AsyncIterator[Finding]:
         """What positions and fairness are computed from must be what waits."""
         total = 0
@@ -151,9 +171,6 @@ class Audit:
     def _set_size(self, tenant: bytes, size: int) -> Repair:
         change = ("HSET", "backlogs", tenant, size) if size else ("HDEL", "backlogs", tenant)
         return lambda: self.lane.call(*change)
-
-    def _release(self, key: str, member: bytes) -> Repair:
-        return lambda: self.lane.call("ZREM", key, member)
 
     async def _counters(self, counts: Counter[str]) -> AsyncIterator[Finding]:
         for status in Status:

@@ -32,6 +32,7 @@ FIRST_LIMIT_TRIED = 5
 
 HEALTH = Script("clock", "health")
 PUT_BACK = Script("clock", "prelude", "queue", "put_back")
+MEND = Script("clock", "prelude", "queue", "mend")
 REST = Script("clock", "rest")
 HAND_OVER = Script("clock", "prelude", "hand_over")
 MARK_READ = Script("clock", "mark_read")
@@ -226,6 +227,10 @@ class JobStore:
     async def put_back(self, job: Job) -> None:
         """Puts a queued job that stands nowhere back into its queue."""
         await self._lane.run(PUT_BACK, *self._common, job.id)
+
+    async def mend(self, what: str, job_id: str, upstream: str = "") -> None:
+        """Mends what an audit found (lua/mend.lua says what), where it still is so."""
+        await self._lane.run(MEND, *self._common, what, job_id, upstream)
 
     async def replay(self, job_id: str) -> None:
         """Has all kept callbacks of a job decided on again; deciding twice changes nothing."""
