@@ -12,6 +12,7 @@ import structlog
 
 from worker.images.store import job_folder
 from worker.lane import Unavailable
+from worker.overdue import end_overdue
 from worker.resources import Resources, pool_limits
 
 log = structlog.get_logger()
@@ -28,6 +29,7 @@ async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) 
     """
     clocks = [
         asyncio.create_task(_every(r, _tick)),
+        asyncio.create_task(_every(r, end_overdue)),
         asyncio.create_task(_every(r, _look)),
         asyncio.create_task(_every(r, _sweep)),
         asyncio.create_task(_watch_parent(parent, orphaned)),

@@ -22,6 +22,7 @@ CALLBACK = Script("clock", "prelude", "callback")
 CONFIGURE = Script("clock", "prelude", "queue", "configure")
 LOAD = Script("clock", "load")
 VIEW = Script("clock", "prelude", "queue", "standing", "view")
+OVERDUE = Script("clock", "overdue")
 TICK = Script("clock", "prelude", "queue", "tick")
 
 NO_BUDGET = Budget()
@@ -185,6 +186,11 @@ class JobStore:
         """Wakes what is due. Returns jobs and deliveries moved, and how long until the next job is due."""
         _, jobs, deliveries, wait = await self._lane.run(TICK, *self._common, at_most)
         return int(jobs), int(deliveries), None if wait < 0 else int(wait)
+
+    async def overdue(self, most: int) -> list[str]:
+        """Ids of jobs that waited past their deadline, tenants in turn; nobody else gets them for a lease."""
+        _, ids = await self._lane.run(OVERDUE, self._common[2], most)
+        return [each.decode() for each in ids]
 
     async def configure(self, upstreams: Sequence[UpstreamLimit]) -> None:
         """Makes the pool known to the queue and hands out what waited for it."""

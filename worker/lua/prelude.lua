@@ -4,6 +4,8 @@
 --                           | priority (5 if absent) place placed claimed pushed stalls inbox_read
 --                           | timeline: lua/timeline.lua
 -- due                 ZSET  job id → ms at which somebody must look at it; every job that can still move is in it
+-- overdue             ZSET  tenant → ms at which it was last served; only tenants of whom jobs waited past their deadline
+-- overdue:<tenant>    ZSET  job id → its deadline; those jobs, until a worker takes them to end them
 -- backlog:<tenant>    ZSET  job id → rank; jobs of one tenant that wait for a place
 -- backlogs            HASH  tenant → how many jobs are in its backlog; only tenants with one
 -- fair                ZSET  tenant → when it is served next in virtual time, less the head start of its first job

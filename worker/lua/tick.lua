@@ -1,5 +1,7 @@
 -- Moves jobs and deliveries whose time has come into Celery. Any number of processes may run it at any time.
 -- A job comes back a lease later unless a worker records a step: whatever is lost on the way is only late.
+-- Thousands may wait until one and the same deadline: those that only have to be ended get no message, which would stand
+-- before callbacks and polls, but a way out of their own (overdue.lua).
 --
 -- ARGV  template, prefix, lease_ms, at most
 -- Reply {now, jobs moved, deliveries moved, ms until the next one is due or -1}
@@ -11,11 +13,14 @@ for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do heads[queue] 
 
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do
-  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline')
+  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline', 'tenant')
   local deadline = tonumber(job[4] or 0)
   redis.call('ZADD', 'due', deadline > now and math.min(now + lease, deadline) or now + lease, id)
   if not job[1] then
     redis.call('ZREM', 'due', id)
+  elseif deadline <= now and not job[2] and (job[1] == 'queued' or job[1] == 'unknown') then
+    redis.call('ZADD', 'overdue:' .. job[5], 'NX', deadline, id)
+    redis.call('ZADD', 'overdue', 'NX', now, job[5])
   else
     local overdue = deadline <= now
     local task = job[1] == 'queued' and job[2] and not overdue and 'submit' or TASKS[job[1]] or 'rescue'

@@ -1,0 +1,22 @@
+-- Hands out a page of jobs that waited past their deadline, so that a worker ends them; tenants in turn, the one that was
+-- served longest ago first. No other worker gets them; if this one dies, `due` brings them back a lease later.
+--
+-- ARGV  lease_ms, most
+-- Reply {now, {id, …}}
+local lease, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+local tenants, ids = redis.call('ZRANGE', 'overdue', 0, most - 1), {}
+local share = math.ceil(most / math.max(1, #tenants))
+for _, tenant in ipairs(tenants) do
+  local page = redis.call('ZPOPMIN', 'overdue:' .. tenant, math.min(share, most - #ids))
+  for at = 1, #page, 2 do
+    ids[#ids + 1] = page[at]
+    redis.call('ZADD', 'due', 'XX', now + lease, page[at])
+  end
+  if redis.call('EXISTS', 'overdue:' .. tenant) == 1 then
+    redis.call('ZADD', 'overdue', now, tenant)
+  else
+    redis.call('ZREM', 'overdue', tenant)
+  end
+  if #ids == most then break end
+end
+return {now, ids}
