@@ -8,10 +8,11 @@ error: the caller reads the record again and asks again.
 from dataclasses import replace
 from typing import Literal
 
-from worker.endings import contradiction, contradicts, ended, fail, overdue, succeed
-from worker.job import Attempt, Image, Job, Milliseconds, Problem, Status
+from worker.attempts import awaits_result, fail, follow, is_known_taken, requeued, stands_at
+from worker.endings import contradiction, contradicts, ended, overdue, succeed
+from worker.job import Attempt, Image, Job, Milliseconds, Problem, Status, attempt_track_id
 from worker.step import KeyNews, Step, look_again, recorded
-from worker.timing import SECOND, Limits, can_end_in_time, next_look, until_deadline
+from worker.timing import SECOND, Limits, can_end_in_time, collected_until, next_look, until_deadline
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
@@ -28,41 +29,49 @@ def claim(
     limits: Limits,
     claimant: str | None = None,
     quickest: Milliseconds | None = None,
+    *,
+    server: str | None = None,
 ) -> Step | None:
     """The intent to submit: after this write, and only by the one who made it, the request is POSTed once.
 
-    What cannot end before its deadline is not bought, but ends: `quickest` is what the quickest job of late took.
+    `upstream` and `server` name the key and the base address it goes to, `claimant` the worker that writes it. A job
+    of which an earlier attempt is known to be taken is not bought: it goes on with that one. What cannot end before its
+    deadline is not bought, but ends: `quickest` is what the quickest job of late took.
     """
     if job.status is not Status.QUEUED:
         return None
     if now >= job.order.deadline_at:
         return overdue(job, now)
+    if is_known_taken(job):
+        return follow(job, "taken", now, limits)
     if not can_end_in_time(job, now, quickest):
         return replace(overdue(job, now), cause="no_time")
     number = job.attempt.number + 1 if job.attempt else 1
-    attempt = Attempt(number, f"{job.id}-{number}", upstream, now, claim=claimant)
+    attempt = Attempt(number, attempt_track_id(job.id, number), upstream, now, claim=claimant, server=server)
     claimed = job.moved(Status.SUBMITTING, now, attempts=(*_kept(job.attempts), attempt))
     return Step(claimed, "intent", until_deadline(job, now, limits.submit_lease))
 
 
-def never_sent(job: Job, claimant: str, now: Milliseconds) -> Step | None:
+def never_sent(job: Job, claimant: str, now: Milliseconds, limits: Limits) -> Step | None:
     """That worker's intent, whose reply from Redis was lost, so that it sent nothing: back to the queue."""
     attempt = job.attempt
     if attempt is None or attempt.claim != claimant or attempt.status not in ("submitting", "unknown"):
         return None
-    if job.status not in (Status.SUBMITTING, Status.UNKNOWN):
+    if not awaits_result(job):
         return None
-    noted = job.with_attempt(replace(attempt, status="refused", outcome="never_sent"))
-    waiting = noted.moved(Status.QUEUED, now, unknown_until=None)
-    return Step(waiting, "never_sent", max(0, job.order.deadline_at - now), frees_place=True)
+    return follow(job.with_attempt(replace(attempt, status="refused", outcome="never_sent")), "never_sent", now, limits)
 
 
-def handed_back(job: Job, now: Milliseconds) -> Step | None:
-    """A job that has its place but must not be bought now: back to the queue, nothing was asked."""
+def handed_back(job: Job, cause: str, now: Milliseconds) -> Step | None:
+    """A job that has its place but must not be bought here and now: back to the queue, nothing was asked.
+
+    `cause` is store_away, or key_unknown: this worker does not have the key that the place belongs to, and no other
+    key may buy in its place. That key rests for a moment, so that the job does not come straight back here.
+    """
     if job.status is not Status.QUEUED or job.place is None:
         return None
-    waiting = job.moved(Status.QUEUED, now)
-    return Step(waiting, "store_away", max(0, job.order.deadline_at - now), frees_place=True)
+    news = KeyNews("down", job.place, reason=cause) if cause == "key_unknown" else None
+    return replace(requeued(job, cause, now), key_news=news)
 
 
 def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits: Limits) -> Step | None:
@@ -91,23 +100,33 @@ def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, limits
     return ended(job, attempt, answer, "callback", now, limits)
 
 
-def polled(job: Job, number: int, answer: Answer | None, now: Milliseconds, limits: Limits) -> Step | None:
-    """What fetch said; None where it could not be asked. Anything but an end means: ask again later.
+def polled(
+    job: Job, number: int, answer: Answer | None, now: Milliseconds, limits: Limits, *, cause: str = "poll"
+) -> Step | None:
+    """What fetch said; None where it could not be asked, for that `cause`. Anything but an end means: ask again later.
 
-    "Request not found" is no end: the callback may still come, and what was paid for is never given up early.
+    "Request not found" is no end: the callback may still come, and what was paid for is never given up early. An
+    answer about another request is somebody else's picture: counted, never believed.
     """
     attempt = job.numbered(number)
     if attempt is None:
         return None
+    if answer and contradicts(attempt, answer):
+        return contradiction(replace(job, tries=job.tries + 1), now, limits)
     if answer and (answer.kind == "success" or (answer.kind == "failed" and answer.request_id)):
         return ended(job, attempt, answer, "poll", now, limits)
-    return look_again(job, "poll", now, limits)
+    return look_again(job, cause, now, limits)
 
 
-def refreshed(job: Job, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
+def refreshed(job: Job, number: int, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
     """Addresses asked for anew, because the recorded ones stayed dead or there were none."""
+    attempt = job.numbered(number)
     waiting = job.status is Status.STORING or job.accepts_late_result
-    if not waiting or answer.kind != "success" or not answer.links or answer.links == job.links:
+    if attempt is None or not waiting or answer.kind != "success":
+        return None
+    if contradicts(attempt, answer):
+        return contradiction(job, now, limits)
+    if not answer.links or answer.links == job.links:
         return None
     return recorded(replace(job, links=answer.links, seed=answer.seed or job.seed), "refreshed", now, limits)
 
@@ -120,7 +139,7 @@ def collected(job: Job, images: tuple[Image, ...], outstanding: int, now: Millis
     merged = {image.index: image for image in (*job.images, *images)}
     outstanding = max(0, outstanding - (len(merged) - len(images)))
     images = tuple(merged[index] for index in sorted(merged))
-    if not images or (outstanding and now < job.order.deadline_at):
+    if not images or (outstanding and now < collected_until(job)):
         return look_again(replace(job, images=images), "collect", now, limits)
     return succeed(job, images, now)
 
@@ -155,10 +174,15 @@ def cancelled(job: Job, now: Milliseconds) -> Step | None:
 
 
 def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, limits: Limits) -> Step | None:
-    """An operator's or caller's decision on an `unknown`; None where there is nothing to decide."""
+    """An operator's or caller's decision on an `unknown`; None where there is nothing to decide.
+
+    What is known to be taken is not bought again, also not by hand: `fail` ends it, and a retry is a new job.
+    """
     if job.status is not Status.UNKNOWN:
         return None
-    return _resubmit(job, "manual", now) if action == "resubmit" else _give_up(job, "manual", now)
+    if action == "fail":
+        return _give_up(job, "manual", now)
+    return None if is_known_taken(job) else _resubmit(job, "manual", now)
 
 
 def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
@@ -168,26 +192,24 @@ def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, limits
     if attempt.status in ("submitting", "unknown"):
         attempt = replace(attempt, status="processing")
     noted = job.with_attempt(attempt)
-    if job.status not in (Status.SUBMITTING, Status.UNKNOWN) or attempt != noted.attempt:
+    if not awaits_result(job):
         return recorded(noted, "answer", now, limits)
-    if attempt.request_id is None:  # taken, but only its callback can tell us more: never bought again
-        return _stay_unknown(noted, "taken_without_id", now, limits)
-    eta_at = now + int((answer.eta_seconds or 0) * SECOND)
-    processing = noted.moved(Status.PROCESSING, now, eta_at=eta_at)
-    return Step(processing, "taken", next_look(processing, now, limits))
+    noted = replace(noted, eta_at=now + int((answer.eta_seconds or 0) * SECOND))
+    return follow(noted, "taken" if attempt.request_id else "taken_without_id", now, limits)
 
 
 def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds, limits: Limits) -> Step | None:
+    if attempt.status not in ("submitting", "unknown"):  # its callback was quicker, and the upstream's word is proof
+        return contradiction(job, now, limits)
     attempt = replace(attempt, status="refused", outcome=refusal.reason.value, message=refusal.message or None)
     noted = job.with_attempt(attempt)
     news = _key_news(attempt, refusal)
-    if job.status not in (Status.SUBMITTING, Status.UNKNOWN) or attempt != noted.attempt:
+    if not awaits_result(job):
         return replace(recorded(noted, "answer", now, limits), key_news=news, frees_place=job.is_terminal)
-    if refusal.reason is Reason.REJECTED:
+    if refusal.reason is Reason.REJECTED and stands_at(noted) is Status.QUEUED:
         problem = Problem("upstream_rejected", "the upstream refused this request", refusal.message or None)
         return replace(fail(noted, "rejected", now, problem), key_news=news)
-    waiting = noted.moved(Status.QUEUED, now)
-    return Step(waiting, refusal.reason.value, next_look(waiting, now, limits), frees_place=True, key_news=news)
+    return replace(follow(noted, refusal.reason.value, now, limits), key_news=news)
 
 
 def _left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, limits: Limits) -> Step | None:
@@ -196,24 +218,16 @@ def _left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, lim
     attempt = replace(attempt, status="unknown", outcome=outcome.reason, message=outcome.message or None)
     noted = job.with_attempt(attempt)
     news = KeyNews("shaky", attempt.upstream, reason=outcome.reason)
-    if job.status is not Status.SUBMITTING or attempt != noted.attempt:
-        return replace(recorded(noted, "answer", now, limits), key_news=news)
-    return replace(_stay_unknown(noted, outcome.reason, now, limits), key_news=news)
-
-
-def _stay_unknown(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
-    # never more than half of what is left, so that a policy still has time to act
-    wait = min(limits.unknown_wait, max(0, job.order.deadline_at - now) // 2)
-    unknown = job.moved(Status.UNKNOWN, now, unknown_until=now + wait)
-    return Step(unknown, cause, next_look(unknown, now, limits))
+    step = follow(noted, outcome.reason, now, limits) if awaits_result(job) else recorded(noted, "answer", now, limits)
+    return replace(step, key_news=news)
 
 
 def _unknown_policy(job: Job, now: Milliseconds, limits: Limits) -> Step:
     # an attempt that was taken without telling its id is not open: it was bought, so no policy buys it again
-    open_attempt = job.attempt is not None and job.attempt.status == "unknown"
-    if open_attempt and job.order.on_unknown == "resubmit" and not job.resubmitted:
+    is_open = not is_known_taken(job)
+    if is_open and job.order.on_unknown == "resubmit" and not job.resubmitted:
         return _resubmit(job, "resubmit", now)
-    if open_attempt and job.order.on_unknown == "fail":
+    if is_open and job.order.on_unknown == "fail":
         return _give_up(job, "fail", now)
     return _hold(job, "hold", now, limits)
 
@@ -224,8 +238,7 @@ def _hold(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
 
 
 def _resubmit(job: Job, cause: str, now: Milliseconds) -> Step:
-    waiting = job.moved(Status.QUEUED, now, resubmitted=True, unknown_until=None)
-    return Step(waiting, cause, max(0, job.order.deadline_at - now), frees_place=True, buys_again=True)
+    return replace(requeued(job, cause, now, resubmitted=True), buys_again=True)
 
 
 def _give_up(job: Job, cause: str, now: Milliseconds) -> Step:

@@ -5,6 +5,7 @@ The first end of the first attempt wins; whatever comes later is recorded and sh
 
 from dataclasses import replace
 
+from worker.attempts import awaits_result, fail, follow
 from worker.job import OPEN, Attempt, Image, Job, Milliseconds, Problem, Status, Via
 from worker.step import Step, recorded
 from worker.timing import Limits, next_late_look
@@ -51,11 +52,6 @@ def expire(job: Job, now: Milliseconds) -> Step:
     return Step(job.moved(Status.EXPIRED, now), "deadline", None, frees_place=True)
 
 
-def fail(job: Job, cause: str, now: Milliseconds, error: Problem) -> Step:
-    ended = job.moved(Status.FAILED, now, error=error)
-    return Step(ended, cause, next_late_look(ended, now), frees_place=True)
-
-
 def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
     known = job.numbered(attempt.number)
     if known and known.status in ("succeeded", "duplicate"):
@@ -87,7 +83,6 @@ def _upstream_failure(
     if known and known.status in ("succeeded", "duplicate", "failed"):
         return contradiction(job, now, limits) if known.status != "failed" else None
     noted = job.with_attempt(replace(attempt, status="failed", message=answer.message or None))
-    if job.status not in OPEN or job.status is Status.STORING or attempt.number != (job.attempt or attempt).number:
-        return replace(recorded(noted, via, now, limits), frees_place=job.is_terminal)
-    problem = Problem("upstream_failed", "the upstream failed to generate", answer.message or None)
-    return fail(noted, via, now, problem)
+    if awaits_result(job):
+        return follow(noted, via, now, limits)
+    return replace(recorded(noted, via, now, limits), frees_place=job.is_terminal)

@@ -61,8 +61,9 @@ OPEN = frozenset(Status) - TERMINAL
 TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     None: frozenset({Status.QUEUED}),
     Status.QUEUED: frozenset(
-        # storing: the callback of an earlier attempt that was believed lost
-        {Status.SUBMITTING, Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+        # unknown, processing, storing: an earlier attempt that was believed lost turns out to be taken
+        {Status.SUBMITTING, Status.UNKNOWN, Status.PROCESSING, Status.STORING}
+        | {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
     ),
     Status.SUBMITTING: frozenset(
         {Status.QUEUED, Status.UNKNOWN, Status.PROCESSING, Status.STORING}
@@ -71,7 +72,10 @@ TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     Status.UNKNOWN: frozenset(
         {Status.QUEUED, Status.PROCESSING, Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
     ),
-    Status.PROCESSING: frozenset({Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    Status.PROCESSING: frozenset(
+        # unknown: the attempt that was known to be taken has failed, and an earlier one is still open
+        {Status.UNKNOWN, Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
+    ),
     Status.STORING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset({Status.SUCCEEDED}),
@@ -79,8 +83,9 @@ TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     Status.EXPIRED: frozenset({Status.SUCCEEDED}),
 }
 
-TIMED_OUT_CODES = frozenset({"submit_unknown", "images_unavailable", "stalled"})
-"""Errors that say "we stopped waiting", not "it failed": a late result still turns these into `succeeded`."""
+INFERRED_CODES = frozenset({"submit_unknown", "images_unavailable", "stalled", "upstream_rejected"})
+"""Errors that are our inference ("we stopped waiting", "that was a refusal"), not the upstream's word on a request that
+it had taken: its success, whenever it comes, still turns these into `succeeded`."""
 
 
 class ForbiddenTransition(Exception):
@@ -104,6 +109,8 @@ class Attempt:
     message: str | None = None
     claim: str | None = None
     """What tells the worker that wrote this intent that it was the one, where Redis' reply to it was lost."""
+    server: str | None = None
+    """Which base address it was sent to (upstream/pool.py): its request id means this picture there, and only there."""
 
     @property
     def possibly_charged(self) -> bool:
@@ -212,8 +219,8 @@ class Job:
     @property
     def accepts_late_result(self) -> bool:
         """Whether a result that comes after the end still turns it into `succeeded`."""
-        timed_out = self.error is not None and self.error.code in TIMED_OUT_CODES
-        return self.status is Status.EXPIRED or (self.status is Status.FAILED and timed_out)
+        inferred = self.error is not None and self.error.code in INFERRED_CODES
+        return self.status is Status.EXPIRED or (self.status is Status.FAILED and inferred)
 
     def numbered(self, number: int) -> Attempt | None:
         """The attempt with that number, if it is still on the record."""

@@ -10,11 +10,12 @@ from typing import Any, Literal
 from worker.admission import Accepted, Allowance, Budget, OverBudget, Refusal, accept_arguments, parse_accepted
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
-from worker.job import TERMINAL, Job, Milliseconds, Order, created_at
+from worker.job import TERMINAL, Attempt, Job, Milliseconds, Order, created_at
 from worker.lane import Lane, Script
 from worker.ledger import cost_of, day_of
 from worker.standing import Standing, parse_standing
 from worker.step import Step
+from worker.timing import LATE_SECONDS, SECOND
 
 ACCEPT = Script("clock", "prelude", "queue", "ledger", "standing", "accept", new_load=True)
 ADVANCE = Script("clock", "prelude", "queue", "ledger", "governor", "timeline", "advance")
@@ -156,10 +157,21 @@ class JobStore:
             *cost_of(job),
             day_of(job.order.created_at),
             *(("1" if step.buys_again else ""), self._budget.day, self._budget.month),
+            *_learned_id(before.job, job),
         )
         if len(reply) > 2:
             raise OverBudget(Refusal(*map(int, reply[2:5])))
         return bool(reply[1])
+
+    async def owns_request(self, attempt: Attempt, request_id: str) -> bool:
+        """Whether the upstream gave that id to this attempt and, as far as is known, to no other."""
+        owner = await self._lane.call("GET", _request_key(attempt, request_id))
+        return owner is None or owner.decode() == attempt.track_id
+
+    async def callbacks_of(self, job_id: str, attempt: int) -> list[bytes]:
+        """The bodies of all kept callbacks of one attempt, oldest first, read or not."""
+        rows = (row.split(b" ", 2) for row in await self._lane.call("LRANGE", f"inbox:{job_id}", 0, -1))
+        return [body for _, number, body in rows if int(number) == attempt]
 
     async def hand_over(self, job_id: str) -> None:
         """Wakes the collection of a job's pictures, for whoever must not wait for them itself."""
@@ -253,7 +265,8 @@ class JobStore:
 
     async def forget(self, job: Job) -> None:
         """Removes every trace of a finished job."""
-        await self._lane.run(FORGET, job.id, job.order.tenant)
+        ids = (_request_key(each, each.request_id) for each in job.attempts if each.server and each.request_id)
+        await self._lane.run(FORGET, job.id, job.order.tenant, *ids)
 
     async def note_alive(self, worker: str) -> None:
         """One worker process's word that it is there."""
@@ -299,6 +312,20 @@ def _loaded(now: int, flat: list[bytes], inbox: list[bytes], standing: Standing 
     if b"doc" not in row:  # a ghost: what an older version wrote for a job that was gone
         return None
     return Loaded(decode_job(row), now, row[b"timeline"], int(row.get(b"inbox_read", 0)), tuple(inbox), standing)
+
+
+def _request_key(attempt: Attempt, request_id: str) -> str:
+    return f"request:{attempt.server}:{request_id}"
+
+
+def _learned_id(before: Job, after: Job) -> tuple[str, str, Milliseconds]:
+    """The index row of a request id that this step brings, and how long it is kept: as long as it may be asked for."""
+    for attempt in after.attempts:
+        known = before.numbered(attempt.number)
+        if attempt.server and attempt.request_id and (known is None or known.request_id is None):
+            left = max(0, after.order.deadline_at - after.updated_at) + (LATE_SECONDS + 3600) * SECOND
+            return _request_key(attempt, attempt.request_id), attempt.track_id, left
+    return "", "", 0
 
 
 def _delivery_id(before: Job, after: Job) -> str:

@@ -10,6 +10,9 @@ LEAST_TO_MAKE = SECOND // 2
 LATE_SECONDS = 86_400
 """How long a result is still looked for after the end: the upstream deletes its pictures after 24 hours."""
 
+LONGEST_ETA_SECONDS = 60
+"""What an upstream's `eta` delays the next question by, at most."""
+
 
 @dataclass(frozen=True, slots=True)
 class Limits:
@@ -34,14 +37,27 @@ def next_look(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds | Non
             started = job.attempt.started_at if job.attempt else now
             return until_deadline(job, now, started + limits.submit_lease - now)
         case Status.UNKNOWN:
-            waiting = bool(job.unknown_until and job.unknown_until > now)
-            return until_deadline(job, now, (job.unknown_until or 0) - now if waiting else _pause(job, limits))
+            return until_deadline(job, now, _until_decided(job, now, limits))
         case Status.PROCESSING:
-            eta = max(0, job.eta_at - now) if job.eta_at and not job.tries else 0
-            return until_deadline(job, now, eta + _pause(job, limits))
+            return until_deadline(job, now, _until_asked(job, now, limits))
         case Status.STORING:
             return until_deadline(job, now, _pause(job, limits))
     return next_late_look(job, now)
+
+
+def _until_decided(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds:
+    """Until the policy acts; then until the deadline, unless there is an id to ask by."""
+    if job.unknown_until and job.unknown_until > now:
+        return job.unknown_until - now
+    can_be_asked = any(each.request_id and each.status in ("unknown", "processing") for each in job.attempts)
+    return _pause(job, limits) if can_be_asked else job.order.deadline_at - now
+
+
+def _until_asked(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds:
+    """The upstream's own word is believed for a minute, at first for half of what is left: it may be wrong by hours."""
+    told = min(max(0, (job.eta_at or 0) - now), LONGEST_ETA_SECONDS * SECOND)
+    wait = max(_pause(job, limits), told)
+    return wait if job.tries else min(wait, (job.order.deadline_at - now) // 2)
 
 
 def _pause(job: Job, limits: Limits) -> Milliseconds:
@@ -58,9 +74,19 @@ def next_late_look(job: Job, now: Milliseconds) -> Milliseconds | None:
         return None
     if not (job.links or any(attempt.request_id for attempt in job.attempts)):
         return None  # only a callback can bring it, and that wakes the job by itself
-    if now >= (job.finished_at or now) + LATE_SECONDS * SECOND:
-        return None
-    return min(3600 * SECOND, (10 * SECOND) << min(job.tries, 9))
+    left = late_until(job, now) - now
+    # the last look is at the end itself: what has come by then is all that will come
+    return min(left, 3600 * SECOND, (10 * SECOND) << min(job.tries, 9)) if left > 0 else None
+
+
+def late_until(job: Job, now: Milliseconds) -> Milliseconds:
+    """Until when a result of an ended job is looked for."""
+    return (job.finished_at or now) + LATE_SECONDS * SECOND
+
+
+def collected_until(job: Job) -> Milliseconds:
+    """Until when pictures that are not there yet are tried again: the deadline, after it the whole late window."""
+    return late_until(job, job.updated_at) if job.is_terminal else job.order.deadline_at
 
 
 def can_end_in_time(job: Job, now: Milliseconds, quickest: Milliseconds | None) -> bool:

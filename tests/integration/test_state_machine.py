@@ -150,7 +150,7 @@ class Jobs(RuleBasedStateMachine):
     @precondition(lambda self: self.seen)
     @rule(at=st.integers(0, 20))
     def hand_back(self, at: int) -> None:
-        self.apply(self.chosen(at), decisions.handed_back)
+        self.apply(self.chosen(at), lambda job, now: decisions.handed_back(job, "store_away", now))
 
     @rule(
         act=st.sampled_from(["pause", "resume", "drain", "undrain", "hold a", "free a", "limit 1", "limit 4", "auto"])

@@ -334,7 +334,7 @@ async def refused(store: JobStore, found: Loaded, times: int) -> Loaded:
         claim = decisions.claim(found.job, "key-1", store.now(), LIMITS, "me")
         assert claim is not None
         assert await store.advance(found, claim)
-        back = decisions.never_sent(claim.job, "me", store.now())
+        back = decisions.never_sent(claim.job, "me", store.now(), LIMITS)
         assert back is not None
         assert await store.advance(replace(found, job=claim.job), back)
         found = replace(found, job=back.job)

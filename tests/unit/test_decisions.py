@@ -361,8 +361,8 @@ def test_an_intent_whose_reply_was_lost_goes_back_unsent_by_its_own_worker_only(
     """It knows that it sent nothing; any other worker knows nothing."""
     step = decisions.claim(job(), "key-1", NOW, LIMITS, "me")
     assert step is not None
-    assert decisions.never_sent(step.job, "another", NOW) is None
-    back = decisions.never_sent(step.job, "me", NOW)
+    assert decisions.never_sent(step.job, "another", NOW, LIMITS) is None
+    back = decisions.never_sent(step.job, "me", NOW, LIMITS)
     assert back is not None
     assert (back.job.status, back.job.charged) == (Status.QUEUED, False)
 
@@ -385,7 +385,7 @@ def test_a_success_without_addresses_is_completed_by_one_that_has_them() -> None
     step = decisions.called_back(bare.job, 1, SUCCESS, NOW, LIMITS)
     assert step is not None
     assert (step.job.links, step.collects) == (SUCCESS.links, True)
-    assert decisions.refreshed(step.job, Answer("success"), NOW, LIMITS) is None
+    assert decisions.refreshed(step.job, 1, Answer("success"), NOW, LIMITS) is None
 
 
 def test_a_refusal_after_a_cancel_gives_the_place_back() -> None:

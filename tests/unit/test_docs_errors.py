@@ -17,6 +17,6 @@ def test_every_problem_code_and_its_status_is_in_the_docs() -> None:
 def test_every_code_of_a_failed_job_is_in_the_docs() -> None:
     """And no other."""
     text = Path("docs/errors.md").read_text().partition("## Why a job failed")[2]
-    code = Path("worker/decisions.py").read_text() + Path("worker/endings.py").read_text()
+    code = "".join(Path(f"worker/{name}.py").read_text() for name in ("decisions", "endings", "attempts"))
     coded = set(re.findall(r'Problem\("(\w+)"', code))
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == coded

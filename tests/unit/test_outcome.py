@@ -77,51 +77,91 @@ def test_no_recording_of_a_submit_is_left_out_of_the_table() -> None:
     assert {path.stem for path in RECORDINGS.glob("submit-*.json")} == set(JUDGED)
 
 
+HTML, HALF = b"<!doctype html><title>Sign in</title>", b'{"status":"processing","id":12'
+LOCATION, FROM_THE_EDGE = {"location": "https://login.example/"}, {"server": "cloudflare"}
+OPEN, MISCONFIGURED, UNREACHABLE = "open", Reason.MISCONFIGURED, Reason.UNREACHABLE
+
+STATUSES: dict[str, tuple[tuple[int, ...], dict[str, str]]] = {
+    "2xx": ((200, 201, 202, 299), {}),
+    "3xx": ((300, 301, 302, 303, 304, 305), LOCATION),
+    "moved": ((307, 308), LOCATION),
+    "moved nowhere": ((307, 308), {}),
+    "refused": ((400, 404, 405, 409, 410, 413, 414, 415, 422), {}),
+    "key": ((401, 402, 403), {}),
+    "429": ((429,), {}),
+    "other 4xx": ((406, 408, 411, 418, 425, 451, 499), {}),
+    "5xx": ((500, 501, 502, 503, 504, 511, 520, 522, 524, 527, 599), FROM_THE_EDGE),
+    "like the edge": ((521, 523, 525, 526), {"server": "nginx"}),
+    "the edge": ((521, 523, 525, 526), FROM_THE_EDGE),
+}
+SHAPES: dict[str, bytes] = {
+    "success": b'{"status":"success","id":1,"output":["https://cdn/a.png"]}',
+    "processing": b'{"status":"processing","id":1}',
+    "failed": b'{"status":"failed","id":"","message":"out of memory"}',
+    "refusal": error("width must be between 256 and 1024"),
+    "fields": b'{"status":"error","message":{"prompt":["no rate limit, no api key, no server error"]}}',
+    "queue full": error("Rate limit exceeded. Maximum 5 queued requests allowed."),
+    "bad key": error("Invalid API key"),
+    "server": error("Internal server error. Please try again."),
+    "wordless": b'{"status":"error"}',
+    "wrong url": b'{"message":""}',
+    "gateway": b'{"message":"Forbidden"}',
+    "other json": b'[{"status":"error","message":"no"}]',
+    "html": HTML,
+    "half": HALF,
+    "nothing": b"",
+}
+PROVEN: dict[tuple[str, str], str] = {
+    **{("2xx", shape): "taken" for shape in ("success", "processing", "failed")},
+    **{(of, shape): REJECTED for of in ("2xx", "refused") for shape in ("refusal", "fields")},
+    **{(of, "queue full"): BUSY for of in ("2xx", "refused")},
+    **{(of, "bad key"): KEY for of in ("2xx", "refused")},
+    ("refused", "failed"): REJECTED,
+    **{("key", shape): KEY for shape in ("failed", "refusal", "fields", "queue full", "bad key", "server")},
+    **{("429", shape): BUSY for shape in ("failed", "refusal", "fields", "queue full", "bad key", "server")},
+    **{
+        (of, "wrong url"): MISCONFIGURED for of in ("2xx", "3xx", "moved nowhere", "refused", "key", "429", "other 4xx")
+    },
+    **{("moved", shape): MISCONFIGURED for shape in SHAPES if shape not in ("success", "processing")},
+    **{("the edge", shape): UNREACHABLE for shape in SHAPES if shape not in ("success", "processing")},
+}
+"""What is proven, by status and shape of the body. Whatever is not in it leaves the request open: it may be bought."""
+
+
+@pytest.mark.parametrize("content_type", ["application/json", "text/html; charset=utf-8", None])
+@pytest.mark.parametrize("shape", SHAPES)
+@pytest.mark.parametrize("of", STATUSES)
+def test_every_status_with_every_body_proves_what_the_table_says_and_no_more(
+    of: str, shape: str, content_type: str | None
+) -> None:
+    """Complete over status, content type and shape: only the provider's own words are a refusal."""
+    statuses, headers = STATUSES[of]
+    given = headers | ({"content-type": content_type} if content_type else {})
+    judged = {status: named(judge_answer(status, given, SHAPES[shape])) for status in statuses}
+    assert judged == dict.fromkeys(statuses, PROVEN.get((of, shape), OPEN))
+
+
+def test_the_table_has_every_status_that_an_answer_may_have() -> None:
+    """Those that it does not name are judged as their neighbours are: a status we never heard of proves nothing."""
+    named_ones = {status for statuses, _ in STATUSES.values() for status in statuses}
+    for status in set(range(100, 600)) - named_ones - set(range(200, 300)):
+        for shape in set(SHAPES) - {"wrong url"}:
+            assert named(judge_answer(status, {}, SHAPES[shape])) == OPEN, (status, shape)
+
+
 @pytest.mark.parametrize(
-    ("status", "body", "expected"),
-    [
-        (200, b"", "open"),
-        (200, b"<html>", "open"),
-        (200, b'{"status":"processing","id":12', "open"),
-        (200, b'{"status":"surprise"}', "open"),
-        (200, b'{"message":""}', "open"),
-        (201, b'{"status":"processing","id":1}', "taken"),
-        (200, error("Internal server error"), "open"),
-        (200, error("Service temporarily unavailable"), "open"),
-        (200, error("Request timed out"), "open"),
-        (301, b"", Reason.MISCONFIGURED),
-        (302, b"<html>", Reason.MISCONFIGURED),
-        (404, b"<html>", Reason.MISCONFIGURED),
-        (405, b"", Reason.MISCONFIGURED),
-        (404, error("Model not found: m"), REJECTED),
-        (405, error("not here"), REJECTED),
-        (400, b"<html>", "open"),
-        (400, error("width must be between 256 and 1024"), REJECTED),
-        (413, error("too large"), REJECTED),
-        (422, error("prompt is odd"), REJECTED),
-        (400, error("Invalid API key"), KEY),
-        (401, b"", KEY),
-        (402, b"", KEY),
-        (403, b"<html>", KEY),
-        (429, b"<html>", BUSY),
-        (408, error("Request timeout"), "open"),
-        (418, error("teapot"), "open"),
-        (500, b"", "open"),
-        (502, b"<html>", "open"),
-        (503, error("Rate limit exceeded"), "open"),
-        (504, b"", "open"),
-        (520, b"", "open"),
-        (524, b"", "open"),
-        (100, b"", "open"),
-        (429, b'{"status":"processing","id":1}', "open"),
-        (403, b'{"status":"success","id":1}', "open"),
-        (302, b'{"status":"processing","id":1}', "open"),
-        (404, b'{"status":"processing","id":1}', "open"),
-    ],
+    "echo", ["trial of the free credit", "rate limit", "an unauthorized premium plan", "internal server error"]
 )
-def test_an_answer_proves_no_more_than_it_says(status: int, body: bytes, expected: str) -> None:
-    """Whatever leaves it open is Open; only a clear refusal is NotTaken."""
-    assert named(judge_answer(status, {}, body)) == expected
+@pytest.mark.parametrize("form", ["The prompt '{}' is not allowed", "{} is not allowed", "prompt: {}"])
+def test_a_callers_words_decide_nothing_about_the_key(form: str, echo: str) -> None:
+    """A refusal that repeats the prompt is a refusal of that prompt, for nobody else's account or queue."""
+    assert named(judge_answer(200, {}, error(form.format(echo)), [echo, "m", "512"])) == REJECTED
+
+
+@pytest.mark.parametrize("letter", ["e", "a", "lim", ""])
+def test_a_short_word_of_the_callers_hides_no_full_queue(letter: str) -> None:
+    """A model called "e" must not cut the letter out of the upstream's sentence."""
+    assert named(judge_answer(200, {}, error("Rate limit exceeded"), [letter])) == BUSY
 
 
 @pytest.mark.parametrize("model", ["premium", "free-trial", "rate limit", "internal server error", "api key"])
@@ -148,7 +188,7 @@ def test_a_failing_server_proves_nothing(status: int, said: str) -> None:
     assert isinstance(judge_answer(status, {}, json.dumps({"status": said, "id": 1}).encode()), Open)
 
 
-def waits(headers: dict[str, str], body: bytes = b"{}") -> float | None:
+def waits(headers: dict[str, str], body: bytes = error("Too many requests")) -> float | None:
     outcome = judge_answer(429, headers, body)
     assert isinstance(outcome, NotTaken)
     return outcome.retry_after_seconds

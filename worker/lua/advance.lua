@@ -5,7 +5,8 @@
 --       collect '1' or '', free place '1' or '', delivery id or '', inbox rows read,
 --       key news '' | ok | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause,
 --       images that may still be bought or are being bought, images that are bought, day of the accept,
---       buys again '1' or ''; then, where nothing else is set for the tenant, images a day and a month, 0 for no limit
+--       buys again '1' or ''; then, where nothing else is set for the tenant, images a day and a month, 0 for no limit;
+--       index row of a request id that is new or '', the attempt's track_id, ms to keep it
 -- Reply {now, 1} or {now, 0} where another writer was quicker
 --    or {now, 2, 1 (day) or 2 (month), limit, used} where it buys again what the tenant's budget has no room for
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -35,6 +36,13 @@ if ended then redis.call('HDEL', key, 'stalls', 'placed', 'claimed') else redis.
 if ARGV[19] == 'intent' then redis.call('HSET', key, 'claimed', now) end
 if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], open, spent) end
 if ARGV[9] == '' then redis.call('ZREM', 'due', id) else redis.call('ZADD', 'due', now + ARGV[9], id) end
+
+-- an id that the upstream gives twice is nobody's: neither job is asked for by it any more
+if ARGV[26] ~= '' then
+  local owner = redis.call('GET', ARGV[26])
+  if owner and owner ~= ARGV[27] then redis.call('HINCRBY', 'stats', to .. ' shared_id', 1) end
+  redis.call('SET', ARGV[26], (owner or ARGV[27]) == ARGV[27] and ARGV[27] or 'shared', 'PX', ARGV[28])
+end
 
 -- while it still holds its place: how much the key held is what this answer proves
 if news == 'ok' then

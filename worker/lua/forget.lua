@@ -1,4 +1,4 @@
--- Removes every trace of a finished job. ARGV  id, tenant. Reply {now}
+-- Removes every trace of a finished job. ARGV  id, tenant, index rows of its request ids …. Reply {now}
 local id, tenant = ARGV[1], ARGV[2]
 local status = redis.call('HGET', 'job:' .. id, 'status')
 if status then count(status, -1) end
@@ -14,4 +14,8 @@ redis.call('DEL', 'job:' .. id, 'inbox:' .. id, 'deliveries:' .. id)
 redis.call('ZREM', 'jobs:' .. tenant, id)
 redis.call('ZREM', 'due', id)
 redis.call('ZREM', 'finished', id)
+for at = 3, #ARGV do
+  local owner = redis.call('GET', ARGV[at])
+  if owner and owner:sub(1, #id) == id then redis.call('DEL', ARGV[at]) end
+end
 return {now}

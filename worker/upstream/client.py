@@ -1,6 +1,7 @@
 """Our side of the wire: one POST that is never repeated, and a fetch that may be. Foreign errors end here."""
 
 import asyncio
+from collections.abc import Collection
 
 import httpx
 
@@ -39,8 +40,10 @@ class UpstreamClient:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def submit(self, base_url: str, body: bytes) -> Outcome:
+    async def submit(self, base_url: str, body: bytes, echoes: Collection[str] = ()) -> Outcome:
         """POSTs once and says what is proven of it. Raises nothing: what is not proven is Open.
+
+        `echoes` are the caller's texts in the body, which prove nothing where the answer repeats them.
 
         A crash in here leaves the attempt `submitting`, which becomes `unknown` when its lease is over.
         """
@@ -57,12 +60,12 @@ class UpstreamClient:
             return Open("connection_lost", str(error))
         except AnswerTooLarge:
             return Open("answer_too_large")
-        return judge_answer(status, headers, answer)
+        return judge_answer(status, headers, answer, echoes)
 
-    async def fetch(self, base_url: str, body: bytes) -> Answer:
-        """What the upstream says of one request. Raises UpstreamError; repeating it is harmless."""
+    async def fetch(self, base_url: str, body: bytes, seconds: float = FETCH_SECONDS) -> Answer:
+        """What the upstream says of one request, in so many seconds. Raises UpstreamError; repeating it is harmless."""
         try:
-            async with asyncio.timeout(FETCH_SECONDS):
+            async with asyncio.timeout(seconds):
                 status, _, content = await self._post(f"{base_url}/fetch", body)
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError, AnswerTooLarge) as error:
             raise Unavailable(type(error).__name__) from error

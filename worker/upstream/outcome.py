@@ -1,21 +1,27 @@
 """What became of a POST: taken, not taken, or open. One pure function; whether anything is bought twice hangs on it.
 
-| answer | outcome |
-|---|---|
-| 2xx with `success`, `processing`, `failed` | Taken |
-| 2xx or 4xx with `error`: queue full, rate limit; any 429 | NotTaken busy |
-| 401, 402, 403; or `error` about the key, credits, plan | NotTaken key_refused |
-| 3xx; 404 or 405 without a `status` | NotTaken misconfigured |
-| other 4xx, or 2xx, with `error`: this request is refused | NotTaken rejected |
-| `error` that speaks of a failure of the server | Open |
-| 3xx, 4xx that says `success` or `processing`: status and body contradict each other | Open |
-| 408, 5xx, 2xx that cannot be read, anything else | Open |
+Only the provider's own documented shapes prove a refusal. Anything may stand between it and us (a firewall, a gateway,
+a login page, a cache), and what that says of the answer says nothing of the request: it may have been passed on.
 
-A connection that was never made is NotTaken unreachable; the client says so. What nothing proves is Open.
+| HTTP status | body | outcome |
+|---|---|---|
+| 2xx | `success`, `processing`, `failed` | Taken |
+| 2xx, 400, 404 to 422 | `error` with a message | NotTaken, by the message's first words: busy, key_refused, rejected; \
+Open where it speaks of a failure of the server |
+| 401, 402, 403 | `error` or `failed` with a message | NotTaken key_refused |
+| 429 | `error` or `failed` with a message | NotTaken busy |
+| 2xx to 4xx | `{"message": ""}` alone, the provider's "wrong URL" | NotTaken misconfigured |
+| 307, 308 with a `location` | any but an answer | NotTaken misconfigured: HTTP says that it was not acted on |
+| 521, 523, 525, 526 of the CDN's edge | any but an answer | NotTaken unreachable: the edge had no way to it |
+| 3xx, 4xx | `success`, `processing` | Open: status and body contradict each other |
+| everything else: other 5xx, 408, HTML, nothing, half an answer, an `error` without words | | Open |
+
+The content type decides nothing: the provider names none, and a shape is a shape. A connection that was never made is
+NotTaken unreachable; the client says so.
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -60,51 +66,87 @@ class Open:
 
 Outcome = Taken | NotTaken | Open
 
-# ends in the model's name, which a tenant chooses: a model called "premium" must not close the key for everybody
-MODEL_REFUSED = re.compile(r"model( id)? not found", re.IGNORECASE)
+# in a refusal's first words only: what follows a colon or a quotation mark is somebody's text, often the caller's own
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)
 KEY = re.compile(r"api[ _-]?key|credit|subscription|premium|unauthori[sz]ed|plan\b|trial", re.IGNORECASE)
 SERVER = re.compile(r"internal server|temporarily unavailable|try again|server error|timed? ?out", re.IGNORECASE)
+FIRST_WORDS = re.compile(r"[^:\"'`“‘«\n]*")
+FEWEST_ECHOED_CHARACTERS = 4
+"""Shorter than that, a caller's text is no echo but chance."""
+KEY_STATUSES = frozenset({401, 402, 403})
 REFUSING_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 414, 415, 422})
+UNTOUCHED_REDIRECTS = frozenset({307, 308})
+EDGE = "cloudflare"
+EDGE_STATUSES = frozenset({521, 523, 525, 526})
+"""Origin refused the connection, is unreachable, TLS with it failed: the edge's own answers, before any request."""
 LONGEST_WAIT_SECONDS = 1e7
 
 
-def judge_answer(http_status: int, headers: Mapping[str, str], body: bytes) -> Outcome:
-    """The outcome that an HTTP answer proves. `headers` has lower-case names."""
+def judge_answer(http_status: int, headers: Mapping[str, str], body: bytes, echoes: Collection[str] = ()) -> Outcome:
+    """The outcome that an HTTP answer proves.
+
+    `headers` has lower-case names. `echoes` are the caller's own texts: where the upstream repeats them, they decide
+    nothing about its key or its queue.
+    """
     answer = parse_answer(body)
     if 200 <= http_status < 300:
-        return _judge_success_status(answer, headers)
+        return _judge_success_status(answer, headers, echoes)
     if answer.kind in ("success", "processing"):
         return Open(f"contradictory_http_{http_status}", answer.message)
-    if http_status == 429:
-        return NotTaken(Reason.BUSY, answer.message, _retry_after(answer, headers))
-    if http_status in (401, 402, 403):
-        return NotTaken(Reason.KEY_REFUSED, answer.message or f"HTTP {http_status}")
-    if 300 <= http_status < 400 or (http_status in (404, 405) and not answer.has_status):
+    if _never_arrived(http_status, headers):
+        return NotTaken(Reason.UNREACHABLE, f"HTTP {http_status} from the edge before the upstream")
+    if http_status in UNTOUCHED_REDIRECTS and headers.get("location"):
         return NotTaken(Reason.MISCONFIGURED, f"HTTP {http_status} from the upstream's address")
-    if http_status in REFUSING_STATUSES and answer.kind in ("error", "failed"):
-        return _judge_error(answer, headers)
+    if 300 <= http_status < 500 and answer.is_wrong_url:
+        return NotTaken(Reason.MISCONFIGURED, f"HTTP {http_status} from the upstream's address")
+    if answer.kind in ("error", "failed") and answer.message:
+        return _judge_refusal(http_status, answer, headers, echoes)
     return Open(f"http_{http_status}", answer.message)
 
 
-def _judge_success_status(answer: Answer, headers: Mapping[str, str]) -> Outcome:
+def _judge_refusal(http_status: int, answer: Answer, headers: Mapping[str, str], echoes: Collection[str]) -> Outcome:
+    if http_status == 429:
+        return NotTaken(Reason.BUSY, answer.message, _retry_after(answer, headers))
+    if http_status in KEY_STATUSES:
+        return NotTaken(Reason.KEY_REFUSED, answer.message)
+    if http_status in REFUSING_STATUSES:
+        return _judge_error(answer, headers, echoes)
+    return Open(f"http_{http_status}", answer.message)
+
+
+def _judge_success_status(answer: Answer, headers: Mapping[str, str], echoes: Collection[str]) -> Outcome:
     if answer.kind in ("success", "processing", "failed"):
         return Taken(answer)
-    if answer.kind == "error":
-        return _judge_error(answer, headers)
+    if answer.is_wrong_url:
+        return NotTaken(Reason.MISCONFIGURED, "the upstream's address answers without a status")
+    if answer.kind == "error" and answer.message:
+        return _judge_error(answer, headers, echoes)
     return Open("unreadable_answer", answer.message)
 
 
-def _judge_error(answer: Answer, headers: Mapping[str, str]) -> Outcome:
-    if MODEL_REFUSED.match(answer.message):
-        return NotTaken(Reason.REJECTED, answer.message)
-    if BUSY.search(answer.message):
+def _judge_error(answer: Answer, headers: Mapping[str, str], echoes: Collection[str]) -> Outcome:
+    words = "" if answer.names_fields else _own_words(answer.message, echoes)
+    if BUSY.search(words):
         return NotTaken(Reason.BUSY, answer.message, _retry_after(answer, headers))
-    if KEY.search(answer.message):
+    if KEY.search(words):
         return NotTaken(Reason.KEY_REFUSED, answer.message)
-    if SERVER.search(answer.message):
+    if SERVER.search(words):
         return Open("server_error", answer.message)
     return NotTaken(Reason.REJECTED, answer.message)
+
+
+def _own_words(message: str, echoes: Collection[str]) -> str:
+    """The upstream's first words, without what it repeats of the caller's: nobody's prompt closes a key for all."""
+    words = message.lower()
+    for echo in sorted((each.strip().lower() for each in echoes), key=len, reverse=True):
+        if len(echo) >= FEWEST_ECHOED_CHARACTERS:
+            words = words.replace(echo, " ")
+    found = FIRST_WORDS.match(words)
+    return found[0] if found else ""
+
+
+def _never_arrived(http_status: int, headers: Mapping[str, str]) -> bool:
+    return http_status in EDGE_STATUSES and headers.get("server", "").strip().lower() == EDGE
 
 
 def _retry_after(answer: Answer, headers: Mapping[str, str]) -> float | None:

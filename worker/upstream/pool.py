@@ -24,6 +24,11 @@ class UpstreamKey:
     base_url: str
     key: str = field(repr=False)
 
+    @property
+    def server(self) -> str:
+        """The base address, as short and as silent as the name: request ids are unique on one server only."""
+        return sha256(self.base_url.encode()).hexdigest()[:8]
+
 
 class Pool:
     """The keys of DARKROOM_UPSTREAM_KEY; with `@file`, of that file as it is now.
@@ -38,9 +43,18 @@ class Pool:
         self.used = tuple(self._known)
         """Names of the keys that may be given jobs."""
 
-    def key(self, name: str) -> UpstreamKey:
-        """The key with that name; where this process never had it, one that is used: it at least has the host."""
-        return self._known.get(name) or self._known[self.used[0]]
+    def key(self, name: str) -> UpstreamKey | None:
+        """The key with that name; None where this process never had it. No other may buy in its place."""
+        return self._known.get(name)
+
+    def key_to_ask(self, name: str, server: str | None) -> UpstreamKey | None:
+        """The key to ask about a request that was submitted with that one: itself, or another of the same server.
+
+        A rotated key has a new name and the same server. On another server the same request id is somebody else's
+        picture: None, however long nobody can be asked.
+        """
+        stand_ins = (self._known[each] for each in self.used if self._known[each].server == server)
+        return self._known.get(name) or next(stand_ins, None)
 
     def refresh(self) -> None:
         """Reads the file again, if there is one. One that cannot be used changes nothing."""

@@ -46,8 +46,10 @@ class Answer:
     seed: int | None = None
     message: str = ""
     retry_after_seconds: float | None = None
-    has_status: bool = False
-    """Whether the body had a `status` at all: a wrong address answers JSON without one."""
+    names_fields: bool = False
+    """The message is a list of sentences for each field: a refusal of this one request."""
+    is_wrong_url: bool = False
+    """The body is `{"message": ""}` and nothing else: how the provider answers an address that it does not have."""
 
 
 def submit_body(request: Mapping[str, object], *, key: str, track_id: str, webhook: str) -> bytes:
@@ -85,7 +87,8 @@ def parse_answer(body: bytes) -> Answer:
         seed=_seed(content),
         message=message,
         retry_after_seconds=_retry_after(content),
-        has_status=isinstance(status, str),
+        names_fields=any(isinstance(content.get(name), dict) for name in MESSAGE_FIELDS),
+        is_wrong_url=content == {"message": ""},
     )
 
 

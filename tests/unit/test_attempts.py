@@ -1,0 +1,296 @@
+"""Several attempts of one job, late words, wrong ids: whatever is learned of one attempt, nothing is bought in vain."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from tests.unit.test_decisions import (
+    DEADLINE,
+    FAILED,
+    IMAGE,
+    IN_WORK,
+    LIMITS,
+    NOW,
+    PROCESSING,
+    STORING,
+    SUBMITTING,
+    SUCCESS,
+    UNKNOWN,
+    attempt,
+    job,
+)
+from worker import decisions
+from worker.attempts import stands_at
+from worker.job import Attempt, Job, Problem, Status
+from worker.timing import LATE_SECONDS, SECOND, next_look
+from worker.upstream.outcome import NotTaken, Open, Reason, Taken
+from worker.upstream.wire import Answer
+
+HOUR = 3600 * SECOND
+TAKEN, TAKEN_WITHOUT_ID = ("processing", "77"), ("processing", None)
+
+
+def known(*states: str | tuple[str, str | None]) -> tuple[Attempt, ...]:
+    """Attempts by their status, or status and request id."""
+    pairs = [(each, None) if isinstance(each, str) else each for each in states]
+    return tuple(attempt(status, number, request_id=an_id) for number, (status, an_id) in enumerate(pairs, 1))
+
+
+def again(*states: str | tuple[str, str | None], status: Status = Status.QUEUED, **more: Any) -> Job:
+    """A job that was resubmitted, with what is known of its attempts."""
+    return job(status, known(*states), resubmitted=True, **more)
+
+
+STANDS = [
+    # status of the job, resubmitted, its attempts, where it stands
+    (Status.QUEUED, False, (), Status.QUEUED),
+    (Status.SUBMITTING, False, ("submitting",), Status.SUBMITTING),
+    (Status.SUBMITTING, False, ("refused",), Status.QUEUED),
+    (Status.SUBMITTING, False, ("unknown",), Status.UNKNOWN),
+    (Status.SUBMITTING, False, (TAKEN,), Status.PROCESSING),
+    (Status.SUBMITTING, False, (TAKEN_WITHOUT_ID,), Status.UNKNOWN),
+    (Status.SUBMITTING, False, ("failed",), Status.FAILED),
+    (Status.QUEUED, True, ("unknown",), Status.QUEUED),  # to be bought again
+    (Status.QUEUED, True, (TAKEN,), Status.PROCESSING),  # not any more
+    (Status.QUEUED, True, (TAKEN_WITHOUT_ID,), Status.UNKNOWN),
+    (Status.QUEUED, True, ("failed",), Status.FAILED),
+    (Status.QUEUED, True, ("refused",), Status.QUEUED),
+    (Status.SUBMITTING, True, ("unknown", "submitting"), Status.SUBMITTING),
+    (Status.SUBMITTING, True, (TAKEN, "submitting"), Status.SUBMITTING),
+    (Status.SUBMITTING, True, ("unknown", "refused"), Status.QUEUED),  # the resubmit has not been taken yet
+    (Status.SUBMITTING, True, (TAKEN, "refused"), Status.PROCESSING),
+    (Status.SUBMITTING, True, ("failed", "refused"), Status.FAILED),
+    (Status.SUBMITTING, True, ("unknown", "unknown"), Status.UNKNOWN),
+    (Status.SUBMITTING, True, ("unknown", "failed"), Status.UNKNOWN),
+    (Status.PROCESSING, True, ("unknown", "failed"), Status.UNKNOWN),
+    (Status.UNKNOWN, True, (TAKEN, "unknown"), Status.PROCESSING),
+    (Status.PROCESSING, True, (TAKEN, "failed"), Status.PROCESSING),
+]
+
+
+@pytest.mark.parametrize(("status", "resubmitted", "states", "expected"), STANDS)
+def test_the_attempts_together_say_where_a_job_stands(
+    status: Status, resubmitted: bool, states: tuple[str, ...], expected: Status
+) -> None:
+    """One rule for every channel."""
+    assert stands_at(job(status, known(*states), resubmitted=resubmitted)) is expected
+
+
+def test_nothing_is_bought_while_an_earlier_attempt_is_known_to_be_taken() -> None:
+    """The answer of attempt 1 comes while the job waits to be bought again: it goes on with attempt 1."""
+    step = decisions.answered(again("unknown"), 1, Taken(PROCESSING), NOW, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.cause, step.job.charged) == (Status.PROCESSING, "taken", True)
+    assert step.due_in is not None
+    assert step.due_in < 60 * SECOND, "nobody would ask for it"
+    assert decisions.claim(step.job, "key-1", NOW, LIMITS) is None
+
+
+def test_a_claim_looks_at_every_attempt() -> None:
+    """A record of an older release may be queued although attempt 1 is known to be taken."""
+    step = decisions.claim(again(TAKEN), "key-1", NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.PROCESSING
+    assert len(step.job.attempts) == 1
+
+
+def test_what_was_taken_without_an_id_is_not_bought_again_by_hand_either() -> None:
+    """`fail` ends it; a retry is a job of its own."""
+    held = job(Status.UNKNOWN, known(TAKEN_WITHOUT_ID))
+    assert decisions.resolved(held, "resubmit", NOW, LIMITS) is None
+    failed = decisions.resolved(held, "fail", NOW, LIMITS)
+    assert failed is not None
+    assert failed.job.status is Status.FAILED
+
+
+@pytest.mark.parametrize("reason", [Reason.BUSY, Reason.UNREACHABLE, Reason.KEY_REFUSED, Reason.REJECTED])
+def test_a_refused_resubmit_beside_a_taken_attempt_goes_on_with_that_one(reason: Reason) -> None:
+    """Attempt 1 turned out to be taken while attempt 2 was on the wire."""
+    noted = decisions.answered(
+        again("unknown", "submitting", status=Status.SUBMITTING), 1, Taken(PROCESSING), NOW, LIMITS
+    )
+    assert noted is not None
+    assert noted.job.status is Status.SUBMITTING
+    step = decisions.answered(noted.job, 2, NotTaken(reason), NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.PROCESSING
+    assert not step.frees_place
+
+
+def test_a_refused_resubmit_after_a_failure_fails() -> None:
+    """Attempt 1 failed while attempt 2 was on the wire: it is not bought on and on."""
+    noted = decisions.called_back(again("unknown", "submitting", status=Status.SUBMITTING), 1, FAILED, NOW, LIMITS)
+    assert noted is not None
+    assert noted.job.status is Status.SUBMITTING
+    step = decisions.answered(noted.job, 2, NotTaken(Reason.BUSY), NOW, LIMITS)
+    assert step is not None
+    assert step.job.error == Problem("upstream_failed", "the upstream failed to generate", "out of memory")
+
+
+def test_a_refused_resubmit_is_tried_again() -> None:
+    """It was allowed, and has not been taken yet."""
+    step = decisions.answered(
+        again("unknown", "submitting", status=Status.SUBMITTING), 2, NotTaken(Reason.BUSY), NOW, LIMITS
+    )
+    assert step is not None
+    assert (step.job.status, step.frees_place) == (Status.QUEUED, True)
+    assert decisions.claim(step.job, "key-1", NOW, LIMITS) is not None
+
+
+def test_a_failed_resubmit_leaves_the_first_attempt_its_chance() -> None:
+    """It may have been taken, and paid: its result is still awaited."""
+    two = again("unknown", ("processing", "78"), status=Status.PROCESSING)
+    step = decisions.called_back(two, 2, replace(FAILED, request_id="78"), NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.UNKNOWN
+    won = decisions.called_back(step.job, 1, SUCCESS, NOW, LIMITS)
+    assert won is not None
+    assert won.job.status is Status.STORING
+
+
+def test_a_failure_while_it_waits_to_be_bought_again_ends_it() -> None:
+    """Nobody need buy what the upstream cannot make."""
+    step = decisions.called_back(again("unknown"), 1, FAILED, NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.FAILED
+
+
+def test_an_open_answer_beside_a_taken_attempt_asks_for_that_one() -> None:
+    """Attempt 2 is open, attempt 1 is known: there is somebody to ask about."""
+    step = decisions.answered(
+        again(TAKEN, "submitting", status=Status.SUBMITTING), 2, Open("read_timeout"), NOW, LIMITS
+    )
+    assert step is not None
+    assert step.job.status is Status.PROCESSING
+
+
+def test_the_upstreams_success_beats_our_inference_that_it_refused() -> None:
+    """A JSON 400 ended the job; the success that follows is adopted, late, and collected."""
+    refused = decisions.answered(SUBMITTING, 1, NotTaken(Reason.REJECTED, "no"), NOW, LIMITS)
+    assert refused is not None
+    step = decisions.called_back(refused.job, 1, SUCCESS, NOW, LIMITS)
+    assert step is not None
+    assert step.collects
+    assert (step.job.status, step.job.charged) == (Status.FAILED, True)
+    done = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    assert done is not None
+    assert (done.job.status, done.job.late, done.job.error) == (Status.SUCCEEDED, True, None)
+
+
+@pytest.mark.parametrize("reason", list(Reason))
+@pytest.mark.parametrize("callback", [SUCCESS, FAILED])
+def test_a_refusal_after_the_upstreams_own_word_changes_nothing_that_was_paid(callback: Answer, reason: Reason) -> None:
+    """The callback was quicker than a 429 in its place: charged, the attempt as it ended, and the refusal counted."""
+    first = decisions.called_back(SUBMITTING, 1, callback, NOW, LIMITS)
+    assert first is not None
+    step = decisions.answered(first.job, 1, NotTaken(reason), NOW, LIMITS)
+    assert step is not None
+    assert (step.job.attempts, step.job.status, step.job.charged) == (first.job.attempts, first.job.status, True)
+    assert step.job.contradictions == 1
+    assert not step.frees_place
+
+
+FOREIGN = [replace(SUCCESS, request_id="999"), replace(SUCCESS, track_id="another"), replace(FAILED, request_id="999")]
+
+
+@pytest.mark.parametrize("answer", FOREIGN)
+def test_a_poll_that_answers_about_another_request_is_not_believed(answer: Answer) -> None:
+    """It is somebody else's picture: counted, asked again later."""
+    step = decisions.polled(IN_WORK, 1, answer, NOW, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.job.contradictions, step.job.links) == (Status.PROCESSING, 1, ())
+    assert step.job.tries == 1, "asked again in a tight loop"
+    assert step.due_in
+
+
+@pytest.mark.parametrize("answer", FOREIGN[:2])
+def test_addresses_of_another_request_do_not_replace_ours(answer: Answer) -> None:
+    """The fetch that renews dead addresses is matched as well."""
+    step = decisions.refreshed(STORING, 1, replace(answer, links=("https://cdn/foreign.png",)), NOW, LIMITS)
+    assert step is not None
+    assert (step.job.links, step.job.contradictions) == (STORING.links, 1)
+
+
+@pytest.mark.parametrize("cause", ["key_unknown", "shared_id"])
+def test_nobody_could_be_asked_is_a_look_again_with_its_word(cause: str) -> None:
+    """No other account is asked instead."""
+    step = decisions.polled(IN_WORK, 1, None, NOW, LIMITS, cause=cause)
+    assert step is not None
+    assert (step.cause, step.job.status, step.job.tries) == (cause, Status.PROCESSING, 1)
+
+
+def test_a_place_whose_key_this_worker_does_not_have_is_handed_back_and_rests() -> None:
+    """No other key buys in its place, and the job does not come straight back here."""
+    step = decisions.handed_back(job(place="key-gone"), "key_unknown", NOW)
+    assert step is not None
+    assert (step.job.status, step.frees_place, step.cause) == (Status.QUEUED, True, "key_unknown")
+    assert step.key_news is not None
+    assert (step.key_news.kind, step.key_news.upstream) == ("down", "key-gone")
+    assert decisions.handed_back(job(), "key_unknown", NOW) is None
+    assert decisions.handed_back(IN_WORK, "key_unknown", NOW) is None
+
+
+def expired_with(images: int) -> Job:
+    """Expired with nothing known, then called back with that many addresses."""
+    late = job(Status.EXPIRED, (attempt("processing", request_id="77"),), finished_at=DEADLINE)
+    four = replace(late, order=replace(late.order, request={"samples": images}))
+    links = tuple(f"https://cdn/{index}.png" for index in range(images))
+    step = decisions.called_back(four, 1, replace(SUCCESS, links=links), DEADLINE + 2000, LIMITS)
+    assert step is not None
+    return step.job
+
+
+def test_a_late_result_has_its_whole_late_window() -> None:
+    """One picture that answers 404 once after the deadline is asked for again, until the upstream has deleted it."""
+    stored = tuple(replace(IMAGE, index=index) for index in (0, 1, 3))
+    step = decisions.collected(expired_with(4), stored, 1, DEADLINE + 3000, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.EXPIRED
+    assert step.due_in is not None
+    assert step.due_in <= 20 * SECOND
+    done = decisions.collected(step.job, (replace(IMAGE, index=2),), 3, DEADLINE + 9000, LIMITS)
+    assert done is not None
+    assert (done.job.status, done.job.images_missing, done.job.late) == (Status.SUCCEEDED, 0, True)
+
+
+def test_the_last_look_of_the_late_window_is_at_its_end_and_takes_what_there_is() -> None:
+    """Three of four pictures are success; nobody is left to look again."""
+    end = DEADLINE + LATE_SECONDS * SECOND
+    stored = tuple(replace(IMAGE, index=index) for index in (0, 1, 3))
+    waiting = replace(expired_with(4), images=stored, tries=20)
+    assert next_look(waiting, end - 5000, LIMITS) == 5000
+    step = decisions.collected(waiting, (), 4, end, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.job.images_missing, step.due_in) == (Status.SUCCEEDED, 1, None)
+    nothing = decisions.collected(replace(waiting, images=()), (), 4, end, LIMITS)
+    assert nothing is not None
+    assert (nothing.job.status, nothing.due_in) == (Status.EXPIRED, None)
+
+
+@pytest.mark.parametrize(
+    ("told_seconds", "left_seconds", "first_look_seconds"),
+    [(0, 3600, 2), (30, 3600, 30), (7200, 3600, 60), (7200, 20, 10), (0, 3, 1.5), (7200, 3, 1.5)],
+)
+def test_the_first_question_comes_before_the_deadline_whatever_the_upstream_says(
+    told_seconds: float, left_seconds: float, first_look_seconds: float
+) -> None:
+    """The eta is believed for a minute and for half of what is left."""
+    now = int(DEADLINE - left_seconds * SECOND)
+    step = decisions.answered(SUBMITTING, 1, Taken(replace(PROCESSING, eta_seconds=told_seconds)), now, LIMITS)
+    assert step is not None
+    assert step.due_in == first_look_seconds * SECOND
+
+
+def test_while_the_eta_is_ahead_it_is_asked_once_a_minute() -> None:
+    """An hour of work is not asked for every two seconds."""
+    waiting = replace(IN_WORK, tries=1, eta_at=NOW + HOUR)
+    assert next_look(waiting, NOW, LIMITS) == 60 * SECOND
+
+
+def test_a_held_unknown_is_looked_at_at_its_deadline_and_not_before() -> None:
+    """Nothing can be asked: a look every few seconds would be a task that does nothing."""
+    held = replace(UNKNOWN, unknown_until=None)
+    assert next_look(held, NOW, LIMITS) == DEADLINE - NOW
+    with_an_id = replace(held, attempts=(attempt("unknown", request_id="77"),))
+    assert next_look(with_an_id, NOW, LIMITS) == 2 * SECOND

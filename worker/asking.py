@@ -1,0 +1,55 @@
+"""Asking the upstream about a request that it has: with a key of the right server, by an id that is ours alone.
+
+Request ids are the upstream's, and mean something on one server only. Asked elsewhere, or by an id that it has given to
+two requests, it answers with somebody else's picture; so then nobody is asked, and the callback has to tell.
+"""
+
+from dataclasses import dataclass
+
+import structlog
+
+from worker.job import Attempt, Job, Status
+from worker.resources import Resources
+from worker.upstream.client import FETCH_SECONDS
+from worker.upstream.errors import UpstreamError
+from worker.upstream.wire import Answer, fetch_body
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What fetch said, and the word for the record; no answer where nobody could be asked: then the word says why."""
+
+    answer: Answer | None
+    cause: str = "poll"
+
+
+async def ask(r: Resources, attempt: Attempt, request_id: str, seconds: float = FETCH_SECONDS) -> Asked:
+    """What the upstream says of that request now. Raises worker.lane.Unavailable; repeating it is harmless."""
+    upstream = r.pool.key_to_ask(attempt.upstream, attempt.server)
+    if upstream is None:
+        log.warning("upstream.key_unknown", track_id=attempt.track_id, key=attempt.upstream)
+        return Asked(None, "key_unknown")
+    if attempt.server and not await r.store.owns_request(attempt, request_id):
+        log.warning("upstream.shared_id", track_id=attempt.track_id)
+        return Asked(None, "shared_id")
+    try:
+        return Asked(await r.client.fetch(upstream.base_url, fetch_body(upstream.key, request_id), seconds))
+    except UpstreamError as error:
+        log.warning("fetch.failed", track_id=attempt.track_id, reason=type(error).__name__)
+        return Asked(None)
+
+
+def askable(job: Job) -> Attempt | None:
+    """The attempt to ask the upstream about: the newest whose request id is known and whose end is not."""
+    open_ends = (Status.PROCESSING, Status.UNKNOWN)
+    if job.status not in open_ends and not (job.accepts_late_result and job.completed_via is None):
+        return None
+    unended = (each for each in reversed(job.attempts) if each.request_id and each.status in ("processing", "unknown"))
+    return next(unended, None)
+
+
+def is_end(answer: Answer | None) -> bool:
+    """Whether it says how the request ended; "request not found" (a failure without an id) says nothing."""
+    return answer is not None and (answer.kind == "success" or bool(answer.kind == "failed" and answer.request_id))

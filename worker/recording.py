@@ -1,0 +1,142 @@
+"""A record brought up to date: callbacks that wait, what time alone decides, and what has just been learned.
+
+Load, decide, advance, note: the one place that applies steps for the story of a job. A lost race reads again.
+"""
+
+import asyncio
+from collections.abc import Callable
+
+import structlog
+
+from worker import decisions
+from worker.admission import OverBudget
+from worker.asking import ask, askable, is_end
+from worker.job import Job, Milliseconds, Status
+from worker.lane import Unavailable
+from worker.recovery import Point, reached
+from worker.resources import Resources
+from worker.step import Step
+from worker.store import Loaded
+from worker.timing import next_look
+from worker.upstream.wire import Answer, parse_answer
+
+log = structlog.get_logger()
+
+LONGEST_PAUSE_SECONDS = 2.0
+LAST_WORD_SECONDS = 5.0
+"""How long an end by the deadline waits for the upstream to be asked a last time."""
+
+Decide = Callable[[Job, Milliseconds], Step | None]
+
+
+async def current(r: Resources, job_id: str) -> Loaded | None:
+    """The record after every callback that waited was decided on, and everything that time alone decides.
+
+    A job that the upstream has does not expire unasked: its eta may have been wrong, its callback lost.
+    """
+    has_asked = False
+    while loaded := await r.store.load(job_id):
+        if loaded.inbox and await _read_callback(r, loaded):
+            continue
+        # also where a callback could not be confirmed yet: a deadline does not wait for that
+        step = decisions.woken(loaded.job, loaded.now, r.limits)
+        if step is None:
+            if not loaded.inbox and loaded.job.is_terminal and next_look(loaded.job, loaded.now, r.limits) is None:
+                await r.store.rest(loaded.job)
+            return loaded
+        if step.job.status is Status.EXPIRED and not has_asked:
+            has_asked = True
+            if await _last_word(r, loaded.job):
+                continue
+        await _take_by_time(r, loaded, step)
+    return None
+
+
+async def record(r: Resources, job_id: str, decide: Decide) -> Job | None:
+    """Applies what follows from something that has happened, however long Redis is away and whoever else writes.
+
+    Returns the record as it stands then; None where there is none.
+    """
+    pause = 0.05
+    while True:
+        try:
+            return await _applied(r, job_id, decide)
+        except Unavailable:
+            log.warning("record.waits_for_redis", job_id=job_id)
+            await asyncio.sleep(pause)
+            pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
+
+
+def note(before: Job, step: Step) -> None:
+    """One line per step, with every fact of it and nothing that the caller wrote."""
+    log.info(f"job.{step.job.status}", **facts(step.job), before=before.status.value, cause=step.cause)
+
+
+def facts(job: Job) -> dict[str, object]:
+    """What each line about a job says."""
+    number = job.attempt.number if job.attempt else None
+    return {"job_id": job.id, "tenant": job.order.tenant, "attempt": number, "version": job.version}
+
+
+async def _applied(r: Resources, job_id: str, decide: Decide) -> Job | None:
+    while loaded := await r.store.load(job_id):
+        step = decide(loaded.job, loaded.now)
+        if step is None:
+            return loaded.job
+        if await r.store.advance(loaded, step):
+            note(loaded.job, step)
+            return step.job
+    return None
+
+
+async def _last_word(r: Resources, job: Job) -> bool:
+    """Asks once more before the deadline ends it. Whether it was the end, so that there is something new to read."""
+    attempt = askable(job)
+    if attempt is None:
+        return False
+    asked = await ask(r, attempt, attempt.request_id or "", LAST_WORD_SECONDS)
+    if not is_end(asked.answer):
+        return False
+    await record(r, job.id, lambda job, now: decisions.polled(job, attempt.number, asked.answer, now, r.limits))
+    return True
+
+
+async def _take_by_time(r: Resources, loaded: Loaded, step: Step) -> None:
+    try:
+        won = await r.store.advance(loaded, step)
+    except OverBudget:
+        step = decisions.unaffordable(loaded.job, loaded.now, r.limits)
+        won = await r.store.advance(loaded, step)
+    if won:
+        note(loaded.job, step)
+
+
+async def _read_callback(r: Resources, loaded: Loaded) -> bool:
+    """Decides on the oldest callback; the write that applies it also marks it as read, so it counts once.
+
+    False where it has to be confirmed and could not be: it stays unread.
+    """
+    _, number, body = loaded.inbox[0].split(b" ", 2)
+    answer = parse_answer(body)
+    if r.settings.confirm_callbacks and answer.kind == "success":
+        confirmed = await _confirmed(r, loaded.job, int(number), answer)
+        if confirmed is None:
+            return False
+        answer = confirmed
+    step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.limits)
+    if step is None:
+        await r.store.mark_read(loaded)
+    elif await r.store.advance(loaded, step, inbox_read=loaded.inbox_read + 1):
+        note(loaded.job, step)
+        reached(Point.CALLBACK_APPLIED)
+    return True
+
+
+async def _confirmed(r: Resources, job: Job, number: int, hint: Answer) -> Answer | None:
+    """What fetch says instead of what the callback says; None while it says nothing certain."""
+    attempt = job.numbered(number)
+    request_id = (attempt.request_id if attempt else None) or hint.request_id
+    if attempt is None or request_id is None:
+        return hint
+    told = (await ask(r, attempt, request_id)).answer
+    return told if is_end(told) else None
