@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from worker.attempts import awaits_result, fail, follow
 from worker.job import OPEN, Attempt, Image, Job, Milliseconds, Problem, Status, Via
-from worker.step import Step, recorded
+from worker.step import KeyNews, Step, recorded
 from worker.timing import Limits, next_late_look
 from worker.upstream.wire import Answer
 
@@ -16,7 +16,8 @@ def ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Millisecond
     """The upstream's part is over: the first end of the first attempt wins, later ones are recorded."""
     attempt = replace(attempt, request_id=attempt.request_id or answer.request_id)
     if answer.kind == "success":
-        return _result(job, attempt, answer, via, now, limits)
+        step = _result(job, attempt, answer, via, now, limits)
+        return step and replace(step, key_news=KeyNews("heard", attempt.upstream))
     return _upstream_failure(job, attempt, answer, via, now, limits)
 
 

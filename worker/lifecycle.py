@@ -30,6 +30,8 @@ from worker.view import job_view
 
 log = structlog.get_logger()
 
+UNCONFIRMED_MS = 2000
+"""Until a callback that could not be confirmed is tried again, where it keeps a job from being bought."""
 ASK_ANEW_EVERY = 4
 """After so many fruitless collections the addresses themselves are asked for again."""
 
@@ -39,6 +41,9 @@ async def submit(r: Resources, job_id: str) -> None:
     loaded = await current(r, job_id)
     if loaded is None or loaded.job.status is not Status.QUEUED or loaded.job.place is None:
         return  # a redelivered message, a second worker, a cancelled job
+    if loaded.inbox:  # it could not be confirmed yet, and may hold the result
+        await r.store.again_at(job_id, UNCONFIRMED_MS)
+        return
     upstream = r.pool.key(loaded.job.place)
     if upstream is None or r.health.images_away:
         await _hand_back(r, loaded, "store_away" if upstream else "key_unknown")

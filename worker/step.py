@@ -9,9 +9,12 @@ from worker.timing import Limits, next_look
 
 @dataclass(frozen=True, slots=True)
 class KeyNews:
-    """What an attempt taught about its upstream key: it works, its queue is full, it answers oddly, it is down."""
+    """What an attempt taught about its upstream key.
 
-    kind: Literal["ok", "busy", "shaky", "down"]
+    It works (ok), a result came from it (heard), its queue is full, it answers oddly, it is down.
+    """
+
+    kind: Literal["ok", "heard", "busy", "shaky", "down"]
     upstream: str
     pause: Milliseconds = 0
     reason: str = ""

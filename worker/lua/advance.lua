@@ -3,7 +3,7 @@
 --
 -- ARGV  template, prefix, lease_ms, id, expected version, status, doc, timeline row or '', due_in_ms or '',
 --       collect '1' or '', free place '1' or '', delivery id or '', inbox rows read,
---       key news '' | ok | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause,
+--       key news '' | ok | heard | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause,
 --       images that may still be bought or are being bought, images that are bought, day of the accept,
 --       buys again '1' or ''; then, where nothing else is set for the tenant, images a day and a month, 0 for no limit;
 --       index row of a request id that is new or '', the attempt's track_id, ms to keep it
@@ -16,8 +16,13 @@ if job[1] ~= ARGV[5] then return {now, 0} end
 local from, tenant, place = job[2], job[3], job[4]
 local news, frees = ARGV[14], ARGV[11] == '1'
 local ended = to == 'succeeded' or to == 'failed' or to == 'cancelled' or to == 'expired'
--- a callback that came while the claim was made may hold the result: it is read before anything is bought
-if ARGV[19] == 'intent' and redis.call('LLEN', 'inbox:' .. id) > tonumber(ARGV[13]) then return {now, 0} end
+-- a callback that came while the claim was made may hold the result: it is read before anything is bought, by the next
+-- worker that takes the job's message
+if ARGV[19] == 'intent' and redis.call('LLEN', 'inbox:' .. id) > tonumber(ARGV[13]) then
+  redis.call('HSET', key, 'pushed', now)
+  push(template, prefix, 'submit', 'submit', id)
+  return {now, 0}
+end
 
 local open, spent = ARGV[20] - (job[7] or 0), ARGV[21] - (job[8] or 0)
 if ARGV[23] == '1' then
@@ -46,14 +51,18 @@ end
 
 -- while it still holds its place: how much the key held is what this answer proves
 if news == 'ok' then
-  heal(ARGV[15])
+  heal(ARGV[15], job[9])
   learn_more(ARGV[15], id)
+elseif news == 'heard' then
+  hear(ARGV[15], job[9])
 end
-local probed = news == 'busy' and redis.call('HGET', 'upstream:' .. ARGV[15], 'probing') == id
+local refused = news == 'busy' or news == 'down'
+local roles = refused and redis.call('HMGET', 'upstream:' .. ARGV[15], 'probing', 'tried') or {}
+local probed, tried = roles[1] == id, roles[2] == id
 local held = frees and place and release(id, place)
 -- an answer, a callback or a poll ended the upstream's part
 local heard = ARGV[19] == 'answer' or ARGV[19] == 'callback' or ARGV[19] == 'poll'
-if held and heard and job[9] and (news == '' or news == 'ok') then smooth('hold_ms', now - job[9]) end
+if held and heard and job[9] and not refused then smooth('hold_ms', now - job[9]) end
 if from ~= to then
   redis.call('HSET', key, 'timeline', with_row(job[6], ARGV[8]))
   count(from, -1)
@@ -69,9 +78,9 @@ end
 redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
 if to == 'queued' and frees then
   local rank = job[5]
-  if ARGV[19] == 'key_refused' and redis.call('HGET', 'upstream:' .. ARGV[15], 'tried') == id then
-    -- it was the probe, and may be the request that the key is refused for: behind its peers, so that it cannot take
-    -- every probe
+  if ARGV[19] == 'key_refused' and tried then
+    -- it was the try, and may be the request that the key is refused for: behind its peers, so that it cannot take
+    -- every try
     rank = now
     redis.call('HSET', key, 'rank', rank)
   end
@@ -100,11 +109,11 @@ if ended then
 end
 
 if news == 'busy' then
-  learn_less(ARGV[15], probed, tonumber(ARGV[16]), tonumber(ARGV[17]))
+  learn_less(ARGV[15], job[9], probed, tonumber(ARGV[16]), tonumber(ARGV[17]))
 elseif news == 'shaky' then
-  strain(ARGV[15], tonumber(ARGV[17]), ARGV[18])
+  strain(ARGV[15], id, job[9], tonumber(ARGV[17]), ARGV[18])
 elseif news == 'down' then
-  trip(ARGV[15], tonumber(ARGV[17]), ARGV[18])
+  trip(ARGV[15], job[9], tonumber(ARGV[17]), ARGV[18])
 end
 pump(template, prefix, lease)
 return {now, 1}

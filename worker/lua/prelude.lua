@@ -15,8 +15,9 @@
 -- fair:line           STR   the tenants served next, packed, for a quarter of a second; only where there are many
 -- waiting             STR   how many jobs are in all backlogs
 -- upstreams           SET   names of the upstream keys
--- upstream:<name>     HASH  limit learned seen | override drained paused_until failures strains reason
---                           probe_at window probing round tried
+-- upstream:<name>     HASH  limit learned seen | override drained paused_until reason probe_at window probing round
+--                           failures strains tripped_at: of its breaker; full full_at: its queue was full so often in a
+--                           row, last then; tried: the one job that is out while it was down or full
 -- places:<name>       ZSET  job id → ms at which the place is given back by itself
 -- flow                HASH  of late, in ms; gone where nothing was learned for ten minutes: hold_ms → how long a place was held,
 --                           done_ms → from a job's place to its end, quickest_ms → from an intent to the end, at the least

@@ -78,7 +78,7 @@ local function is_used(seen, drained)
   return not drained and (not seen or now - tonumber(seen) < 30000)
 end
 
--- The least loaded upstream key with a free place. A key whose breaker is open is given one probe when its pause is over.
+-- The least loaded upstream key with a free place. A key that is down or full is given one try when its pause is over.
 local function free_upstream()
   if held_back() then return nil end
   local best, best_load
@@ -102,8 +102,8 @@ local function dispatch(id, name, template, prefix, lease)
   redis.call('HSET', 'job:' .. id, 'place', name, 'placed', now, 'pushed', now)
   redis.call('ZADD', 'due', 'LT', now + lease, id)
   push(template, prefix, 'submit', 'submit', id)
-  local upstream = redis.call('HMGET', 'upstream:' .. name, 'failures', 'probing', 'limit')
-  if upstream[1] then
+  local upstream = redis.call('HMGET', 'upstream:' .. name, 'failures', 'probing', 'limit', 'full')
+  if upstream[1] or upstream[4] then -- one try, and nothing more until it has been answered
     redis.call('HSET', 'upstream:' .. name, 'paused_until', now + lease, 'tried', id)
   end
   if upstream[2] == '' and redis.call('ZCARD', 'places:' .. name) >= tonumber(upstream[3]) then
@@ -116,6 +116,10 @@ end
 local function release(id, name)
   local held = redis.call('ZREM', 'places:' .. name, id) == 1
   redis.call('HDEL', 'job:' .. id, 'place')
+  -- the one try has ended: another may be made, unless what it came to forbids it (governor.lua, after this)
+  if redis.call('HGET', 'upstream:' .. name, 'tried') == id then
+    redis.call('HDEL', 'upstream:' .. name, 'tried', 'paused_until')
+  end
   if redis.call('HGET', 'upstream:' .. name, 'probing') == id then
     redis.call('HDEL', 'upstream:' .. name, 'probing')
     redis.call('HINCRBY', 'upstream:' .. name, 'limit', -1)

@@ -1,0 +1,58 @@
+"""Between reading a job and buying it: a callback that comes then is read first, and the job is not forgotten."""
+
+from collections.abc import AsyncIterator
+
+import pytest
+from redis import Redis
+
+from config.embedded import free_port
+from config.settings import Settings
+from tests.support.engine import Engine, running_engine
+from tests.support.queue import LIMITS
+from worker import decisions, lifecycle
+from worker.job import Status
+from worker.messages import queue_key
+
+SAYS_NOTHING = b'{"status":"processing","id":"1"}'
+SAYS_SUCCESS = b'{"status":"success","id":"1","output":["https://cdn.example/a.png"]}'
+
+
+@pytest.fixture
+async def engine(settings: Settings, redis: Redis) -> AsyncIterator[Engine]:
+    """An engine over an upstream that answers at once."""
+    async with running_engine(settings, redis) as made:
+        yield made
+
+
+async def test_an_intent_refused_for_a_callback_is_tried_again_at_once(engine: Engine, redis: Redis) -> None:
+    """The callback changes nothing: the job has its message again, not only after a lease."""
+    job_id = await engine.accepted()
+    found = await engine.r.store.load(job_id)
+    assert found is not None
+    redis.delete(queue_key("submit"))  # a worker has it in its hands
+    await engine.r.store.keep_callback(job_id, 1, SAYS_NOTHING, b"{}")
+    step = decisions.claim(found.job, found.job.place or "", found.now, LIMITS)
+    assert step is not None
+    assert not await engine.r.store.advance(found, step)
+    (message,) = redis.lrange(queue_key("submit"), 0, -1)
+    assert job_id.encode() in message
+    await engine.work()
+    assert (await engine.job(job_id)).status is Status.SUCCEEDED
+
+
+async def test_nothing_is_bought_while_a_callback_cannot_be_confirmed(settings: Settings, redis: Redis) -> None:
+    """It may hold the result: the job is looked at again soon, and no message runs in circles."""
+    gone = f"http://127.0.0.1:{free_port()}"
+    async with running_engine(settings, redis, confirm_callbacks=True, upstream_url=gone) as engine:
+        job_id = await engine.accepted()
+        await engine.work()  # the upstream cannot be reached
+        redis.hset(f"upstream:{next(iter(engine.r.pool.used))}", "paused_until", 0)
+        await engine.r.store.tick()
+        assert (await engine.job(job_id)).place is not None
+        redis.delete(queue_key("submit"))
+        await engine.r.store.keep_callback(job_id, 1, SAYS_SUCCESS, b"{}")
+        await lifecycle.submit(engine.r, job_id)
+        job = await engine.job(job_id)
+        assert (job.status, len(job.attempts)) == (Status.QUEUED, 1)
+        assert redis.llen(queue_key("submit")) == 0
+        assert 0 < int(redis.zscore("due", job_id) or 0) - engine.r.store.now() <= 2000
