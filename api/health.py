@@ -40,6 +40,7 @@ async def ready(request: Request) -> Response:
     facts: dict[str, Any] = {
         "status": "ready" if well else "unavailable",
         "redis": redis,
+        "memory": here["room"].words,
         "images": images,
         "workers": workers,
     }
@@ -50,7 +51,7 @@ async def ready(request: Request) -> Response:
 
 
 async def _write_redis(here: State) -> None:
-    await here["lane"].call("SET", "ready", secrets.token_hex(4), "EX", 60)
+    await here["lane"].write("SET", "ready", secrets.token_hex(4), "EX", 60)
 
 
 async def _state_of(check: Awaitable[object]) -> str:

@@ -23,6 +23,8 @@ from worker.admission import Accepted
 from worker.codec import decode_timeline, encode_row, numbered
 from worker.job import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
 from worker.key_store import Scope
+from worker.lane import Unavailable
+from worker.memory import is_out_of_memory
 from worker.recovery import Point, reached
 from worker.standing import Standing
 from worker.store import Loaded
@@ -190,13 +192,30 @@ async def accept_orders(
 ) -> Accepted:
     """Jobs of one tenant, all or none, under the request's `Idempotency-Key`. Raises Problem for every refusal."""
     idempotency = idempotency_of(request, orders[0].tenant, body)
-    accepted = await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
+    accepted = await _accepted_or_known(here, orders, idempotency, refuse_late)
     reached(Point.ACCEPT_WRITTEN)
     if refusal := refusal_of(accepted, here):
         if accepted.verdict == "full":
             await _refuse_if_store_away(here)
         raise refusal
     return accepted
+
+
+async def _accepted_or_known(
+    here: State, orders: list[Order], idempotency: tuple[str, str] | None, refuse_late: Collection[str]
+) -> Accepted:
+    """The store's verdict; while Redis has no room for more, only what was accepted before is still answered."""
+    if not here["room"].is_short:
+        try:
+            return await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
+        except Unavailable as error:
+            if not is_out_of_memory(error):
+                raise
+    known = await here["store"].accepted_before(idempotency) if idempotency else None
+    if known is None:
+        headers = {"retry-after": str(RETRY_WHEN_AWAY_SECONDS)}
+        raise Problem("insufficient_storage", "The job store has no room for more jobs now.", headers=headers)
+    return known
 
 
 async def _refuse_if_store_away(here: State) -> None:

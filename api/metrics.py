@@ -21,8 +21,14 @@ router = APIRouter(tags=["operator"])
 class CensusCollector(Collector):
     """The census as metric families."""
 
-    def __init__(self, census: Census, now: Milliseconds, deliveries: Mapping[str, int] | None = None) -> None:
-        self._census = census
+    def __init__(
+        self,
+        census: Census,
+        now: Milliseconds,
+        deliveries: Mapping[str, int] | None = None,
+        memory_share: float = 0.0,
+    ) -> None:
+        self._census, self._memory_share = census, memory_share
         self._deliveries = dict.fromkeys(STATES, 0) | dict(deliveries or {})
         self._oldest = max(0, now - (census.oldest_waiting_at or now)) / 1000
 
@@ -48,6 +54,9 @@ class CensusCollector(Collector):
             "darkroom_callbacks_arrive", "0 while callbacks do not come, and polls do", int(trusted)
         )
         yield GaugeMetricFamily("darkroom_images_away", "1 while pictures cannot be stored", int(census.images_away))
+        yield GaugeMetricFamily(
+            "darkroom_redis_memory_share", "Used share of Redis' maxmemory; 0 where none is set", self._memory_share
+        )
         yield GaugeMetricFamily("darkroom_audit_findings", "Findings of the last audit", census.audit_findings)
         yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
         yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
@@ -62,7 +71,7 @@ async def metrics(request: Request) -> Response:
     registry = CollectorRegistry(auto_describe=False)
     here = state(request)
     store, deliveries = here["store"], await here["deliveries"].counts()
-    registry.register(CensusCollector(await store.census(), store.now(), deliveries))
+    registry.register(CensusCollector(await store.census(), store.now(), deliveries, here["room"].share))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

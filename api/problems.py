@@ -46,7 +46,7 @@ CODES: dict[str, tuple[int, str]] = {
     "unavailable": (503, "Something that is needed does not answer"),
     "generation_failed": (502, "The pictures could not be made"),
     "timeout": (504, "The job did not end in time and goes on"),
-    "insufficient_storage": (507, "The image store is full"),
+    "insufficient_storage": (507, "There is no room to store more"),
 }
 BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 

@@ -7,6 +7,7 @@ from typing import TypedDict
 from fastapi import FastAPI, Request
 
 from api.keys import KeyRing, configured_keys
+from api.room import Room
 from api.watch import Watch
 from config.settings import Settings
 from worker.composition import delivery_ledger, job_store, viewer_of
@@ -29,6 +30,7 @@ class State(TypedDict):
     keys: KeyRing
     viewer: Viewer
     watch: Watch
+    room: Room
     deliveries: DeliveryLedger
     webhook_secrets: WebhookSecrets
 
@@ -50,6 +52,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     store = job_store(settings, lane)
     keys = KeyRing(configured_keys(settings), KeyStore(lane), store.now)
     keys.start()
+    room = Room(lane, settings.redis_memory_share)
+    room.start()
     yield State(
         settings=settings,
         lane=lane,
@@ -58,9 +62,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         keys=keys,
         viewer=viewer_of(settings),
         watch=watch,
+        room=room,
         deliveries=delivery_ledger(settings, lane),
         webhook_secrets=WebhookSecrets(settings, lane),
     )
+    await room.aclose()
     await keys.aclose()
     await watch.aclose()
     await lane.aclose()

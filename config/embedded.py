@@ -40,8 +40,10 @@ def find_server() -> str:
 class EmbeddedRedis:
     """One server process on 127.0.0.1 with a password, durable in the folder that it is given."""
 
-    def __init__(self, folder: Path, port: int, *, password: str | None = None, fsync: str = "always") -> None:
-        self.folder, self.port, self._fsync = folder, port, fsync
+    def __init__(
+        self, folder: Path, port: int, *, password: str | None = None, fsync: str = "always", maxmemory: str = "0"
+    ) -> None:
+        self.folder, self.port, self._fsync, self._maxmemory = folder, port, fsync, maxmemory
         self._password = password or secrets.token_hex(16)
         self._process: subprocess.Popen[bytes] | None = None
 
@@ -115,6 +117,7 @@ class EmbeddedRedis:
                 "databases 64",
                 "appendonly yes",
                 f"appendfsync {self._fsync}",
+                f"maxmemory {self._maxmemory}",
                 "maxmemory-policy noeviction",
                 'save ""',
                 "daemonize no",

@@ -33,6 +33,12 @@ class Settings(BaseSettings):
     redis_replicas: int = Field(
         0, ge=0, le=10, description="Replicas that must have a write before it counts; without them the answer is 503"
     )
+    redis_memory_share: float = Field(
+        0.85,
+        gt=0,
+        le=1,
+        description="Share of Redis' `maxmemory` from which on nothing is accepted (507): the rest ends what was",
+    )
 
     # The API
     host: str = Field("127.0.0.1", description="Where the API listens")

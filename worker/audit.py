@@ -56,7 +56,7 @@ class Audit:
 
     async def note(self, findings: int) -> None:
         """Leaves the result for /metrics."""
-        await self.lane.call("HSET", "audit", "findings", findings, "at", self.store.now())
+        await self.lane.write("HSET", "audit", "findings", findings, "at", self.store.now())
 
     async def _look(self) -> list[Finding]:
         sums, found = Sums(), []
@@ -153,7 +153,7 @@ class Audit:
                     yield Finding("a message without a job", an_id, remove)
 
     def _removal(self, key: str, message: bytes) -> Repair:
-        return lambda: self.lane.call("LREM", key, 1, message)
+        return lambda: self.lane.write("LREM", key, 1, message)
 
     async def _backlogs(self) -> AsyncIterator[Finding]:
         """What positions and fairness are computed from must be what waits."""
@@ -165,12 +165,12 @@ class Audit:
                 yield Finding("a backlog's size is wrong", name.decode(), self._set_size(name, size))
         if total != int(await self.lane.call("GET", "waiting") or 0):
             yield Finding(
-                "the number of waiting jobs is wrong", "waiting", lambda: self.lane.call("SET", "waiting", total)
+                "the number of waiting jobs is wrong", "waiting", lambda: self.lane.write("SET", "waiting", total)
             )
 
     def _set_size(self, tenant: bytes, size: int) -> Repair:
         change = ("HSET", "backlogs", tenant, size) if size else ("HDEL", "backlogs", tenant)
-        return lambda: self.lane.call(*change)
+        return lambda: self.lane.write(*change)
 
     async def _counters(self, counts: Counter[str]) -> AsyncIterator[Finding]:
         for status in Status:
@@ -180,4 +180,4 @@ class Audit:
                 yield Finding("a counter is wrong", subject, self._set_count(status.value, counts[status.value]))
 
     def _set_count(self, status: str, count: int) -> Repair:
-        return lambda: self.lane.call("HSET", "counts", status, count)
+        return lambda: self.lane.write("HSET", "counts", status, count)

@@ -165,7 +165,7 @@ class DeliveryLedger:
         if await self.endpoint(tenant, endpoint_id) is None:
             return None
         past = ("disabled_at", "reason", "failing_since", "failures")
-        await self._lane.call("HDEL", f"endpoint:{tenant}:{endpoint_id}", *past)
+        await self._lane.write("HDEL", f"endpoint:{tenant}:{endpoint_id}", *past)
         return await self.endpoint(tenant, endpoint_id)
 
     async def counts(self) -> dict[str, int]:

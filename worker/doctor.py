@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from worker.images.store import StoreError, open_store
 from worker.lane import connect
+from worker.memory import Memory
 from worker.signing import callback_token
 from worker.startup import check_redis
 from worker.upstream.pool import upstream_pool
@@ -54,6 +55,18 @@ async def _redis(settings: Settings) -> str | None:
     finally:
         await redis.aclose(close_connection_pool=True)
     return "; ".join(warnings) or None
+
+
+async def _memory(settings: Settings) -> str | None:
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        facts = await redis.info("memory")
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    memory = Memory(facts["used_memory"] - facts.get("mem_not_counted_for_evict", 0), facts.get("maxmemory", 0))
+    if memory.share < settings.redis_memory_share:
+        return None
+    return f"{memory.share:.0%} of its maxmemory is used, so nothing is accepted: give it more, or remove finished jobs"
 
 
 async def _clock(settings: Settings) -> str | None:
@@ -113,6 +126,7 @@ async def _upstream(settings: Settings) -> str | None:
 
 _LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
     "Redis keeps what it accepts": _redis,
+    "Redis has room for more jobs": _memory,
     "the clocks agree": _clock,
     "the image store can be written": _images,
     "a callback comes back here": _callback,

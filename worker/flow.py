@@ -64,16 +64,16 @@ class FlowControl:
 
     async def pause(self, reason: str) -> None:
         """Nothing is handed out any more; what is upstream goes on, and jobs are accepted."""
-        await self._lane.call("SET", "paused", reason)
+        await self._lane.write("SET", "paused", reason)
 
     async def resume(self) -> None:
         """Hands out again."""
-        await self._lane.call("DEL", "paused")
+        await self._lane.write("DEL", "paused")
         await self._store.tick()
 
     async def pause_tenant(self, tenant: str, reason: str | None) -> None:
         """Keeps a tenant's jobs waiting; None lets them go, without credit for the pause."""
-        await self._lane.call("SADD", "tenants", tenant)
+        await self._lane.write("SADD", "tenants", tenant)
         await self._lane.run(PAUSE, tenant, reason or "")
         await self._store.tick()
 
@@ -82,7 +82,7 @@ class FlowControl:
         if not await self._known(upstream):
             return False
         key = f"upstream:{upstream}"
-        await (self._lane.call("HSET", key, "drained", reason) if reason else self._lane.call("HDEL", key, "drained"))
+        await (self._lane.write("HSET", key, "drained", reason) if reason else self._lane.write("HDEL", key, "drained"))
         await self._store.tick()
         return True
 
@@ -92,18 +92,18 @@ class FlowControl:
             return False
         key = f"upstream:{upstream}"
         if limit is None:
-            await self._lane.call("HDEL", key, "override", "learned", "probing")  # a worker's next look sets it anew
+            await self._lane.write("HDEL", key, "override", "learned", "probing")  # a worker's next look sets it anew
         else:
-            await self._lane.call("HSET", key, "override", limit, "limit", limit, "learned", 0)
-            await self._lane.call("HDEL", key, "probing")
+            await self._lane.write("HSET", key, "override", limit, "limit", limit, "learned", 0)
+            await self._lane.write("HDEL", key, "probing")
         await self._store.tick()
         return True
 
     async def limit_tenant(self, tenant: str, what: Limit, value: float | None) -> None:
         """Sets one limit, 0 for none, or the weight of a tenant; None gives it back to the settings."""
-        await self._lane.call("SADD", "tenants", tenant)
+        await self._lane.write("SADD", "tenants", tenant)
         key, field = ("fair:weights", tenant) if what == "weight" else (f"tenant:{tenant}", what)
-        await (self._lane.call("HDEL", key, field) if value is None else self._lane.call("HSET", key, field, value))
+        await (self._lane.write("HDEL", key, field) if value is None else self._lane.write("HSET", key, field, value))
 
     async def paused(self) -> str | None:
         """Why everything is paused, or None."""

@@ -116,9 +116,16 @@ class JobStore:
 
     async def made_for(self, idempotency: tuple[str, str]) -> str | None:
         """The first job that was accepted under this key and fingerprint, or None."""
+        known = await self.accepted_before(idempotency)
+        return known.ids[0] if known and known.verdict == "same" else None
+
+    async def accepted_before(self, idempotency: tuple[str, str]) -> Accepted | None:
+        """What an accept with this key is answered by an earlier one (`same` or `mismatch`), or None; only reads."""
         row = await self._lane.call("GET", idempotency[0])
-        fingerprint, _, ids = row.decode().partition(" ") if row else ("", "", "")
-        return ids.partition(",")[0] if fingerprint == idempotency[1] else None
+        if row is None:
+            return None
+        fingerprint, _, ids = row.decode().partition(" ")
+        return Accepted("same" if fingerprint == idempotency[1] else "mismatch", tuple(ids.split(",")))
 
     async def load(self, job_id: str) -> Loaded | None:
         """The record, or None where there is none."""
@@ -220,7 +227,7 @@ class JobStore:
     async def still_at_work(self, job: Job, lease: Milliseconds) -> None:
         """Books the next look a lease ahead, where one is booked: a worker that is only slow is not believed dead."""
         at = min(self.now() + lease, max(self.now(), job.order.deadline_at))
-        await self._lane.call("ZADD", "due", "XX", "GT", at, job.id)
+        await self._lane.write("ZADD", "due", "XX", "GT", at, job.id)
 
     async def page(
         self, tenant: str, after: Milliseconds, before: Milliseconds, cursor: str | None, most: int
@@ -261,7 +268,7 @@ class JobStore:
 
     async def drop_orphan(self, row: bytes) -> None:
         """Removes one, once it has been matched."""
-        await self._lane.call("LREM", "orphans", 1, row)
+        await self._lane.write("LREM", "orphans", 1, row)
 
     async def forget(self, job: Job) -> None:
         """Removes every trace of a finished job."""
@@ -270,11 +277,11 @@ class JobStore:
 
     async def note_alive(self, worker: str) -> None:
         """One worker process's word that it is there."""
-        await self._lane.call("ZADD", "workers", self.now(), worker)
+        await self._lane.write("ZADD", "workers", self.now(), worker)
 
     async def workers_alive(self) -> int:
         """How many worker processes have been heard of lately; forgets those that have not."""
-        await self._lane.call("ZREMRANGEBYSCORE", "workers", "-inf", self.now() - ALIVE_MS)
+        await self._lane.write("ZREMRANGEBYSCORE", "workers", "-inf", self.now() - ALIVE_MS)
         return int(await self._lane.call("ZCARD", "workers"))
 
     async def health(self) -> tuple[int, int, str]:
@@ -285,9 +292,9 @@ class JobStore:
     async def note_images_away(self, reason: str | None, seconds: int) -> None:
         """Holds everything back for so long while the image store cannot be written; None lets it go."""
         if reason is None:
-            await self._lane.call("DEL", "store:away")
+            await self._lane.write("DEL", "store:away")
         else:
-            await self._lane.call("SET", "store:away", reason, "EX", seconds)
+            await self._lane.write("SET", "store:away", reason, "EX", seconds)
 
     async def finished_before(self, at: Milliseconds, most: int = 100) -> list[str]:
         """Ids of jobs that ended before then, oldest first."""

@@ -87,5 +87,5 @@ class WebhookSecrets:
         configured = self._settings.webhook_secret.get_secret_value()
         if configured:
             return [part.strip() for part in reversed(configured.split(",")) if part.strip()]
-        await self._lane.call("SET", "webhook_secret", new_webhook_secret(), "NX")
+        await self._lane.write("SET", "webhook_secret", new_webhook_secret(), "NX")
         return [(await self._lane.call("GET", "webhook_secret")).decode()]

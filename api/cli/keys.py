@@ -97,7 +97,7 @@ async def _webhook_secret(engine: Engine, arguments: argparse.Namespace) -> int:
     configured = engine.settings.webhook_secret.get_secret_value()
     secrets = [part.strip() for part in configured.split(",") if part.strip()]
     if not secrets:
-        await engine.lane.call("SET", "webhook_secret", new_webhook_secret(), "NX")
+        await engine.lane.write("SET", "webhook_secret", new_webhook_secret(), "NX")
         secrets = [(await engine.lane.call("GET", "webhook_secret")).decode()]
     for secret in secrets:
         print_json({"webhook_secret": secret}) if arguments.json else print(secret)

@@ -63,7 +63,7 @@ MEANINGS = {
     502: "The generation failed",
     503: "Something that is needed does not answer",
     504: "It takes longer than this call waits; the job goes on",
-    507: "The image store is full",
+    507: "There is no room to store more",
 }
 
 

@@ -1,0 +1,62 @@
+"""Whether Redis has room for more jobs: looked at in the background, so that no request waits for it.
+
+What is accepted must also be recorded, told and ended, which takes memory: so intake stops while some is left for that.
+"""
+
+import asyncio
+
+import structlog
+
+from worker.lane import Lane, Unavailable
+from worker.memory import memory_of
+
+log = structlog.get_logger()
+
+LOOK_SECONDS = 2.0
+
+
+class Room:
+    """What the last look has seen. With Redis away it stands as it was."""
+
+    def __init__(self, lane: Lane, most: float) -> None:
+        self._lane, self._most = lane, most
+        self.share = 0.0
+        """Of Redis' maxmemory that is used; 0 where none is set."""
+        self._looking: asyncio.Task[None] | None = None
+
+    @property
+    def is_short(self) -> bool:
+        """Whether nothing more is accepted."""
+        return self.share >= self._most
+
+    @property
+    def words(self) -> str:
+        """For the operator: ok, or why nothing is accepted."""
+        if not self.is_short:
+            return "ok"
+        return f"short ({self.share:.0%} of Redis' maxmemory is used; from {self._most:.0%} on nothing is accepted)"
+
+    def start(self) -> None:
+        """Begins to look, on the running loop."""
+        self._looking = asyncio.create_task(self._look_for_ever())
+
+    async def look(self) -> None:
+        """One look; says so once when it changes."""
+        was_short = self.is_short
+        try:
+            self.share = (await memory_of(self._lane)).share
+        except Unavailable:
+            return
+        if self.is_short != was_short:
+            log.warning("memory.short" if self.is_short else "memory.enough", share=round(self.share, 3))
+
+    async def aclose(self) -> None:
+        """Stops looking."""
+        if self._looking:
+            self._looking.cancel()
+            await asyncio.gather(self._looking, return_exceptions=True)
+
+    async def _look_for_ever(self) -> None:
+        while True:
+            await self.look()
+            await asyncio.sleep(LOOK_SECONDS)

@@ -1,0 +1,231 @@
+"""Redis is full, and evicts nothing: nothing new is accepted, what frees or records goes on, until there is room.
+
+The server has a small maxmemory and is filled by accepts, as another client could that nobody refused early. Nobody
+changes its configuration.
+"""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+from pydantic import SecretStr
+from redis import Redis
+from redis.exceptions import OutOfMemoryError
+
+from config.embedded import EmbeddedRedis, free_port
+from config.settings import Settings
+from tests.support.api_server import running_api
+from tests.support.processes import until
+from tests.support.queue import LIMITS, ROOM, accepted, answered, order
+from worker import decisions
+from worker.bulk import Filter, cancel_matching, purge_matching
+from worker.heartbeat import forget_old
+from worker.job import OPEN, TERMINAL, Image, Status
+from worker.lane import Unavailable
+from worker.resources import Resources, open_resources
+from worker.store import JobStore, Loaded, UpstreamLimit
+from worker.upstream.outcome import Taken
+from worker.upstream.wire import Answer
+
+PROCESSING = Taken(Answer("processing", request_id="7"))
+SUCCESS = Answer("success", request_id="7", links=("https://cdn.example/a.png",))
+IMAGE = Image(0, "a/0.png", "0" * 64, 1, 1, "PNG", 10)
+
+
+@pytest.fixture
+def small_redis(tmp_path: Path) -> Iterator[EmbeddedRedis]:
+    """A server that holds a few thousand jobs."""
+    server = EmbeddedRedis(tmp_path / "redis", free_port(), maxmemory="6mb")
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+async def here(small_redis: EmbeddedRedis, settings: Settings) -> AsyncIterator[Resources]:
+    """A worker's resources on it."""
+    changes = {"redis_url": SecretStr(small_redis.url), "retention_seconds": 1}
+    resources = await open_resources(settings.model_copy(update=changes))
+    yield resources
+    await resources.aclose()
+
+
+async def fill(store: JobStore, size: int = 4000) -> None:
+    """Accepts until there is no room for a whole request, then for none at all."""
+    while size:
+        try:
+            await store.accept([order(store, "filler", request={"prompt": "x" * size}) for _ in range(20)], ROOM)
+        except Unavailable:
+            size //= 8
+    refusals = 0  # what a large request took itself is free again a moment later
+    while refusals < 50:
+        try:
+            await store.accept([order(store, "filler")], ROOM)
+            refusals = 0
+        except Unavailable:
+            refusals += 1
+
+
+async def loaded(store: JobStore, job_id: str) -> Loaded:
+    found = await store.load(job_id)
+    assert found is not None
+    return found
+
+
+async def stands(store: JobStore, job_id: str) -> Status:
+    return (await loaded(store, job_id)).job.status
+
+
+async def refused(store: JobStore) -> None:
+    """An accept of one small job, which is refused while Redis is full."""
+    with pytest.raises(Unavailable):
+        await accepted(store)
+
+
+async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
+    """An answer, a callback, pictures, an end, a delivery, moved due times: each as ever."""
+    store = here.store
+    await store.configure([UpstreamLimit("key-1", 10)])
+    claimed, running, gone = [await accepted(store, webhook="https://a.example/x") for _ in range(3)]
+    await answered(store, running, PROCESSING)
+    claim = decisions.claim((await loaded(store, claimed)).job, "key-1", store.now(), LIMITS)
+    assert claim is not None
+    assert await store.advance(await loaded(store, claimed), claim)
+    await store._lane.write("SET", "paused", "so that what fills it waits")
+    await fill(store)
+    await refused(store)
+
+    found = await loaded(store, claimed)
+    answer = decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS)
+    assert answer is not None
+    assert await store.advance(found, answer)
+    assert await store.keep_callback(running, 1, b'{"status":"success"}', b"") == "kept"
+    assert await store.keep_callback(order(store).id, 1, b"{}", b'{"job":"unknown"}') == "orphan"
+    found = await loaded(store, running)
+    storing = decisions.called_back(found.job, 1, SUCCESS, found.now, LIMITS)
+    assert storing is not None
+    assert await store.advance(found, storing, inbox_read=1)
+    await store.again_at(running, 60_000)
+    await store.still_at_work(storing.job, 90_000)
+    found = await loaded(store, running)
+    stored = decisions.collected(found.job, (IMAGE,), 0, found.now, LIMITS)
+    assert stored is not None
+    assert await store.advance(found, stored)
+    found = await loaded(store, gone)
+    cancelled = decisions.cancelled(found.job, found.now)
+    assert cancelled is not None
+    assert await store.advance(found, cancelled)
+    statuses = [await stands(store, each) for each in (claimed, running, gone)]
+    assert statuses == [Status.PROCESSING, Status.SUCCEEDED, Status.CANCELLED]
+
+
+async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
+    """Their clocks, their word of being alive, the image store's state, what callers are told."""
+    store, ledger = here.store, here.notifier.ledger
+    await store.configure([UpstreamLimit("key-1", 10)])
+    job_id = await accepted(store, webhook="https://a.example/x", deadline_ms=600)
+    await store._lane.write("SET", "paused", "so that what fills it waits")
+    await fill(store)
+    await refused(store)
+
+    await store.tick()
+    await store.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 10)])
+    await store.note_alive("worker-1")
+    await store.note_images_away("it is full", 15)
+    await store.note_images_away(None, 15)
+    found = await loaded(store, job_id)
+    await asyncio.sleep(max(0, found.job.order.deadline_at - store.now()) / 1000 + 0.05)
+    found = await loaded(store, job_id)
+    expired = decisions.woken(found.job, found.now, LIMITS)
+    assert expired is not None
+    assert await store.advance(found, expired)
+    (delivery_id,) = await store._lane.call("LRANGE", f"deliveries:{job_id}", 0, -1)
+    await ledger.close(delivery_id.decode(), "gone")
+    assert await store.workers_alive() == 1
+    await refused(store)
+
+
+async def test_what_is_removed_makes_room(here: Resources) -> None:
+    """Cancelled in bulk, removed by retention and in bulk: then accepts are taken again, by no other hand."""
+    store = here.store
+    await store.configure([UpstreamLimit("key-1", 10)])
+    early = [await accepted(store, request={"prompt": "x" * 4000}) for _ in range(100)]
+    for job_id in early:
+        found = await loaded(store, job_id)
+        step = decisions.cancelled(found.job, found.now)
+        assert step is not None
+        assert await store.advance(found, step)
+    await store._lane.write("SET", "paused", "so that what fills it waits")
+    await fill(store)
+    await refused(store)
+
+    await asyncio.sleep(1.1)
+    await forget_old(here)
+    assert [await store.load(each) for each in early] == [None] * 100
+    await accepted(store)
+
+    await fill(store)
+    await refused(store)
+    fillers = ("filler", "acme")
+    assert await cancel_matching(store, Filter(fillers, OPEN)) > 300
+    assert await purge_matching(store, here.pictures.store, Filter(fillers, TERMINAL)) > 300
+    assert await accepted(store)
+
+
+def test_the_door_refuses_early_and_lets_in_again(small_redis: EmbeddedRedis, settings: Settings) -> None:
+    """From its share on: 507 with when again, told by readyz and metrics; what was accepted is answered and removed."""
+    changes = {"redis_url": SecretStr(small_redis.url), "redis_memory_share": 0.5}
+    with running_api(settings.model_copy(update=changes)) as client, Redis.from_url(small_redis.url) as redis:
+        client.headers["authorization"] = "Bearer acme-key-0123"
+        body = {"model_id": "m", "prompt": "x" * 4000}
+        first = client.post("/v1/jobs", json=body, headers={"idempotency-key": "mine"}).json()
+        ids, refused = [], client.get("/healthz")
+        while refused.status_code != 507:
+            time.sleep(0.01)  # a server this small would be full between two looks
+            refused = client.post("/v1/jobs", json=body)
+            ids += [refused.json()["id"]] if refused.status_code == 202 else []
+        assert refused.json()["code"] == "insufficient_storage"
+        assert int(refused.headers["retry-after"]) > 0
+        assert redis.set("somebody", "else's"), "there is room left for what must go on"
+
+        again = client.post("/v1/jobs", json=body, headers={"idempotency-key": "mine"})
+        assert (again.status_code, again.json()["id"]) == (202, first["id"])
+        other = client.post("/v1/jobs", json=body | {"samples": 2}, headers={"idempotency-key": "mine"})
+        assert other.json()["code"] == "idempotency_mismatch"
+        ready = client.get("/readyz")
+        assert ready.status_code == 200, "callbacks come in by the same door"
+        assert "nothing is accepted" in ready.json()["memory"]
+        (share,) = re.findall(r"^darkroom_redis_memory_share (.*)$", client.get("/metrics").text, re.MULTILINE)
+        assert 0.5 <= float(share) < 1
+
+        for each in ids:
+            assert client.post(f"/v1/jobs/{each}/cancel").json()["status"] == "cancelled"
+            assert client.delete(f"/v1/jobs/{each}").status_code == 204
+        until(lambda: client.post("/v1/jobs", json=body).status_code == 202, what="room again")
+        assert client.get("/readyz").json()["memory"] == "ok"
+
+
+def test_a_redis_that_was_filled_past_the_doors_back_is_told_as_full(
+    small_redis: EmbeddedRedis, settings: Settings
+) -> None:
+    """Between two looks of the door: what Redis refuses for want of memory was not done, so it is no 503."""
+    changes = {"redis_url": SecretStr(small_redis.url), "redis_memory_share": 1.0}
+    with running_api(settings.model_copy(update=changes)) as client, Redis.from_url(small_redis.url) as redis:
+        client.headers["authorization"] = "Bearer acme-key-0123"
+        body = {"model_id": "m", "prompt": "a cat"}
+        first = client.post("/v1/jobs", json=body, headers={"idempotency-key": "mine"}).json()
+        with pytest.raises(OutOfMemoryError):
+            for number in range(10_000):
+                redis.set(f"filler:{number}", "x" * 10_000)
+        with pytest.raises(OutOfMemoryError):
+            for number in range(10_000):
+                redis.set(f"small:{number}", "x")
+        refused = client.post("/v1/jobs", json=body)
+        assert (refused.status_code, refused.json()["code"]) == (507, "insufficient_storage")
+        again = client.post("/v1/jobs", json=body, headers={"idempotency-key": "mine"})
+        assert (again.status_code, again.json()["id"]) == (202, first["id"])
+        assert client.post(f"/v1/jobs/{first['id']}/cancel").status_code == 200
+        assert client.delete(f"/v1/jobs/{first['id']}").status_code == 204
