@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
 import pytest
@@ -37,30 +37,48 @@ def stopped(server: EmbeddedRedis) -> Iterator[Callable[[], None]]:
         go_on()
 
 
-@pytest.mark.parametrize("callers", [2, 3, 2 * MOST_CALLS_PER_TRIP, 5 * MOST_CALLS_PER_TRIP])
+async def in_step(lane: Lane, rounds: Iterable[int], ask: Callable[[Lane], Awaitable[None]]) -> None:
+    """Callers that ask so often, each again in the very turn in which it is answered.
+
+    With different numbers there are turns in which all trips end and one caller goes on: no other call starts its trip.
+    """
+
+    async def one(times: int) -> None:
+        for _ in range(times):
+            await ask(lane)
+
+    await asyncio.gather(*(one(times) for times in rounds))
+
+
+async def answered(lane: Lane) -> None:
+    """One call, answered."""
+    assert await lane.call("PING") == b"PONG"
+
+
+async def away(lane: Lane) -> None:
+    """One call, told that there is no server, and not by its time-out."""
+    began = time.monotonic()
+    with pytest.raises(Unavailable):
+        await lane.call("PING")
+    assert time.monotonic() - began < TIMEOUT / 2
+
+
+@pytest.mark.parametrize("callers", [2, MOST_CALLS_PER_TRIP + 1, 2 * MOST_CALLS_PER_TRIP])
 async def test_no_call_is_left_behind(lane: Lane, callers: int) -> None:
-    """Whoever is answered asks again in the very turn in which trips end; every one of them is answered."""
-
-    async def one() -> None:
-        for _ in range(20):
-            assert await lane.call("PING") == b"PONG"
-
+    """Everybody is answered, also who asks in the turn in which the trips end, alone or with others."""
     async with asyncio.timeout(30):
-        await asyncio.gather(*(one() for _ in range(callers)))
+        for each in range(50):
+            await in_step(lane, [1 + (number == each % callers) for number in range(callers)], answered)
+            await in_step(lane, [1 + (number + each) % 5 for number in range(callers)], answered)
 
 
-@pytest.mark.parametrize("callers", [2, 3, 50])
+@pytest.mark.parametrize("callers", [2, 3, MOST_CALLS_PER_TRIP + 1])
 async def test_no_call_is_left_behind_without_redis(callers: int) -> None:
-    """Where there is no server every call is told so, also one made in the turn in which the others are told."""
+    """Where there is no server every call is told so at once, also one made in the turn in which the others are."""
     lane = Lane(connect(f"redis://127.0.0.1:{free_port()}/0", TIMEOUT), TIMEOUT)
-
-    async def one() -> None:
-        for _ in range(20):
-            with pytest.raises(Unavailable):
-                await lane.call("PING")
-
-    async with asyncio.timeout(TIMEOUT * 10):
-        await asyncio.gather(*(one() for _ in range(callers)))
+    async with asyncio.timeout(30):
+        for each in range(20):
+            await in_step(lane, [1 + (number == each % callers) for number in range(callers)], away)
     await lane.aclose()
 
 
