@@ -1,32 +1,36 @@
-"""What this process believes of Redis' clock, between one answer and the next."""
+"""What this process believes of the clock that all share (lua/clock.lua), between one answer and the next."""
 
 import time
 
 DRIFT = 0.03
-"""How much slower than ours Redis' clock may run: what an answer once proved is worth a little less each second."""
+"""How much slower than ours that clock may run: what an answer once proved is worth a little less each second."""
+STEP_MS = 2000
+"""A clock that is wrong by less is believed without a word."""
+# a machine that was suspended knows it by this one; the usual steady clock stands still meanwhile
+_STEADY = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
 Milliseconds = int
 
 
 def steady_ms() -> Milliseconds:
     """Milliseconds of a clock that nobody sets."""
-    return int(time.monotonic() * 1000)
+    return time.clock_gettime_ns(_STEADY) // 1_000_000
 
 
-class RedisClock:
+class SharedClock:
     """The offset of Redis' clock to this machine's steady one; this machine's time of day until Redis has told."""
 
-    def __init__(self) -> None:
-        self._offset = float(time.time() * 1000 - steady_ms())
+    def __init__(self, redis_now: Milliseconds | None = None) -> None:
         self._learned_at = steady_ms()
-        self.told = False
+        self._offset = float((int(time.time() * 1000) if redis_now is None else redis_now) - self._learned_at)
+        self.told = redis_now is not None
 
     def now(self) -> Milliseconds:
-        """Milliseconds since 1970 by Redis' clock."""
+        """Milliseconds since 1970, as the next script would say."""
         return self.at(steady_ms())
 
     def at(self, steady: Milliseconds) -> Milliseconds:
-        """What Redis' clock showed, or will show, at that moment of our own."""
+        """What it showed, or will show, at that moment of our own."""
         return int(steady + self._offset)
 
     def learn(self, redis_now: Milliseconds) -> None:
@@ -40,4 +44,13 @@ class RedisClock:
 
     def set(self, redis_now: Milliseconds) -> None:
         """Takes it as it is: what was believed was wrong."""
-        self._offset, self._learned_at, self.told = float(redis_now - steady_ms()), steady_ms(), True
+        now = steady_ms()
+        self._offset, self._learned_at, self.told = float(redis_now - now), now, True
+
+    def doubt(self) -> Milliseconds:
+        """By how much it may be wrong, after so long without an answer, before the clock must have been set."""
+        return STEP_MS + int(DRIFT * (steady_ms() - self._learned_at))
+
+    def contradicts(self, redis_now: Milliseconds) -> bool:
+        """Whether a time in an answer that came quickly can only mean that a clock was set, or stood still."""
+        return self.told and abs(redis_now - self.now()) > self.doubt()

@@ -10,24 +10,20 @@ which it may run (lua/clock.lua), and what was not done until then never will be
 
 import asyncio
 from collections import deque
-from dataclasses import dataclass
-from hashlib import sha1
-from importlib.resources import files
+from dataclasses import dataclass, field
 from typing import Any, cast
 
+import structlog
 from hiredis import pack_command
-from redis.asyncio import BlockingConnectionPool, Connection, Redis, Sentinel, SSLConnection
-from redis.asyncio.retry import Retry
-from redis.asyncio.sentinel import (
-    SentinelConnectionPool,
-    SentinelManagedConnection,
-    SentinelManagedSSLConnection,
-)
-from redis.backoff import NoBackoff
+from redis.asyncio import Redis
 from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
 
-from config.redis_address import RedisAddress, parse_redis_address
-from worker.clock import Milliseconds, RedisClock, steady_ms
+from worker.clock import Milliseconds, SharedClock, steady_ms
+from worker.connection import SentinelPool as SentinelPool
+from worker.connection import connect as connect
+from worker.script import Script as Script
+
+log = structlog.get_logger()
 
 MOST_CALLS_PER_TRIP = 256
 TRIPS_AT_ONCE = 2
@@ -45,77 +41,18 @@ class Unavailable(Exception):
     """Redis did not answer in time, or will not write. What was asked for may or may not have happened."""
 
 
-class Script:
-    """A Lua script with its preludes, known to Redis by its SHA-1.
-
-    One that only brings new load is refused where Redis is out of memory; all others must go on, as what they record
-    is paid for, and what frees memory is among them.
-    """
-
-    def __init__(self, *names: str, new_load: bool = False) -> None:
-        flags = "allow-cross-slot-keys" if new_load else "allow-oom,allow-cross-slot-keys"
-        parts = (files("worker").joinpath("lua", f"{name}.lua").read_text() for name in names)
-        self.source = "\n".join((f"#!lua flags={flags}", *parts))
-        self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
-
-
 WRITE = Script("clock", "write")
+STEP_CLOCK = Script("clock", "step_clock")
 
 
 @dataclass(slots=True)
 class Call:
-    """A command that waits or is under way; `made` on our own clock. A guarded one is told when it may run."""
+    """A command that waits or is under way; `made` on our own clock. `clock` tells a script when it may run."""
 
     command: tuple[Any, ...]
-    answer: "asyncio.Future[Any]"
     made: Milliseconds
-    guarded: bool
-
-
-class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to whatever the sentinels call the primary at the moment of connecting."""
-
-    async def disconnect(self, inuse_connections: bool = True) -> None:
-        """Closes the connections; with those in use, which is the end of the pool, also those to the sentinels."""
-        await super().disconnect(inuse_connections)
-        if inuse_connections:
-            await self.sentinel_manager.aclose()
-
-
-def connect(url: str, timeout_seconds: float, connections: int = 8, health_check_seconds: int = 0) -> Redis:
-    """A client that gives up after `timeout_seconds` and never repeats a command by itself.
-
-    The one place that opens connections to Redis, but for Celery's own (config/broker.py).
-    """
-    address = parse_redis_address(url)
-    options = {
-        "max_connections": connections,
-        "timeout": timeout_seconds,
-        "socket_connect_timeout": timeout_seconds,
-        "socket_keepalive": True,
-        "health_check_interval": health_check_seconds,
-        "retry": Retry(NoBackoff(), 0),
-        "db": address.database,
-        "username": address.username,
-        "password": address.password,
-        **(address.tls or {}),
-    }
-    if address.primary:
-        return Redis(connection_pool=_sentinel_pool(address, timeout_seconds, options))
-    (host, port) = address.hosts[0]
-    kind = Connection if address.tls is None else SSLConnection
-    return Redis(connection_pool=BlockingConnectionPool(connection_class=kind, host=host, port=port, **options))
-
-
-def _sentinel_pool(address: RedisAddress, timeout_seconds: float, options: dict[str, Any]) -> SentinelPool:
-    # a sentinel whose machine is gone must leave time to ask the others: they are asked one after another
-    share = timeout_seconds / (len(address.hosts) + 1)
-    asking: dict[str, Any] = {"socket_connect_timeout": share, "socket_timeout": share, "retry": Retry(NoBackoff(), 0)}
-    if address.tls is not None:
-        asking |= {"ssl": True, **address.tls}
-    sentinel = Sentinel(address.hosts, sentinel_kwargs=asking | dict(address.sentinel_login))  # type: ignore[no-untyped-call]
-    kind = SentinelManagedConnection if address.tls is None else SentinelManagedSSLConnection
-    return SentinelPool(address.primary, sentinel, connection_class=kind, **options)  # type: ignore[no-untyped-call]
+    clock: SharedClock | None = None
+    answer: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
 class Lane:
@@ -128,10 +65,11 @@ class Lane:
     def __init__(self, redis: Redis, timeout_seconds: float, replicas: int = 0) -> None:
         self.redis = redis
         self._timeout_seconds = timeout_seconds
+        self._run_ms = int(timeout_seconds * RUN_SHARE * 1000)
         wait: tuple[Any, ...] = ("WAIT", replicas, int(timeout_seconds * WAIT_SHARE * 1000))
         self._wait = pack_command(wait) if replicas else b""
         self._replicas = replicas
-        self.clock = RedisClock()
+        self.clock = SharedClock()
         self._waiting: deque[Call] = deque()
         self._trips: set[asyncio.Task[None]] = set()
 
@@ -146,10 +84,10 @@ class Lane:
         be: nothing was done, and it is asked once more.
         """
         made = steady_ms()
-        reply = await self._run_once(script, arguments, made)
+        reply = await self._run_once(script, arguments, made, self.clock)
         if _was_refused(reply) and self._has_time(made):
-            self.clock.set(reply[0])
-            reply = await self._run_once(script, arguments, made)
+            await self._correct(reply[0])
+            reply = await self._run_once(script, arguments, made, self.clock)
         self.clock.learn(reply[0])
         if _was_refused(reply):
             raise Unavailable("it came to Redis too late, and was not done")
@@ -161,7 +99,7 @@ class Lane:
 
     async def call(self, *command: Any) -> Any:
         """One command that only reads, in the next round trip that leaves."""
-        return await self._ask(command, steady_ms(), guarded=False)
+        return await self._ask(Call(command, steady_ms()))
 
     async def aclose(self) -> None:
         """Waits for what is under way, then closes the connections."""
@@ -169,20 +107,34 @@ class Lane:
             await asyncio.gather(*self._trips)
         await self.redis.aclose(close_connection_pool=True)
 
-    async def _run_once(self, script: Script, arguments: tuple[Any, ...], made: Milliseconds) -> Any:
+    async def _run_once(self, script: Script, words: tuple[Any, ...], made: Milliseconds, clock: SharedClock) -> Any:
         try:
-            return await self._ask(("EVALSHA", script.sha, 0, *arguments), made, guarded=True)
+            return await self._ask(Call(("EVALSHA", script.sha, 0, *words), made, clock))
         except NoScriptError:
-            return await self._ask(("EVAL", script.source, 0, *arguments), made, guarded=True)
+            return await self._ask(Call(("EVAL", script.source, 0, *words), made, clock))
 
-    async def _ask(self, command: tuple[Any, ...], made: Milliseconds, *, guarded: bool) -> Any:
+    async def _correct(self, redis_now: Milliseconds) -> None:
+        """Redis' clock is not what was believed. If it was set, `now` is to go on for all as if it had not been.
+
+        Nothing of ours runs before: what is asked with the old belief is refused, and the new one is not told until
+        this is settled. A machine of ours that stood still is told from it by the ticks of the others.
+        """
+        if not self.clock.contradicts(redis_now):
+            return self.clock.set(redis_now)
+        words = (self.clock.now(), self.clock.doubt(), self._run_ms)
+        now, step = await self._run_once(STEP_CLOCK, words, steady_ms(), SharedClock(redis_now))
+        if step == b"too_late" or step == b"too_early":
+            raise Unavailable("Redis' clock was set, or Redis is slow")
+        if step:
+            log.warning("clock.stepped", seconds=step / 1000, help="let Redis' machine slew its clock, not set it")
+        return self.clock.set(now)
+
+    async def _ask(self, call: Call) -> Any:
         """Answered or Unavailable within the time-out from when it was made, whether it has left by then or not."""
         if len(self._waiting) >= MOST_WAITING:
             raise Unavailable("too many calls wait for Redis already")
-        loop = asyncio.get_running_loop()
-        call = Call(command, loop.create_future(), made, guarded)
-        left = self._timeout_seconds - (steady_ms() - made) / 1000
-        giving_up = loop.call_later(left, _settle, call.answer, TimeoutError())
+        left = self._timeout_seconds - (steady_ms() - call.made) / 1000
+        giving_up = asyncio.get_running_loop().call_later(left, _settle, call.answer, TimeoutError())
         self._waiting.append(call)
         if len(self._trips) < TRIPS_AT_ONCE:
             self._trips.add(asyncio.create_task(self._travel()))
@@ -192,7 +144,7 @@ class Lane:
             giving_up.cancel()
 
     def _has_time(self, made: Milliseconds) -> bool:
-        return steady_ms() - made < self._timeout_seconds * RUN_SHARE * 1000
+        return steady_ms() - made < self._run_ms
 
     async def _travel(self) -> None:
         """Round trips until nobody waits. Ends in the turn in which it sees that: a later call starts another."""
@@ -223,10 +175,10 @@ class Lane:
 
     def _words(self, call: Call) -> tuple[Any, ...]:
         """What is sent. The times are told by what is believed of Redis' clock now, not when the call was made."""
-        if not call.guarded:
+        if call.clock is None:
             return call.command
-        made = self.clock.at(call.made)
-        return (*call.command, made - EARLY_MS, made + int(self._timeout_seconds * RUN_SHARE * 1000))
+        made = call.clock.at(call.made)
+        return (*call.command, made - EARLY_MS, made + self._run_ms)
 
     async def _exchange(self, calls: list[Call]) -> None:
         """Writes all the commands at once and reads their replies in order.
