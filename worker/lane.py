@@ -123,8 +123,11 @@ class Lane:
             return self.clock.set(redis_now)
         words = (self.clock.now(), self.clock.doubt(), self._run_ms)
         now, step = await self._run_once(STEP_CLOCK, words, steady_ms(), SharedClock(redis_now))
-        if step == b"too_late" or step == b"too_early":
-            raise Unavailable("Redis' clock was set, or Redis is slow")
+        refused = _was_refused([now, step])
+        if refused and self.clock.contradicts(now):
+            raise Unavailable("Redis' clock was set, and Redis is slow")
+        if refused:  # somebody else has settled it meanwhile
+            return self.clock.learn(now)
         if step:
             log.warning("clock.stepped", seconds=step / 1000, help="let Redis' machine slew its clock, not set it")
         return self.clock.set(now)
