@@ -28,8 +28,8 @@ WRONG_SETTING = 2
 def run_role(role: str, settings: Settings, parent: int) -> None:
     """Runs one Celery worker until SIGTERM, which waits for the tasks in flight; ends when `parent` is gone."""
     from worker.app import app
+    from worker.process import Process
     from worker.startup import check_redis_at_start, check_settings
-    from worker.tasks import Process
 
     Process.role, Process.parent = role, parent
     configure_logs(settings, f"worker.{role}")
@@ -41,7 +41,7 @@ def run_role(role: str, settings: Settings, parent: int) -> None:
         "collect": settings.collect_concurrency,
         "tell": settings.tell_concurrency,
     }[role]
-    options = ["-P", "threads", "-c", str(concurrency), "-Q", role, "-n", f"{role}@%h"]
+    options = ["-c", str(concurrency), "-Q", role, "-n", f"{role}@%h"]
     app.worker_main(["--quiet", "worker", *options, "--without-gossip", "--without-mingle", "--loglevel", "WARNING"])
 
 

@@ -1,8 +1,4 @@
-"""One event loop on a thread of its own, for worker threads to park on.
-
-Celery's pool is threads, everything that waits (Redis, the upstream, pictures) is asyncio: a task hands its coroutine
-to this loop and sleeps until it is done, so thousands of slow submissions cost one thread stack each and no more.
-"""
+"""One event loop on a thread of its own: Celery has the main thread, everything that waits is asyncio and runs here."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -15,11 +11,12 @@ T = TypeVar("T")
 
 
 class LoopThread:
-    """Runs coroutines for other threads. Start it after any fork."""
+    """Runs coroutines for another thread. Start it after any fork."""
 
     def __init__(self) -> None:
         self._loop = uvloop.new_event_loop()
         self._thread = Thread(target=self._loop.run_forever, name="loop", daemon=True)
+        self._begun: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
         """Begins to take coroutines."""
@@ -28,6 +25,15 @@ class LoopThread:
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
         """Waits for the coroutine's result on the calling thread; its exception is raised there."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Starts the coroutine and waits for nothing. It must not raise: nobody would hear of it."""
+        self._loop.call_soon_threadsafe(self._begin, coroutine)
+
+    def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = self._loop.create_task(coroutine)
+        self._begun.add(task)  # the loop itself keeps no task alive
+        task.add_done_callback(self._begun.discard)
 
     def stop(self) -> None:
         """Stops the loop; what has not been waited for by then is lost."""
