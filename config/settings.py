@@ -139,10 +139,14 @@ class Settings(BaseSettings):
     tell_concurrency: int = Field(
         256, ge=1, le=10_000, description="Callers that are told at once per worker container"
     )
-    tell_per_host: int = Field(
-        8, ge=1, le=10_000, description="Of them to one host, over all workers: a dead receiver holds no more"
+    tell_per_endpoint: int = Field(
+        8, ge=1, le=10_000, description="Of them to one receiver, over all workers; one that hangs gets one at a time"
     )
+    tell_per_host: int = Field(16, ge=1, le=10_000, description="Of them of one tenant to one host, over all workers")
     tell_per_tenant: int = Field(64, ge=1, le=10_000, description="Of them of one tenant, over all workers")
+    tell_per_shared_host: int = Field(
+        128, ge=1, le=10_000, description="Of them to one host of all tenants, who take turns, over all workers"
+    )
     lease_seconds: float = Field(
         60, gt=0.1, le=600, description="After it, a worker that took a message and recorded nothing is believed dead"
     )

@@ -15,8 +15,9 @@ from worker.job import Milliseconds
 from worker.lane import Lane, Script
 from worker.telling import MOST_ROWS_KEPT, Delivery, Next, Target, Try, try_row
 
-CLAIM = Script("clock", "prelude", "telling", "claim_delivery")
-KEEP_TRY = Script("clock", "prelude", "telling", "keep_try")
+CLAIM = Script("clock", "prelude", "lines", "telling", "claim_delivery")
+KEEP_TRY = Script("clock", "prelude", "lines", "telling", "keep_try")
+LOOK_AT_LINES = Script("clock", "prelude", "lines", "telling", "look_at_lines")
 CLOSE = Script("clock", "prelude", "telling", "close_delivery")
 PAGE = Script("clock", "page_deliveries")
 REPLAY = Script("clock", "prelude", "telling", "replay_deliveries")
@@ -24,7 +25,8 @@ REPLAY = Script("clock", "prelude", "telling", "replay_deliveries")
 CLAIM_MS = 30_000
 """Longer than a try can last: a worker that died in one gives it back."""
 IN_LINE_MS = 600_000
-"""One in line is woken by whoever gives its place back; after this it looks again by itself."""
+"""One in line is woken by whoever gives its place back, and its line is looked at; after this it comes by itself."""
+LINES_LOOKED_AT = 50
 FAILING_MS = 5 * 86_400_000
 """An endpoint that has failed for so long, without one success, is disabled."""
 QUIET_MS = 2 * 86_400_000
@@ -85,8 +87,13 @@ class DeliveryLedger:
 
     def __init__(self, settings: Settings, lane: Lane, common: tuple[bytes, str, Milliseconds]) -> None:
         self._lane = lane
-        self._common = common
-        self._most = (settings.tell_per_host, settings.tell_per_tenant)
+        caps = {
+            "endpoint": settings.tell_per_endpoint,
+            "pair": settings.tell_per_host,
+            "tenant": settings.tell_per_tenant,
+            "host": settings.tell_per_shared_host,
+        }
+        self._common = (*common, CLAIM_MS, orjson.dumps(caps))
 
     async def read(self, delivery_id: str) -> Delivery | None:
         """The delivery with its rows, or None where there is none."""
@@ -110,11 +117,9 @@ class DeliveryLedger:
 
     async def claim(self, delivery_id: str, target: Target) -> Claim:
         """The right to one try, where it is due, nobody else's, its endpoint not disabled and a place free."""
-        per_host, per_tenant = self._most
         now, verdict, flat = await self._lane.run(
-            CLAIM, *self._common, delivery_id, CLAIM_MS, target.tenant, target.host, per_host, per_tenant,
-            target.endpoint, IN_LINE_MS,
-        )  # fmt: skip
+            CLAIM, *self._common, delivery_id, target.tenant, target.host, target.endpoint, IN_LINE_MS
+        )
         return Claim(verdict.decode(), now, _delivery(delivery_id, flat))
 
     async def keep(self, delivery: Delivery, target: Target, at: Milliseconds, last: Try, following: Next) -> str:
@@ -123,9 +128,13 @@ class DeliveryLedger:
         pause = "" if following.pause_seconds is None else int(following.pause_seconds * 1000)
         _, _, disabled = await self._lane.run(
             KEEP_TRY, *self._common, delivery.id, delivery.tries, rows, following.state, pause, target.tenant,
-            target.host, *self._most, target.endpoint, target.address, last.kind, FAILING_MS, QUIET_MS,
+            target.host, target.endpoint, target.address, last.kind, FAILING_MS, QUIET_MS,
         )  # fmt: skip
         return str(disabled.decode())
+
+    async def look_at_lines(self) -> None:
+        """Gives the places of workers that died to those in line."""
+        await self._lane.run(LOOK_AT_LINES, *self._common, LINES_LOOKED_AT)
 
     async def close(self, delivery_id: str, state: str) -> None:
         """Ends a delivery that cannot be made."""
@@ -164,7 +173,7 @@ class DeliveryLedger:
         """Lets deliveries go there again; what was not sent meanwhile can be replayed. None where it is not known."""
         if await self.endpoint(tenant, endpoint_id) is None:
             return None
-        past = ("disabled_at", "reason", "failing_since", "failures")
+        past = ("disabled_at", "reason", "failing_since", "failures", "hung")
         await self._lane.write("HDEL", f"endpoint:{tenant}:{endpoint_id}", *past)
         return await self.endpoint(tenant, endpoint_id)
 

@@ -18,6 +18,7 @@ from worker.resources import Resources, pool_limits
 log = structlog.get_logger()
 
 LOOK_SECONDS = 3.0
+LINES_SECONDS = 1.0
 SWEEP_SECONDS = 30.0
 PARENT_SECONDS = 0.5
 
@@ -30,6 +31,7 @@ async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) 
     clocks = [
         asyncio.create_task(_every(r, _tick)),
         asyncio.create_task(_every(r, end_overdue)),
+        asyncio.create_task(_every(r, _look_at_lines)),
         asyncio.create_task(_every(r, _look)),
         asyncio.create_task(_every(r, _sweep)),
         asyncio.create_task(_watch_parent(parent, orphaned)),
@@ -64,6 +66,12 @@ async def _tick(r: Resources) -> float:
         log.info("tick.moved", jobs=jobs, deliveries=deliveries)
     tick_seconds = r.settings.tick_seconds
     return tick_seconds if wait is None else min(tick_seconds, max(0.02, wait / 1000))
+
+
+async def _look_at_lines(r: Resources) -> float:
+    """Whoever died with a place wakes nobody: those who wait for it are looked after."""
+    await r.notifier.ledger.look_at_lines()
+    return LINES_SECONDS
 
 
 async def _look(r: Resources) -> float:

@@ -17,6 +17,9 @@ LONGEST_RETRY_AFTER_SECONDS = 36_000
 MOST_ROWS_KEPT = 50
 """Rows of one delivery: replayed for ever it still stays small; `tries` counts them all."""
 
+HUNG = frozenset({"TimeoutError", "ReadTimeout", "WriteTimeout", "ConnectTimeout"})
+"""What a try is called that a receiver used up by saying nothing: such a one holds a place for all of it."""
+
 STATES = ("pending", "delivered", "exhausted", "gone", "endpoint_disabled", "job_gone")
 DELIVERY_ID = re.compile(r"msg_[0-9A-HJKMNP-TV-Z]{26}_[0-9]{1,9}")
 ENDPOINT_ID = re.compile(r"ep_[0-9a-f]{16}")
@@ -80,8 +83,10 @@ class Try:
         return self.status is not None and 200 <= self.status < 300
 
     @property
-    def kind(self) -> Literal["ok", "failed", "gone"]:
-        """What it says of the endpoint."""
+    def kind(self) -> Literal["ok", "failed", "hung", "gone"]:
+        """What it says of the endpoint; `hung` where no answer came in time."""
+        if self.status is None:
+            return "hung" if self.error in HUNG else "failed"
         return "ok" if self.delivered else "gone" if self.status == 410 else "failed"
 
 

@@ -105,10 +105,31 @@ def test_a_hanging_host_delays_no_other_and_uses_up_no_schedule(
     assert time.monotonic() - began < 2
     with Redis.from_url(here.redis.url) as redis:
         until(lambda: redis.llen("celery:tell") == 0, what="the queue is empty while the dead one hangs")
-        host = f"host:127.0.0.1:{hanging.getsockname()[1]}"
-        assert (redis.zcard(f"telling:{host}"), redis.zcard(f"line:{host}")) == (PER_HOST, DEAD - PER_HOST)
+        [line] = redis.keys(f"line:telling:acme 127.0.0.1:{hanging.getsockname()[1]} ep_*")
+        held = redis.zcard(f"telling:host:127.0.0.1:{hanging.getsockname()[1]}")
+        assert (held, redis.zcard(line)) == (PER_HOST, DEAD - PER_HOST)
         tries = [int(redis.hget(f"delivery:{each}", "tries") or 0) for each in dead]  # type: ignore[arg-type]
         assert sum(tries) == 0
+
+
+def test_a_tenant_that_hangs_at_a_shared_host_delays_no_other_there(here: Installation, receiver: Receiver) -> None:
+    """64 of acme's to one address that never answers; other's, to another address of that host, is told as if alone."""
+    hang = receiver.url.replace("/told", "/hang")
+
+    async def make(webhook: str, tenant: str, many: int) -> None:
+        lane = Lane(connect(here.redis.url, 5), 5)
+        store = JobStore(lane, message_template(app), "celery:", 60_000)
+        for _ in range(many):
+            await ended_job(store, webhook, tenant)
+        await lane.aclose()
+
+    asyncio.run(make(hang, "acme", 64))
+    until(lambda: len(receiver.hanging) == PER_HOST, what="acme holds what it may")
+    began = time.monotonic()
+    asyncio.run(make(receiver.url, "other", 1))
+    until(lambda: len(receiver.requests) == 1, what="the other is told")
+    assert time.monotonic() - began < 2
+    assert len(receiver.hanging) == PER_HOST
 
 
 def test_a_receiver_that_is_gone_is_left_alone_until_it_is_enabled_and_replayed(

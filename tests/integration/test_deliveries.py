@@ -21,7 +21,7 @@ from config.settings import Settings
 from tests.integration.test_api import Server, problem
 from tests.support.deliveries import ended_job
 from worker.composition import delivery_ledger
-from worker.deliveries import FAILING_MS, MOST_REPLAYED, QUIET_MS, DeliveryLedger
+from worker.deliveries import FAILING_MS, IN_LINE_MS, MOST_REPLAYED, QUIET_MS, DeliveryLedger
 from worker.delivery_view import delivery_view, endpoint_view
 from worker.lane import Lane, connect
 from worker.messages import queue_key
@@ -33,13 +33,16 @@ HERE = Target.of("acme", URL)
 OK = Try(200, None, "thanks", 0.1, None)
 BROKEN = Try(500, None, "oops", 0.1, None)
 GONE = Try(410, None, "", 0.1, None)
+HUNG = Try(None, "TimeoutError", "", 15, None)
+HUNG_OFTEN = 3
+CAPS = {"tell_per_host": 2, "tell_per_tenant": 3, "tell_per_shared_host": 4}
 
 
 @pytest.fixture
 async def ledger(settings: Settings) -> AsyncIterator[DeliveryLedger]:
-    """Two places per host, three per tenant."""
+    """Two places per tenant at a host, three per tenant, four per host."""
     lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
-    yield delivery_ledger(settings.model_copy(update={"tell_per_host": 2, "tell_per_tenant": 3}), lane)
+    yield delivery_ledger(settings.model_copy(update=CAPS), lane)
     await lane.aclose()
 
 
@@ -70,6 +73,15 @@ def messages(redis: Redis) -> list[str]:
     while message := redis.rpop(queue_key("tell")):
         found.append(json.loads(json.loads(message)["body"])[0][0])  # type: ignore[arg-type]
     return found
+
+
+def they_died(redis: Redis, ids: list[str]) -> None:
+    """The workers that had claimed these, a claim's time ago."""
+    for key in redis.keys("telling:*"):
+        for each in ids:
+            redis.zadd(key, {each: 1}, xx=True)
+    for each in ids:
+        redis.hset(f"delivery:{each}", "claimed_until", 1)
 
 
 async def test_a_host_has_its_places_and_the_line_before_them_moves_with_each_that_is_free(
@@ -113,16 +125,112 @@ async def test_a_tenants_places_are_bounded_and_its_dead_hosts_do_not_block_its_
 async def test_the_place_of_a_worker_that_died_is_given_back_by_itself(
     ledger: DeliveryLedger, store: JobStore, redis: Redis
 ) -> None:
-    """Between the POST and its row: claimed again once the claim is over, with the same id and no row lost."""
+    """Between the POST and its row: claimed again once the claim is over, by turns with those who waited for it."""
     ids = [await ended_job(store, URL) for _ in range(3)]
     for each in ids:
         await ledger.claim(each, HERE)
-    for lane in ("host:hooks.example", "tenant:acme"):
-        for each in ids[:2]:
-            redis.zadd(f"telling:{lane}", {each: 1})
-    for each in ids[:2]:
-        redis.hset(f"delivery:{each}", "claimed_until", 1)
-    assert [(await ledger.claim(each, HERE)).verdict for each in ids] == ["claimed", "claimed", "put_off"]
+    they_died(redis, ids[:2])
+    assert [(await ledger.claim(each, HERE)).verdict for each in ids] == ["claimed", "put_off", "claimed"]
+
+
+async def test_those_in_line_behind_a_worker_that_died_are_not_left_there(
+    ledger: DeliveryLedger, store: JobStore, redis: Redis
+) -> None:
+    """Nobody gives its places back: the lines are looked at, each time by whoever has the time."""
+    ids = [await ended_job(store, URL) for _ in range(4)]
+    for each in ids:
+        await ledger.claim(each, HERE)
+    messages(redis)
+    they_died(redis, ids[:2])
+    redis.zadd("lines:telling", dict.fromkeys(redis.zrange("lines:telling", 0, -1), 0), xx=True)
+    await ledger.look_at_lines()
+    assert messages(redis) == ids[2:]
+    assert [(await ledger.claim(each, HERE)).verdict for each in ids] == ["put_off", "put_off", "claimed", "claimed"]
+
+
+async def test_a_tenant_whose_deliveries_hang_keeps_no_other_from_the_same_host(
+    settings: Settings, store: JobStore, redis: Redis
+) -> None:
+    """With the caps as they are: 64 to one receiver hang; another tenant's, and another receiver of its own, go on."""
+    lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
+    ledger = delivery_ledger(settings, lane)
+    hanging = [await ended_job(store, URL) for _ in range(64)]
+    verdicts = [(await ledger.claim(each, HERE)).verdict for each in hanging]
+    assert verdicts.count("claimed") == settings.tell_per_endpoint
+    theirs = await ended_job(store, URL, "other")
+    assert (await ledger.claim(theirs, replace(HERE, tenant="other"))).verdict == "claimed"
+    own = Target.of("acme", "https://hooks.example/another")
+    assert (await ledger.claim(await ended_job(store, own.url), own)).verdict == "claimed"
+    await lane.aclose()
+
+
+async def test_tenants_take_turns_at_a_shared_host(ledger: DeliveryLedger, store: JobStore, redis: Redis) -> None:
+    """Two that fill the host have twenty more in line each; the one that comes last with one waits for no more than a
+    turn of each."""
+    tenants = ("one", "two")
+    ids = {tenant: [await ended_job(store, URL, tenant) for _ in range(22)] for tenant in tenants}
+    claims = {
+        each: await ledger.claim(each, replace(HERE, tenant=tenant)) for tenant in tenants for each in ids[tenant]
+    }
+    last = await ended_job(store, URL, "quiet")
+    assert (await ledger.claim(last, replace(HERE, tenant="quiet"))).verdict == "put_off"
+    messages(redis)
+    for tenant, n in (("one", 0), ("two", 0), ("one", 1)):
+        claimed = claims[ids[tenant][n]].delivery
+        assert claimed
+        await ledger.keep(claimed, replace(HERE, tenant=tenant), 0, OK, Next("delivered"))
+    woken = messages(redis)
+    assert len(woken) == 3 and last in woken
+    assert (await ledger.claim(last, replace(HERE, tenant="quiet"))).verdict == "claimed"
+
+
+async def test_a_place_that_was_given_is_kept_for_whom_it_was_given_to(
+    ledger: DeliveryLedger, store: JobStore, redis: Redis
+) -> None:
+    """Whoever comes between the place and the message stands behind those who wait; a line is left when it is over."""
+    ids = [await ended_job(store, URL) for _ in range(3)]
+    claims = [await ledger.claim(each, HERE) for each in ids]
+    at = redis.zscore("deliveries:due", ids[2])
+    assert isinstance(at, float) and at > store.now() + IN_LINE_MS - 60_000
+    messages(redis)
+    assert claims[0].delivery
+    await ledger.keep(claims[0].delivery, HERE, 0, OK, Next("delivered"))
+    newcomer = await ended_job(store, URL)
+    assert (await ledger.claim(newcomer, HERE)).verdict == "put_off"
+    assert messages(redis)[0] == ids[2]
+    at = redis.zscore("deliveries:due", ids[2])
+    assert isinstance(at, float) and at <= store.now() + 61_000
+    assert (await ledger.claim(ids[2], HERE)).verdict == "claimed"
+    assert (await ledger.claim(ids[2], HERE)).verdict == "none"
+
+
+async def test_an_endpoint_that_hangs_again_and_again_is_told_one_at_a_time_until_it_answers(
+    ledger: DeliveryLedger, store: JobStore
+) -> None:
+    """Three time-outs in a row, over all its deliveries; any answer gives it its places back."""
+    for _ in range(HUNG_OFTEN):
+        await tried(ledger, await ended_job(store, URL), HUNG, Next("pending", 5))
+    ids = [await ended_job(store, URL) for _ in range(2)]
+    claims = [await ledger.claim(each, HERE) for each in ids]
+    assert [each.verdict for each in claims] == ["claimed", "put_off"]
+    assert claims[0].delivery
+    await ledger.keep(claims[0].delivery, HERE, 0, BROKEN, Next("pending", 5))
+    assert (await ledger.claim(ids[1], HERE)).verdict == "claimed"
+    assert (await ledger.claim(await ended_job(store, URL), HERE)).verdict == "claimed"
+
+
+async def test_a_line_that_is_over_leaves_nothing_behind(ledger: DeliveryLedger, store: JobStore, redis: Redis) -> None:
+    """Its jobs are forgotten while they wait."""
+    ids = [await ended_job(store, URL) for _ in range(4)]
+    for each in ids:
+        await ledger.claim(each, HERE)
+    for each in ids:
+        found = await store.load(each.split("_")[1])
+        assert found is not None
+        await store.forget(found.job)
+    redis.zadd("lines:telling", dict.fromkeys(redis.zrange("lines:telling", 0, -1), 0), xx=True)
+    await ledger.look_at_lines()
+    assert [key for key in redis.keys("*") if key.startswith((b"line", b"turns"))] == []
 
 
 async def test_a_forgotten_delivery_in_line_keeps_nobody_waiting(
@@ -134,7 +242,7 @@ async def test_a_forgotten_delivery_in_line_keeps_nobody_waiting(
     found = await store.load(ids[2].split("_")[1])
     assert found is not None
     await store.forget(found.job)
-    redis.zadd("line:host:hooks.example", {"msg_nobody": 0})
+    redis.zadd(f"line:telling:acme hooks.example {HERE.endpoint}", {"msg_nobody": 0})
     messages(redis)
     assert claims[0].delivery
     await ledger.keep(claims[0].delivery, HERE, 0, OK, Next("delivered"))

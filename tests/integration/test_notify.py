@@ -12,9 +12,9 @@ from standardwebhooks import Webhook
 from config.settings import Settings
 from tests.support.receiver import Receiver
 from worker.composition import delivery_ledger
-from worker.deliveries import Claim
+from worker.deliveries import CLAIM_MS, Claim
 from worker.lane import Lane, connect
-from worker.notify import Notifier
+from worker.notify import TIMEOUT_SECONDS, Notifier
 from worker.telling import Next, Target
 from worker.webhook_secrets import WebhookSecrets
 
@@ -230,3 +230,21 @@ async def test_of_a_gigabyte_the_first_bytes_are_kept_and_a_reset_is_a_row(notif
     else:
         assert (following.state, row["status"], bool(row["error"])) == ("pending", None, True)
     server.close()
+
+
+async def test_a_receiver_that_hangs_is_given_up_in_time_and_counted_as_hanging(
+    settings: Settings, redis: Redis, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Setup: a shorter time-out. Proves: the row, the next try, and that the endpoint is known to hang."""
+    monkeypatch.setattr("worker.notify.TIMEOUT_SECONDS", 0.3)
+    async with opened(settings, redis) as notifier:
+        following = await told(notifier, receiver.url.replace("/told", "/hang"))
+    assert (following.state, receiver.hanging) == ("pending", [ID])
+    [endpoint] = redis.keys("endpoint:acme:*")
+    assert redis.hget(endpoint, "hung") == b"1"
+
+
+def test_a_try_ends_when_the_contract_says_and_its_claim_later() -> None:
+    """15 s for an answer; a claim that ended sooner would let a second worker tell meanwhile."""
+    assert TIMEOUT_SECONDS == 15
+    assert CLAIM_MS >= 2 * TIMEOUT_SECONDS * 1000

@@ -8,17 +8,23 @@ from typing import Any
 
 
 class Receiver:
-    """Keeps every delivery, by job, in the order in which they came."""
+    """Keeps every delivery, by job, in the order in which they came. What is sent to /hang is never answered."""
 
     def __init__(self, status: int = 200) -> None:
         self.status = status
         self.told: dict[str, list[dict[str, Any]]] = defaultdict(list)
+        self.hanging: list[str] = []
+        self._over = threading.Event()
         self.requests: list[tuple[dict[str, str], bytes]] = []
         outer = self
 
         class Handler(BaseHTTPRequestHandler):
             def do_POST(self) -> None:
                 body = self.rfile.read(int(self.headers["content-length"]))
+                if self.path.startswith("/hang"):
+                    outer.hanging.append(self.headers["webhook-id"])
+                    outer._over.wait()
+                    return
                 outer.requests.append(({name.lower(): value for name, value in self.headers.items()}, body))
                 job = json.loads(body)
                 if outer.status < 300:
@@ -39,5 +45,6 @@ class Receiver:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self._over.set()
         self._server.shutdown()
         self._server.server_close()

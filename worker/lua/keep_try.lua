@@ -1,28 +1,37 @@
 -- The row of one try and what follows from it: for the delivery, for its endpoint, for those in line. Only the first
 -- worker that brings this many rows is believed.
 --
--- ARGV  template, prefix, lease_ms, delivery id, rows before, rows as JSON, state, ms until the next try or '',
---       tenant, host, most per host, most per tenant, endpoint id, endpoint address,
---       ok | failed | gone, ms of failure that disable an endpoint, ms between failures that are not one outage
+-- ARGV  template, prefix, lease_ms, claim_ms, caps, delivery id, rows before, rows as JSON, state, ms until the next try
+--       or '', tenant, host, endpoint id, endpoint address, ok | failed | hung | gone,
+--       ms of failure that disable an endpoint, ms between failures that are not one outage
 -- Reply {now, 1, why the endpoint is disabled by this try or ''} or {now, 0, ''}
-local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local key, tenant, endpoint = 'delivery:' .. id, ARGV[9], ARGV[13]
-if tonumber(redis.call('HGET', key, 'tries') or 0) ~= tonumber(ARGV[5]) then return {now, 0, ''} end
-if redis.call('EXISTS', key) == 0 then return {now, 0, ''} end -- forgotten with its job while it was told
+local id, tenant, endpoint, came_to = ARGV[6], ARGV[11], ARGV[13], ARGV[15]
+local kind = telling(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], '')
+local line, key = kind.line(line_to(tenant, ARGV[12], endpoint)), 'delivery:' .. id
+if redis.call('EXISTS', key) == 0 then -- forgotten with its job while it was told
+  give_back(kind, line, id)
+  return {now, 0, ''}
+end
+if tonumber(redis.call('HGET', key, 'tries') or 0) ~= tonumber(ARGV[7]) then return {now, 0, ''} end
 
-redis.call('HSET', key, 'attempts', ARGV[6], 'tries', ARGV[5] + 1)
+redis.call('HSET', key, 'attempts', ARGV[8], 'tries', ARGV[7] + 1)
 redis.call('HDEL', key, 'claimed_until')
-to_state(id, ARGV[7])
-if ARGV[8] == '' then
+to_state(id, ARGV[9])
+if ARGV[10] == '' then
   redis.call('ZREM', 'deliveries:due', id)
 else
-  redis.call('HSET', key, 'not_before', now + ARGV[8])
-  redis.call('ZADD', 'deliveries:due', now + ARGV[8], id)
+  redis.call('HSET', key, 'not_before', now + ARGV[10])
+  redis.call('ZADD', 'deliveries:due', now + ARGV[10], id)
 end
 
 local row, why = 'endpoint:' .. tenant .. ':' .. endpoint, ''
 redis.call('HSET', row, 'url', ARGV[14])
-if ARGV[15] == 'ok' then
+if came_to == 'hung' then
+  redis.call('HINCRBY', row, 'hung', 1)
+else
+  redis.call('HDEL', row, 'hung')
+end
+if came_to == 'ok' then
   redis.call('HSET', row, 'told_at', now)
   redis.call('HDEL', row, 'failing_since', 'failures')
 else
@@ -32,15 +41,10 @@ else
   redis.call('HSET', row, 'failing_since', since, 'failed_at', now)
   redis.call('HINCRBY', row, 'failures', 1)
   if not known[3] then
-    why = ARGV[15] == 'gone' and 'gone' or now - since >= tonumber(ARGV[16]) and 'failing' or ''
+    why = came_to == 'gone' and 'gone' or now - since >= tonumber(ARGV[16]) and 'failing' or ''
     if why ~= '' then redis.call('HSET', row, 'disabled_at', now, 'reason', why) end
   end
 end
 note_endpoint(tenant, endpoint)
-
-for _, lane in ipairs({{name = 'host:' .. ARGV[10], most = tonumber(ARGV[11])},
-    {name = 'tenant:' .. tenant, most = tonumber(ARGV[12])}}) do
-  redis.call('ZREM', 'telling:' .. lane.name, id)
-  wake(lane, template, prefix, lease)
-end
+give_back(kind, kind.line(line.name), id) -- as many places as it may have from now on
 return {now, 1, why}

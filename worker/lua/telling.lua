@@ -1,4 +1,4 @@
--- Put before the scripts that move deliveries: states counted, places per host and per tenant, the lines before them.
+-- Put before the scripts that move deliveries: states counted, places and lines (lines.lua) of the kind `telling`.
 --
 -- delivery:<id>           HASH  job tenant state created_at pushed tries attempts
 --                               | not_before claimed_until endpoint round (tries before the last replay) line
@@ -6,10 +6,8 @@
 -- deliveries:due          ZSET  delivery id → ms at which somebody must look at it; every pending one is in it
 -- deliveries:tenant:<t>   ZSET  delivery id → when it was made; forgotten with its job
 -- deliveries:counts       HASH  state → deliveries
--- telling:<lane>          ZSET  delivery id → ms at which its place is given back by itself; lane: host:<h>, tenant:<t>
--- line:<lane>             ZSET  delivery id → since when it could be told; waits for a place, holds no thread
 -- endpoints:<tenant>      ZSET  endpoint id → when it was last used; the newest 1,000
--- endpoint:<t>:<id>       HASH  url told_at failed_at failing_since failures | disabled_at reason
+-- endpoint:<t>:<id>       HASH  url told_at failed_at failing_since failures hung (time-outs in a row) | disabled_at reason
 -- replays:<tenant>        STR   when the last of the deliveries that are replayed in bulk comes
 -- webhook_secret:<tenant> ZSET  secret → ms until which it signs; +inf for the newest
 local function to_state(id, state)
@@ -20,25 +18,52 @@ local function to_state(id, state)
   redis.call('HINCRBY', 'deliveries:counts', state, 1)
 end
 
-local function is_free(lane)
-  redis.call('ZREMRANGEBYSCORE', 'telling:' .. lane.name, '-inf', now)
-  return redis.call('ZCARD', 'telling:' .. lane.name) < lane.most
+-- An endpoint that has hung so often, without one answer since, is told one at a time.
+local HUNG_OFTEN = 3
+
+local function most_at(tenant, endpoint, most)
+  local hung = redis.call('HGET', 'endpoint:' .. tenant .. ':' .. endpoint, 'hung')
+  return tonumber(hung or 0) >= HUNG_OFTEN and 1 or most
 end
 
--- The first that waits for a place there goes to a worker; it takes the place itself, or stands in line again.
-local function wake(lane, template, prefix, lease)
-  if not is_free(lane) then return end
-  for _ = 1, 100 do
-    local id = redis.call('ZPOPMIN', 'line:' .. lane.name)[1]
-    if not id then return end
-    if redis.call('HGET', 'delivery:' .. id, 'state') == 'pending' then
-      redis.call('HSET', 'delivery:' .. id, 'pushed', now)
-      redis.call('HDEL', 'delivery:' .. id, 'line')
-      redis.call('ZADD', 'deliveries:due', now + lease, id)
-      push(template, prefix, 'tell', 'tell', id)
-      return
-    end
+local function line_to(tenant, host, endpoint)
+  return tenant .. ' ' .. host .. ' ' .. endpoint
+end
+
+-- `caps` is a JSON object: most at once to one endpoint, from one tenant to one host (pair), of one tenant, to one host.
+-- `here` is the delivery that the script is about: it needs no message.
+local function telling(template, prefix, lease, claim_ms, caps, here)
+  local most = cjson.decode(caps)
+  local kind = {name = 'telling', longest = math.max(lease, claim_ms), granted = lease}
+
+  function kind.line(name)
+    local tenant, host, endpoint = name:match('^(%S*) (.*) (%S*)$')
+    local pair = 'pair:' .. tenant .. ' ' .. host
+    return {
+      name = name,
+      lanes = {
+        {name = name, most = most_at(tenant, endpoint, most.endpoint)},
+        {name = pair, most = most.pair},
+        {name = 'tenant:' .. tenant, most = most.tenant},
+        {name = 'host:' .. host, most = most.host},
+      },
+      paths = {{'host:' .. host, pair, name}, {'tenant:' .. tenant, name}},
+    }
   end
+
+  function kind.waits(id)
+    return redis.call('HGET', 'delivery:' .. id, 'state') == 'pending'
+  end
+
+  function kind.wake(id)
+    redis.call('HDEL', 'delivery:' .. id, 'line')
+    redis.call('ZADD', 'deliveries:due', now + lease, id)
+    if id == here then return end
+    redis.call('HSET', 'delivery:' .. id, 'pushed', now)
+    push(template, prefix, 'tell', 'tell', id)
+  end
+
+  return kind
 end
 
 local function is_disabled(tenant, endpoint)

@@ -1,0 +1,122 @@
+-- Put before the scripts that hand out places of which there are few. Work that finds none stands in a line, the line of
+-- those who want the same; a line takes its places out of every lane that it lies in (one receiver, one tenant, one
+-- host …), each with a cap of its own. Lanes are nested: one with a place to give serves what is below it in turn, so
+-- that a thousand of one owner never stand before the one of another. Work in line holds no thread.
+--
+-- <kind>:<lane>         ZSET  id → ms at which its place is given back by itself
+-- line:<kind>:<line>    ZSET  id → since when it waits
+-- turns:<kind>:<lane>   ZSET  lane or line below it → its turn; of those in which somebody waits
+-- lines:<kind>          ZSET  line → ms at which it is looked at, whoever gives a place back or dies with one
+--
+-- A kind is {name, longest = ms that a place is held at most, granted = ms that a place waits for whom it was given to,
+-- line(name) → a line, waits(id) → whether it still wants a place, wake(id)}. A line is {name,
+-- lanes = {{name, most}, …}: its own first, all of them with a place to give, paths = {{outermost lane, …, line}, …}}.
+local LOOKED_AT = 20 -- of those below a lane: bounds how long a script keeps Redis from everybody else
+local GRANTED_AT_ONCE = 4
+local LOOK_MS = 2000
+
+local function line_key(kind, name)
+  return 'line:' .. kind.name .. ':' .. name
+end
+
+local function turns_key(kind, lane)
+  return 'turns:' .. kind.name .. ':' .. lane
+end
+
+local function has_room(kind, line)
+  for _, lane in ipairs(line.lanes) do
+    local key = kind.name .. ':' .. lane.name
+    redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
+    if redis.call('ZCARD', key) >= lane.most then return false end
+  end
+  return true
+end
+
+local function hold(kind, line, id, ms)
+  for _, lane in ipairs(line.lanes) do
+    redis.call('ZADD', kind.name .. ':' .. lane.name, now + ms, id)
+    redis.call('PEXPIRE', kind.name .. ':' .. lane.name, kind.longest)
+  end
+end
+
+local function holds(kind, line, id)
+  return tonumber(redis.call('ZSCORE', kind.name .. ':' .. line.lanes[1].name, id) or 0) > now
+end
+
+local function to_the_end(turns, below)
+  local last = redis.call('ZREVRANGE', turns, 0, 0, 'WITHSCORES')
+  if last[1] ~= below then redis.call('ZADD', turns, tonumber(last[2] or 0) + 1, below) end
+end
+
+local function stand_in_line(kind, line, id, since)
+  redis.call('ZADD', line_key(kind, line.name), since, id)
+  redis.call('ZADD', 'lines:' .. kind.name, 'NX', now + LOOK_MS, line.name)
+  for _, path in ipairs(line.paths) do
+    for at = 1, #path - 1 do
+      local turns = turns_key(kind, path[at])
+      if not redis.call('ZSCORE', turns, path[at + 1]) then to_the_end(turns, path[at + 1]) end
+    end
+  end
+end
+
+-- Gives a place to the first of a line, where there is one for it.
+local function grant(kind, name)
+  local line = kind.line(name)
+  if not has_room(kind, line) then return false end
+  for _ = 1, 100 do
+    local id = redis.call('ZPOPMIN', line_key(kind, name))[1]
+    if not id then return false end
+    if kind.waits(id) then
+      hold(kind, line, id, kind.granted)
+      kind.wake(id)
+      return true
+    end
+  end
+  return false
+end
+
+-- Gives one place to whoever is next below a lane. What is looked at goes to the end: what its own caps hold back must
+-- not hide those behind it, and is served by the lane that holds it back.
+local function serve(kind, lane)
+  local turns = turns_key(kind, lane)
+  for _, below in ipairs(redis.call('ZRANGE', turns, 0, LOOKED_AT - 1)) do
+    local is_line = redis.call('EXISTS', line_key(kind, below)) == 1
+    if is_line or redis.call('EXISTS', turns_key(kind, below)) == 1 then
+      to_the_end(turns, below)
+      if is_line and grant(kind, below) or not is_line and serve(kind, below) then return true end
+    else
+      redis.call('ZREM', turns, below) -- nobody waits there any more
+    end
+  end
+  return false
+end
+
+-- Gives a place back, to whoever is next in each lane that it was taken from.
+local function give_back(kind, line, id)
+  for _, lane in ipairs(line.lanes) do redis.call('ZREM', kind.name .. ':' .. lane.name, id) end
+  for _, path in ipairs(line.paths) do
+    for _ = 1, GRANTED_AT_ONCE do
+      if not serve(kind, path[1]) then break end
+    end
+  end
+end
+
+-- A line looks after itself as well: whoever died with a place wakes nobody.
+local function look_at_lines(kind, most)
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'lines:' .. kind.name, '-inf', now, 'LIMIT', 0, most)) do
+    for _ = 1, GRANTED_AT_ONCE do
+      if not grant(kind, name) then break end
+    end
+    if redis.call('EXISTS', line_key(kind, name)) == 1 then
+      redis.call('ZADD', 'lines:' .. kind.name, now + LOOK_MS, name)
+    else
+      redis.call('ZREM', 'lines:' .. kind.name, name)
+      for _, path in ipairs(kind.line(name).paths) do
+        for at = #path - 1, 1, -1 do
+          if redis.call('EXISTS', turns_key(kind, path[at + 1])) == 1 then break end
+          redis.call('ZREM', turns_key(kind, path[at]), path[at + 1])
+        end
+      end
+    end
+  end
+end
