@@ -1,7 +1,7 @@
 """The record as bytes in Redis and back. Pure. Defaults are left out: a job is mostly defaults."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import fields
+from dataclasses import MISSING, Field, fields
 from typing import Any
 
 import orjson
@@ -10,13 +10,19 @@ from worker.job import Attempt, Image, Job, Milliseconds, Order, Problem, Status
 
 KEPT_APART = frozenset({"order", "status", "version", "place", "stalls"})
 DOC_FIELDS = tuple(each for each in fields(Job) if each.name not in KEPT_APART)
-ORDER_FIELDS = fields(Order)
+
+
+def _default(field: Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not MISSING else field.default
+
+
+ORDER_FIELDS = tuple((each.name, _default(each)) for each in fields(Order))
 
 
 def encode_order(order: Order) -> bytes:
     """What the caller asked for, as JSON, without what has its default."""
-    values = {each.name: getattr(order, each.name) for each in ORDER_FIELDS}
-    return orjson.dumps({name: value for name, value in values.items() if value not in (None, (), {}, False)})
+    values = ((name, getattr(order, name), default) for name, default in ORDER_FIELDS)
+    return orjson.dumps({name: value for name, value, default in values if value != default})
 
 
 def encode_doc(job: Job) -> bytes:
