@@ -30,6 +30,14 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         redoc_url=None,
+        # its own spans would hold what is in an address: signed pictures, filters, and nobody asked for them
+        telemetry={
+            "tracing": False,
+            "metrics": False,
+            "logs": False,
+            "operation_spans": False,
+            "auto_configure": False,
+        },
         redirect_slashes=False,  # a redirect is built from the Host header, which a caller writes
     )
     app.state.settings = settings

@@ -5,7 +5,6 @@ The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and write
 
 from collections.abc import AsyncIterator, Collection, Sequence
 from dataclasses import replace
-from hashlib import sha256
 from typing import Any, cast
 
 import orjson
@@ -13,6 +12,7 @@ from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
 
 from api.admission import allowance_of, refusal_of
+from api.idempotency import idempotency_of
 from api.keys import authenticate
 from api.problems import Problem, problem_responses
 from api.schemas.job import JobBatch, JobView
@@ -33,7 +33,6 @@ from worker.view import job_view, rfc3339
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 MOST_WAIT_SECONDS = 60.0
-MOST_KEY_CHARACTERS = 255
 RETRY_WHEN_AWAY_SECONDS = 10
 PUBLIC_ADDRESS = "a public http(s) address on port 80 or 443"
 ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_large", "unsupported_media_type",
@@ -191,7 +190,7 @@ async def accept_orders(
     request: Request, here: State, orders: list[Order], body: bytes, refuse_late: Collection[str]
 ) -> Accepted:
     """Jobs of one tenant, all or none, under the request's `Idempotency-Key`. Raises Problem for every refusal."""
-    idempotency = idempotency_of(request, orders[0].tenant, body)
+    idempotency = await idempotency_of(request, orders[0].tenant, body)
     accepted = await _accepted_or_known(here, orders, idempotency, refuse_late)
     reached(Point.ACCEPT_WRITTEN)
     if refusal := refusal_of(accepted, here):
@@ -224,17 +223,6 @@ async def _refuse_if_store_away(here: State) -> None:
     if away:
         headers = {"retry-after": str(RETRY_WHEN_AWAY_SECONDS)}
         raise Problem("insufficient_storage", "Pictures cannot be stored now, so nothing is bought.", headers=headers)
-
-
-def idempotency_of(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
-    """What the request's `Idempotency-Key` is kept under, and its body's hash; None without one."""
-    key = request.headers.get("idempotency-key")
-    if key is None:
-        return None
-    if not 0 < len(key) <= MOST_KEY_CHARACTERS:
-        raise Problem("invalid_request", f"Idempotency-Key is 1 to {MOST_KEY_CHARACTERS} characters long.")
-    row = sha256(f"{request.url.path} {key}".encode()).hexdigest()
-    return f"idempotency:{tenant}:{row}", sha256(body).hexdigest()
 
 
 def _wait_seconds(request: Request) -> float:

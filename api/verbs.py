@@ -7,7 +7,8 @@ from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from api.admission import budget_exceeded
-from api.jobs import accept_orders, current_job, find_job, idempotency_of
+from api.idempotency import idempotency_of
+from api.jobs import accept_orders, current_job, find_job
 from api.keys import authenticate
 from api.listing import list_jobs
 from api.problems import Problem, problem_responses
@@ -72,7 +73,7 @@ async def resolve_job(job_id: str, request: Request) -> Response:
 async def retry_job(job_id: str, request: Request) -> Response:
     """A new job with the same request, which names its origin in `retry_of`."""
     tenant, here = await authenticate(request, "submit"), state(request)
-    idempotency = idempotency_of(request, tenant, b"")
+    idempotency = await idempotency_of(request, tenant, b"")
     # before the status: a late success, or a deletion, of the origin must not hide the job that the key made
     if idempotency and (made := await here["store"].made_for(idempotency)):
         return await current_job(here, made)

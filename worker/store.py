@@ -93,9 +93,9 @@ class JobStore:
     ) -> Accepted:
         """Writes a tenant's jobs, their idempotency row and their messages, all or nothing.
 
-        `idempotency` is the key's row and the fingerprint of the body. `refuse_late` has
-        the ids of jobs to be refused where they are not expected to end before their deadline. Safe to repeat with the
-        same orders.
+        `idempotency` is the key's row and the fingerprint of the body; behind a colon the one that older rows have.
+        `refuse_late` has the ids of jobs to be refused where they are not expected to end before their deadline. Safe
+        to repeat with the same orders.
         """
         key, fingerprint = idempotency or ("", "")
         first, most = orders[0], allowance
@@ -125,7 +125,7 @@ class JobStore:
         if row is None:
             return None
         fingerprint, _, ids = row.decode().partition(" ")
-        return Accepted("same" if fingerprint == idempotency[1] else "mismatch", tuple(ids.split(",")))
+        return Accepted("same" if fingerprint in idempotency[1].split(":") else "mismatch", tuple(ids.split(",")))
 
     async def load(self, job_id: str) -> Loaded | None:
         """The record, or None where there is none."""

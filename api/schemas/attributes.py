@@ -55,6 +55,8 @@ PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1
 WEB_ADDRESS = rf"^https?://({LABEL}\.){{0,20}}{LABEL}(:{PORT})?([/?#][!-\[\]-~]*)?$"
 """Of names and IPv4 addresses, in ASCII: every address of this form can be asked, if it is on the public internet."""
 MAX_SEED = 2**32 - 1
+RANDOM_SEED = -1
+"""What clients of this field send for "any"."""
 
 
 def _shown_as(schema: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
@@ -70,8 +72,28 @@ def _shown_as(schema: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
 
 def _number(description: str, low: int, high: int, default: float | None = None, *, whole: bool = True) -> Any:
     pattern = whole_pattern(low, high) if whole else decimal_pattern(high)
+    return _number_field(description, low, high, pattern, default, whole=whole)
+
+
+def _seed(description: str) -> Any:
+    """What is taken has one number more than what is sent on: -1, which means none."""
+    return _number_field(
+        description, 0, MAX_SEED, f"{RANDOM_SEED}|{whole_pattern(0, MAX_SEED)[1:-1]}", least=RANDOM_SEED
+    )
+
+
+def _number_field(
+    description: str,
+    low: int,
+    high: int,
+    pattern: str,
+    default: float | None = None,
+    *,
+    whole: bool = True,
+    least: int | None = None,
+) -> Any:
     forms = [
-        {"type": "integer" if whole else "number", "minimum": low, "maximum": high},
+        {"type": "integer" if whole else "number", "minimum": low if least is None else least, "maximum": high},
         {"type": "string", "pattern": _or_empty(pattern), "description": "The number as text"},
         {"type": "null"},
     ]
@@ -159,7 +181,7 @@ class Attributes(TypedDict, total=False):
         ),
     ]
     enhance_prompt: Annotated[Flag, _flag("Enhance prompts for better results. Default: yes.", "yes")]
-    seed: Annotated[int, _number("Seed for reproducibility. Pass null for random generation.", 0, MAX_SEED)]
+    seed: Annotated[int, _seed("Seed for reproducibility. Pass null (or -1) for random generation.")]
     guidance_scale: Annotated[float, _number("Scale for classifier-free guidance.", 0, 100, 7.5, whole=False)]
     panorama: Annotated[Flag, _flag("Generate a panorama image. Default: no.", "no")]
     self_attention: Annotated[
@@ -310,7 +332,7 @@ ALLOWED = {
     "height": "a whole number from 1 to 1024",
     "samples": "a whole number from 1 to 4",
     "num_inference_steps": "21, 31, 41; a lower number is raised to the next of them",
-    "seed": f"a whole number from 0 to {MAX_SEED}, or null",
+    "seed": f"a whole number from 0 to {MAX_SEED}, or null or -1 for a random one",
     "guidance_scale": "a number from 0 to 100",
     "clip_skip": "a whole number from 1 to 8",
     "safety_checker_type": "blur, sensitive_content_text, pixelate, black",

@@ -22,6 +22,7 @@ from api.schemas.attributes import (
     MOST_NUMBER,
     NUMBER_TEXTS,
     NUMBERS,
+    RANDOM_SEED,
     Attributes,
     DeadlinePolicy,
     Own,
@@ -157,6 +158,7 @@ def _parse(content: Any, *, refuse_unknown: bool) -> tuple[ParsedRequest | None,
     if len(content) > MOST_FIELDS:
         return None, [TOO_MANY_FIELDS]
     given = {name: _flag(name, value) for name, value in content.items() if value is not None and value != ""}
+    adjustments = _random_seed(given)
     unknown = given.keys() - KNOWN
     errors = [_unknown(name) for name in sorted(unknown)] if refuse_unknown else []
     errors += [
@@ -170,7 +172,7 @@ def _parse(content: Any, *, refuse_unknown: bool) -> tuple[ParsedRequest | None,
     own = _validated(_OWN, {name: given[name] for name in given if name in OWN_NAMES}, errors)
     if errors:
         return None, errors
-    adjustments = [] if refuse_unknown else [_ignored(name) for name in sorted(unknown - {"key"})]
+    adjustments += [] if refuse_unknown else [_ignored(name) for name in sorted(unknown - {"key"})]
     _raise_steps(request, given, adjustments)
     return _parsed(request, own, adjustments), []
 
@@ -228,6 +230,13 @@ def _validated(adapter: TypeAdapter[Any], given: dict[str, Any], errors: list[Fi
                 errors.append(_missing(name) if each["type"] == "missing" else _refused(name, given.get(name)))
         return {}
     return validated
+
+
+def _random_seed(given: dict[str, Any]) -> list[dict[str, Any]]:
+    """-1 stands for "any" wherever pictures are made: taken as not given, and said."""
+    if given.get("seed") not in (RANDOM_SEED, str(RANDOM_SEED)):
+        return []
+    return [{"field": "seed", "from": given.pop("seed"), "to": None, "reason": "-1 means random"}]
 
 
 def _raise_steps(request: dict[str, Any], given: dict[str, Any], adjustments: list[dict[str, Any]]) -> None:

@@ -4,12 +4,15 @@ import re
 import threading
 import time
 from collections.abc import Iterator
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 import httpx
+import orjson
 import pytest
 import uvicorn
+from opentelemetry import trace
 from redis import Redis
 
 from api.app import create_app
@@ -18,6 +21,7 @@ from api.schemas.usage import UsageView
 from config.settings import Settings
 from tests.support.queue import done_beside
 from worker.signing import callback_token
+from worker.store import MOST_INBOX_ROWS
 
 BODY = {"model_id": "m", "prompt": "a cat"}
 
@@ -137,6 +141,70 @@ def test_an_idempotency_key_answers_the_same_job_and_refuses_another_body(client
     batch = client.post("/v1/jobs/batch", json=[BODY, BODY], headers=headers).json()["jobs"]
     again = client.post("/v1/jobs/batch", json=[BODY, BODY], headers=headers).json()["jobs"]
     assert [job["id"] for job in batch] == [job["id"] for job in again]
+
+
+def test_the_same_json_value_is_the_same_request_under_one_key(client: httpx.Client) -> None:
+    """In another order, with other white space and escapes, `512.0` for `512`; one value changed is another request."""
+    headers = {"idempotency-key": "k2", "content-type": "application/json"}
+    body = {"model_id": "m", "prompt": "é", "width": 512, "metadata": {"a": 1, "b": "2"}}
+    first = client.post("/v1/jobs", json=body, headers=headers).json()["id"]
+    other = '{ "metadata":{"b":"2","a":1.0}, "width" : 512.0,\n"prompt":"\\u00e9", "model_id":"m"}'
+    assert client.post("/v1/jobs", content=other, headers=headers).json()["id"] == first
+    assert client.post("/v1/jobs", json=dict(reversed(body.items())), headers=headers).json()["id"] == first
+    changed = body | {"metadata": {"a": 1, "b": 2}}  # a number is no text
+    problem(client.post("/v1/jobs", json=changed, headers=headers), 422, "idempotency_mismatch")
+    doubled = '{"model_id":"x","model_id":"m","prompt":"é","width":512,"metadata":{"a":1,"b":"2"}}'
+    assert client.post("/v1/jobs", content=doubled, headers=headers).json()["id"] == first, "the last of two counts"
+
+
+def test_a_key_that_an_older_version_kept_answers_the_same_job(client: httpx.Client, redis: Redis) -> None:
+    """Its fingerprint was of the bytes: a repetition over the upgrade is no other request."""
+    headers = {"idempotency-key": "k3", "content-type": "application/json"}
+    content = orjson.dumps(BODY)
+    job = client.post("/v1/jobs", content=content, headers=headers).json()["id"]
+    [row] = redis.keys("idempotency:acme:*")
+    redis.set(row, f"{sha256(content).hexdigest()} {job}")
+    assert client.post("/v1/jobs", content=content, headers=headers).json()["id"] == job
+    problem(client.post("/v1/jobs", json=BODY | {"seed": 1}, headers=headers), 422, "idempotency_mismatch")
+
+
+def test_more_callbacks_than_are_kept_are_refused_so_that_they_come_again(
+    client: httpx.Client, settings: Settings
+) -> None:
+    """Nobody reads the inbox: what is not kept is not said to be."""
+    job = client.post("/v1/jobs", json=BODY).json()
+    address = f"/webhooks/modelslab/{callback_token(job['id'] + '-1', settings.secrets)}"
+    answers = [client.post(address, json={"status": "success", "id": n}) for n in range(MOST_INBOX_ROWS + 1)]
+    assert {each.status_code for each in answers[:-1]} == {200}
+    problem(answers[-1], 503, "unavailable")
+    assert answers[-1].headers["retry-after"] == "5"
+
+
+def test_the_framework_traces_nothing_by_itself(
+    client: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its spans would hold signed picture addresses and filters; any provider in the process would switch them on."""
+    spans: list[str] = []
+
+    class Recording(trace.Tracer):
+        def start_span(self, name: str, *_: object, **__: object) -> trace.Span:  # type: ignore[override]
+            spans.append(name)
+            return trace.INVALID_SPAN
+
+        start_as_current_span = start_span  # type: ignore[assignment]
+
+    class Provider(trace.TracerProvider):
+        def get_tracer(self, *_: object, **__: object) -> trace.Tracer:  # type: ignore[override]
+            return Recording()
+
+    monkeypatch.setattr(trace, "_TRACER_PROVIDER", Provider())
+    server = Server(create_app(settings))
+    try:
+        assert server.client.get("/v1/jobs", params={"metadata.secret": "x"}).status_code == 200
+        assert server.client.get("/healthz").status_code == 200
+    finally:
+        server.stop()
+    assert spans == []
 
 
 def test_a_batch_with_one_bad_request_accepts_none(client: httpx.Client, redis: Redis) -> None:

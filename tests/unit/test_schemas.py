@@ -5,6 +5,7 @@ import re
 from pathlib import Path
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -80,10 +81,21 @@ def test_null_and_empty_mean_not_given(name: str, nothing: object) -> None:
     assert name not in parse(**{name: nothing}).request
 
 
+@pytest.mark.parametrize("seed", [-1, "-1", -1.0])
+def test_minus_one_is_a_random_seed_on_every_path(seed: object) -> None:
+    """Real clients send it: taken as not given, and said."""
+    body = {"model_id": "m", "prompt": "p", "seed": seed}
+    batch = parse_batch(orjson.dumps([body]))
+    for parsed in (parse_request(orjson.dumps(body)), parse_compatible(body), batch[0]):
+        assert "seed" not in parsed.request
+        assert parsed.adjustments == [{"field": "seed", "from": seed, "to": None, "reason": "-1 means random"}]
+
+
 REFUSED = [
     ("width", 0), ("width", 1025), ("width", 512.5), ("width", "wide"), ("width", True), ("width", [512]),
     ("height", -1), ("samples", 5), ("samples", 0), ("num_inference_steps", 42), ("num_inference_steps", 0),
-    ("seed", -1), ("seed", 2**32), ("guidance_scale", 101), ("guidance_scale", "much"), ("clip_skip", 9),
+    ("seed", -2), ("seed", "-01"),
+    ("seed", 2**32), ("guidance_scale", 101), ("guidance_scale", "much"), ("clip_skip", 9),
     ("scheduler", "NoScheduler"), ("safety_checker", "maybe"), ("safety_checker_type", "white"), ("upscale", 2),
     ("algorithm_type", "dpmsolver++"), ("lora_strength", "0.05"), ("lora_strength", "x"), ("webhook", "ftp://a/b"),
     ("webhook", "http://user@host/x"), ("webhook", "https://a b/"), ("metadata", {"a": {"b": 1}}), ("priority", 10),

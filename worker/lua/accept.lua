@@ -1,7 +1,8 @@
 -- Accepts one request or one batch of a tenant: record, idempotency row, budget, place in the queue, Celery message;
 -- all or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
 --
--- ARGV  template, prefix, lease_ms, idempotency key or '', fingerprint, idempotency ttl_ms, tenant, day,
+-- ARGV  template, prefix, lease_ms, idempotency key or '', fingerprint (and ':' and the one that older rows have),
+--       idempotency ttl_ms, tenant, day,
 --       most jobs waiting, how many more of a tenant of which fewer wait; then the tenant's defaults, 0 for none: requests a second, burst, jobs waiting, images a day,
 --       images a month; '1' where a job of these asks to be refused rather than late, or '';
 --       then per job: id, order, doc, timeline row, created_ms, due_ms, rank, priority, images, refuse it rather than late '1' or ''
@@ -9,7 +10,8 @@
 --        per job '<its tenant's before it> <jobs before it> <ms until its place or -1>' or '-' where it has its place, joined by ','}
 --    or {now, 'full' | 'tenant_full' | 'rate' | 'budget' | 'late', ms until it is worth trying again, limit, used}
 local template, prefix, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local idempotency, fingerprint, tenant, day = ARGV[4], ARGV[5], ARGV[7], ARGV[8]
+local idempotency, tenant, day = ARGV[4], ARGV[7], ARGV[8]
+local fingerprint, older = ARGV[5]:match('^([^:]*):?(.*)$')
 local FIRST, EACH = 17, 10
 
 local ids, images = {}, 0
@@ -23,7 +25,7 @@ if idempotency ~= '' then
   local earlier = redis.call('GET', idempotency)
   if earlier then
     local print, known = earlier:match('^(%S+) (.*)$')
-    return {now, print == fingerprint and 'same' or 'mismatch', known, {}, ''}
+    return {now, (print == fingerprint or print == older) and 'same' or 'mismatch', known, {}, ''}
   end
 end
 
