@@ -106,7 +106,12 @@ class Settings(BaseSettings):
         pattern="^(accept|refuse)$",
         description="Where a request does not say: `refuse` refuses a job that is not expected to meet its deadline",
     )
-    retention_seconds: int = Field(30 * DAY_SECONDS, ge=60, description="How long finished jobs stay readable")
+    retention_seconds: int = Field(
+        30 * DAY_SECONDS,
+        ge=4 * DAY_SECONDS,
+        description="How long finished jobs stay readable; at least four days: until then a caller may still be told, "
+        "a late result may come, and an Idempotency-Key must answer its job",
+    )
     tick_seconds: float = Field(
         0.5, gt=0, le=30, description="How often each worker looks for jobs whose next step is due"
     )
@@ -119,7 +124,8 @@ class Settings(BaseSettings):
     s3_public_endpoint: str = Field("", description="Where callers reach that server, if not at the same address")
     image_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         ("modelslab.com", "*.modelslab.com", "*.stablediffusionapi.com", "*.r2.dev"),
-        description="Hosts that pictures may be fetched from, as a comma list; `*.` allows every subdomain",
+        description="Hosts that pictures may be fetched from, always, as a comma list; `*.` allows every subdomain. "
+        "Left out: these and those of the upstream",
     )
     image_max_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest picture that is fetched")
     image_max_pixels: int = Field(16_800_000, ge=1, description="Largest picture that is decoded")

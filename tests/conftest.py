@@ -60,6 +60,7 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         secret="a-secret-for-tests-0123456789",
         api_keys="acme:acme-key-0123,other:other-key-0123",
         upstream_key="sandbox",
+        image_hosts="127.0.0.1",
         images_url=f"file://{tmp_path / 'images'}",
         allow_private_addresses=True,
     )

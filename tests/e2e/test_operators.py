@@ -13,7 +13,7 @@ from tests.support.processes import Installation, until
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     """One installation for the tests of this file."""
-    with Installation(tmp_path_factory.mktemp("installation"), retention_seconds="60") as installation:
+    with Installation(tmp_path_factory.mktemp("installation")) as installation:
         yield installation
 
 

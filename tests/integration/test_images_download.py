@@ -54,7 +54,7 @@ async def site() -> AsyncIterator[Site]:
 @asynccontextmanager
 async def source(**settings: object) -> AsyncIterator[PictureSource]:
     """A picture source for development, unless told otherwise."""
-    chosen = {"allow_private_addresses": True, "image_max_bytes": MOST_BYTES} | settings
+    chosen = {"allow_private_addresses": True, "image_max_bytes": MOST_BYTES, "image_hosts": "127.0.0.1"} | settings
     made = PictureSource(Settings(_env_file=None, **chosen))
     try:
         yield made
@@ -191,6 +191,27 @@ async def test_an_allowed_host_on_a_private_address_is_not_dialled(host: str, re
     async with source(allow_private_addresses=False, image_hosts=host) as pictures:
         with refusal:
             await pictures.get(f"http://{host}/0.png")
+
+
+async def test_private_addresses_open_no_other_host() -> None:
+    """The two settings are apart: a host that is not named is not asked, wherever it is."""
+    async with site() as here, source(image_hosts="modelslab.com") as pictures:
+        here.answers["/0.png"] = answer(PICTURE)
+        with pytest.raises(Refused, match="not among DARKROOM_IMAGE_HOSTS"):
+            await pictures.get(f"{here.url}/0.png")
+        assert here.asked == []
+
+
+@pytest.mark.parametrize("pool", [False, True])
+async def test_hosts_that_are_not_named_are_those_of_the_upstream_as_well(pool: bool) -> None:
+    """Of its one address, or of each pair of the pool."""
+    async with site() as here:
+        here.answers["/0.png"] = answer(PICTURE)
+        given = {"upstream_key": f"{here.url}/api|k1"} if pool else {"upstream_url": here.url, "upstream_key": "k1"}
+        settings = Settings(_env_file=None, allow_private_addresses=True, **given)  # type: ignore[arg-type]
+        pictures = PictureSource(settings)
+        assert await pictures.get(f"{here.url}/0.png") == PICTURE
+        await pictures.aclose()
 
 
 async def test_a_picture_may_be_served_as_base64_text() -> None:

@@ -45,6 +45,7 @@ class Installation:
             "DARKROOM_API_KEYS": f"acme:{KEY},other:other-{KEY}",
             "DARKROOM_UPSTREAM_URL": f"http://127.0.0.1:{self.sandbox_port}/api/v1/enterprise",
             "DARKROOM_UPSTREAM_KEY": "sandbox",
+            "DARKROOM_IMAGE_HOSTS": "127.0.0.1",
             "DARKROOM_SANDBOX_PORT": str(self.sandbox_port),
             "DARKROOM_SANDBOX_SECONDS": "0.3",
             "DARKROOM_ALLOW_PRIVATE_ADDRESSES": "true",

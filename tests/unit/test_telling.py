@@ -3,9 +3,22 @@
 from datetime import UTC, datetime
 
 import pytest
+from pydantic import ValidationError
 from standardwebhooks import Webhook
 
-from worker.telling import MOST_ROWS_KEPT, SCHEDULE_SECONDS, Next, Target, Try, after_try
+from config.settings import Settings
+from worker.notify import TIMEOUT_SECONDS
+from worker.store import IDEMPOTENCY_MS
+from worker.telling import (
+    LONGEST_RETRY_AFTER_SECONDS,
+    MOST_ROWS_KEPT,
+    SCHEDULE_SECONDS,
+    Next,
+    Target,
+    Try,
+    after_try,
+)
+from worker.timing import LATE_SECONDS
 from worker.webhook_secrets import is_webhook_secret, new_webhook_secret, sign, signature_header
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -80,3 +93,13 @@ def test_an_endpoint_is_the_address_without_query_and_a_host_has_its_port() -> N
 def test_the_rows_kept_are_more_than_one_schedule() -> None:
     """Whoever replays sees what was before."""
     assert len(SCHEDULE_SECONDS) < MOST_ROWS_KEPT
+
+
+def test_a_job_is_kept_until_its_caller_has_been_told_and_its_key_has_ended() -> None:
+    """Every try as late as it can be, a late result, the row of an Idempotency-Key: less is refused in one sentence."""
+    least = 4 * 86_400
+    tries = sum(max(1.2 * pause, LONGEST_RETRY_AFTER_SECONDS) for pause in SCHEDULE_SECONDS[1:])
+    assert least >= max(tries + 8 * TIMEOUT_SECONDS, IDEMPOTENCY_MS / 1000, LATE_SECONDS)
+    assert Settings(_env_file=None, retention_seconds=least).retention_seconds == least
+    with pytest.raises(ValidationError, match="greater than or equal to 345600"):
+        Settings(_env_file=None, retention_seconds=least - 1)

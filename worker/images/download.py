@@ -14,6 +14,7 @@ import httpx
 
 from config.settings import Settings
 from worker.addresses import AddressRefused, check_url, host_allowed
+from worker.upstream.pool import upstream_hosts
 from worker.upstream.transport import open_transport
 
 TOTAL_SECONDS = 120.0
@@ -40,7 +41,7 @@ class PictureSource:
     """Where pictures come from."""
 
     def __init__(self, settings: Settings) -> None:
-        self._hosts = settings.image_hosts
+        self._settings = settings
         self._allow_private = settings.allow_private_addresses
         self._most_bytes = settings.image_max_bytes
         self._client = httpx.AsyncClient(transport=open_transport(settings), timeout=TIMEOUT, trust_env=False)
@@ -77,11 +78,9 @@ class PictureSource:
             host = asked.host  # decoded here: a malformed international name fails only now, with a ValueError
         except (AddressRefused, httpx.InvalidURL, ValueError) as error:
             raise Refused("it is at an address that is not asked") from error
-        if self._allow_private:
-            return asked
-        if not host_allowed(host, self._hosts):
+        if not host_allowed(host, _hosts(self._settings)):
             raise Refused(f"{host[:100]} is not among DARKROOM_IMAGE_HOSTS")
-        return asked.copy_with(scheme="https", port=None)
+        return asked if self._allow_private else asked.copy_with(scheme="https", port=None)
 
     async def _content(self, answer: httpx.Response) -> bytes:
         if answer.status_code != 200:
@@ -103,6 +102,12 @@ class PictureSource:
             if len(content) > self._most_bytes:
                 raise Refused(f"it is larger than {self._most_bytes} bytes")
         return bytes(content)
+
+
+def _hosts(settings: Settings) -> tuple[str, ...]:
+    """Those that are set; else the provider's, and those of the upstream as it is now."""
+    named = "image_hosts" in settings.model_fields_set
+    return settings.image_hosts if named else settings.image_hosts + upstream_hosts(settings)
 
 
 def _target(url: str, location: str) -> str:

@@ -3,6 +3,7 @@
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import structlog
 
@@ -76,6 +77,15 @@ def upstream_pool(settings: Settings) -> dict[str, UpstreamKey]:
         return _read(settings)
     except BadKeys as error:
         stop(f"DARKROOM_UPSTREAM_KEY {error}.")
+
+
+def upstream_hosts(settings: Settings) -> tuple[str, ...]:
+    """The hosts of the configured servers, as they are now; pictures come from there as well."""
+    try:
+        urls = {each.base_url for each in _read(settings).values()}
+    except BadKeys:
+        urls = {settings.upstream_url}
+    return tuple(sorted(host for url in urls if (host := urlsplit(url).hostname)))
 
 
 def _read(settings: Settings) -> dict[str, UpstreamKey]:
