@@ -8,6 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from typing import Any
 
 import orjson
 
@@ -17,10 +18,11 @@ from worker.audit_structures import Sums, keys_like, places
 from worker.codec import decode_job, decode_timeline
 from worker.images.store import ImageStore, StoreError
 from worker.job import Job, Status
-from worker.lane import Lane
+from worker.lane import Lane, Script
 from worker.ledger import Cost
 from worker.store import JobStore
 
+MEND_COUNTER = Script("clock", "mend_counter")
 SECOND_LOOK_SECONDS = 2.0
 WHOLE = frozenset({b"order", b"doc", b"status", b"version", b"timeline"})
 """The fields without which no job can be read from a record."""
@@ -162,22 +164,17 @@ class Audit:
             size = int(await self.lane.call("ZCARD", f"backlog:{name.decode()}"))
             total += size
             if size != int(await self.lane.call("HGET", "backlogs", name) or 0):
-                yield Finding("a backlog's size is wrong", name.decode(), self._set_size(name, size))
+                yield Finding("a backlog's size is wrong", name.decode(), self._counting("backlog", name))
         if total != int(await self.lane.call("GET", "waiting") or 0):
-            yield Finding(
-                "the number of waiting jobs is wrong", "waiting", lambda: self.lane.write("SET", "waiting", total)
-            )
-
-    def _set_size(self, tenant: bytes, size: int) -> Repair:
-        change = ("HSET", "backlogs", tenant, size) if size else ("HDEL", "backlogs", tenant)
-        return lambda: self.lane.write(*change)
+            yield Finding("the number of waiting jobs is wrong", "waiting", self._counting("waiting"))
 
     async def _counters(self, counts: Counter[str]) -> AsyncIterator[Finding]:
         for status in Status:
             noted = int(await self.lane.call("HGET", "counts", status.value) or 0)
             if noted != counts[status.value]:
                 subject = f"{status.value}: {noted} noted, {counts[status.value]} found"
-                yield Finding("a counter is wrong", subject, self._set_count(status.value, counts[status.value]))
+                mend = self._counting("count", status.value, noted, counts[status.value])
+                yield Finding("a counter is wrong", subject, mend)
 
-    def _set_count(self, status: str, count: int) -> Repair:
-        return lambda: self.lane.write("HSET", "counts", status, count)
+    def _counting(self, *what: Any) -> Repair:
+        return lambda: self.lane.run(MEND_COUNTER, *what)

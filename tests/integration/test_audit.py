@@ -201,3 +201,22 @@ async def test_what_is_gone_at_the_second_look_is_no_finding(audit: Audit, jobs:
     await asyncio.sleep(0.25)
     await audit.store.again_at(jobs.processing, 1000)
     assert await looking == []
+
+
+async def test_counters_are_mended_while_jobs_move(audit: Audit, jobs: Jobs, store: JobStore, redis: Redis) -> None:
+    """Setup: wrong counters. Timeline: two looks, a job comes, the repairs. Proves: it is counted; what has moved since
+    is left to the next audit."""
+    redis.hincrby("counts", "failed", 3)
+    redis.hincrby("counts", "queued", 5)
+    redis.hset("backlogs", "acme", 7)
+    redis.set("waiting", 7)
+    findings = await audit.findings()
+    await accepted(store)
+    for each in findings:
+        assert each.repair is not None
+        await each.repair()
+    assert [each.rule for each in await audit.findings()] == ["a counter is wrong"], "that of the queued has moved"
+    for each in await audit.findings():
+        assert each.repair is not None
+        await each.repair()
+    assert await audit.findings() == []
