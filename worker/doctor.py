@@ -35,17 +35,21 @@ class Diagnosis:
     subject: str
     well: bool
     words: str
+    away: bool = False
+    """It is Redis, and it does not answer: nothing can be said of the rest."""
 
 
 async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
     """Looks at everything that a job needs, one after another."""
     for subject, look in _LOOKS.items():
+        away = False
         try:
             async with asyncio.timeout(SECONDS):
                 problem = await look(settings)
         except (RedisError, OSError, TimeoutError, StoreError, httpx.HTTPError) as error:
+            away = look is _redis
             problem = f"does not answer ({type(error).__name__}: {error})"
-        yield Diagnosis(subject, problem is None, problem or "well")
+        yield Diagnosis(subject, problem is None, problem or "well", away)
 
 
 async def _redis(settings: Settings) -> str | None:

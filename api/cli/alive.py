@@ -6,8 +6,9 @@ import platform
 import urllib.request
 from pathlib import Path
 
+from api.cli.nearby import settings_here
 from config.broker import QUEUES
-from config.settings import Settings, load_settings
+from config.settings import Settings
 from worker.store import ALIVE_MS
 
 SECONDS = 3.0
@@ -22,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """0 where the part of this machine answers."""
-    settings = load_settings()
+    settings = settings_here()
     if arguments.part == "worker":
         return 0 if _workers_here(settings) >= ROLES else 1
     addresses = {

@@ -1,16 +1,11 @@
-"""`darkroom audit`: does the whole store still keep its promises? Exit code 0: yes; 1: findings. Fit for cron."""
+"""`darkroom audit`: does the whole store still keep its promises? Exit code 0: yes; 1: findings; 3: Redis is away."""
 
 import argparse
-import asyncio
 import json
 
-from config.settings import Settings, load_settings
+from api.cli.engine import Engine, on_engine
 from worker.audit import Audit, Finding
-from worker.composition import job_store
 from worker.images.store import open_store
-from worker.lane import Lane, connect
-
-TIMEOUT_SECONDS = 30.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,22 +16,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Audits, and says what it found."""
-    return asyncio.run(_audit(load_settings(), repair=arguments.repair, as_json=arguments.json))
+    return on_engine(lambda engine: _audit(engine, repair=arguments.repair, as_json=arguments.json))
 
 
-async def _audit(settings: Settings, *, repair: bool, as_json: bool) -> int:
-    lane = Lane(connect(settings.redis_url.get_secret_value(), TIMEOUT_SECONDS), TIMEOUT_SECONDS)
-    audit = Audit(lane, job_store(settings, lane), open_store(settings))
-    try:
-        findings = await audit.findings()
-        for finding in findings:
-            mended = repair and finding.repair is not None
-            if mended and finding.repair:
-                await finding.repair()
-            _say(finding, mended=mended, as_json=as_json)
-        await audit.note(len(findings))
-    finally:
-        await lane.aclose()
+async def _audit(engine: Engine, *, repair: bool, as_json: bool) -> int:
+    audit = Audit(engine.lane, engine.store, open_store(engine.settings))
+    findings = await audit.findings()
+    for finding in findings:
+        mended = repair and finding.repair is not None
+        if mended and finding.repair:
+            await finding.repair()
+        _say(finding, mended=mended, as_json=as_json)
+    await audit.note(len(findings))
     if not as_json:
         print("every invariant holds" if not findings else f"{len(findings)} findings")
     return 1 if findings else 0

@@ -1,17 +1,12 @@
 """`darkroom callbacks`: the inbox of what the upstream called back: orphans, and deciding on kept ones again."""
 
 import argparse
-import asyncio
 
 import orjson
 
-from config.settings import Settings, load_settings
-from worker.composition import job_store
+from api.cli.engine import Engine, on_engine
 from worker.job import is_job_id
-from worker.lane import Lane, connect
 from worker.store import JobStore
-
-TIMEOUT_SECONDS = 30.0
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -22,19 +17,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Does what was asked; without anything asked, lists orphans."""
-    return asyncio.run(_run(load_settings(), arguments))
+    """Does what was asked; without anything asked, lists orphans. Exit code 1: no such job; 3: Redis is away."""
+    return on_engine(lambda engine: _run(engine, arguments))
 
 
-async def _run(settings: Settings, arguments: argparse.Namespace) -> int:
-    lane = Lane(connect(settings.redis_url.get_secret_value(), TIMEOUT_SECONDS), TIMEOUT_SECONDS)
-    store = job_store(settings, lane)
-    try:
-        if arguments.job:
-            return await _replay(store, arguments.job)
-        return await (_match(store) if arguments.match else _list(store))
-    finally:
-        await lane.aclose()
+async def _run(engine: Engine, arguments: argparse.Namespace) -> int:
+    if arguments.job:
+        return await _replay(engine.store, arguments.job)
+    return await (_match(engine.store) if arguments.match else _list(engine.store))
 
 
 async def _replay(store: JobStore, job_id: str) -> int:

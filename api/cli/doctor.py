@@ -1,10 +1,11 @@
-"""`darkroom doctor`: is this installation fit to buy, in plain words. Exit code 0 only where all is well."""
+"""`darkroom doctor`: is this installation fit to buy, in plain words. Exit code 0: it is; 1: it is not; 3: no Redis."""
 
 import argparse
 import asyncio
 import json
 
-from config.settings import Settings, load_settings
+from api.cli.nearby import settings_here
+from config.settings import Settings
 from worker.doctor import examine
 from worker.startup import check_settings
 
@@ -16,17 +17,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Looks, and says what it found."""
-    settings = load_settings()
+    settings = settings_here()
     check_settings(settings)
     return asyncio.run(_examine(settings, as_json=arguments.json))
 
 
 async def _examine(settings: Settings, *, as_json: bool) -> int:
-    ill = 0
+    ill, away = 0, False
     async for diagnosis in examine(settings):
         ill += not diagnosis.well
+        away = away or diagnosis.away
         if as_json:
             print(json.dumps({"subject": diagnosis.subject, "well": diagnosis.well, "words": diagnosis.words}))
         else:
             print(f"{'ok ' if diagnosis.well else 'BAD'}  {diagnosis.subject}: {diagnosis.words}")
-    return 1 if ill else 0
+    return 3 if away else 1 if ill else 0

@@ -5,6 +5,7 @@ import re
 from typing import cast
 
 from api.cli.engine import Engine, on_engine
+from api.cli.tenants import add_new_option, is_known
 from worker.flow import TENANT_LIMITS, Limit
 
 NUMBER = re.compile(r"\d{1,9}(\.\d{1,6})?")
@@ -16,6 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--key", metavar="NAME", help="an upstream key: how many jobs it may hold")
     whose.add_argument("--tenant", metavar="NAME", help="a tenant: pairs of limit=number")
+    add_new_option(parser)
     parser.add_argument(
         "values",
         nargs="+",
@@ -26,7 +28,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sets limits. Exit code 1: no such key; 2: a value that cannot be used."""
+    """Sets limits. Exit code 1: no such key or tenant; 2: a value that cannot be used."""
     if arguments.key:
         return _limit_key(arguments.key, arguments.values)
     pairs = [value.partition("=")[::2] for value in arguments.values]
@@ -34,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
         names = ", ".join(("weight", *TENANT_LIMITS))
         print(f"{bad!r} is not usable: give limit=number or limit=default, with {names} (a weight is above 0)")
         return 2
-    return on_engine(lambda engine: _limit_tenant(engine, arguments.tenant, dict(pairs)))
+    return on_engine(lambda engine: _limit_tenant(engine, arguments.tenant, dict(pairs), is_new=arguments.new))
 
 
 def _limit_key(name: str, values: list[str]) -> int:
@@ -62,7 +64,9 @@ def _usable(name: str, value: str) -> bool:
     return number >= (0.001 if name == "weight" else 0) and (name not in WHOLE or number == int(number))
 
 
-async def _limit_tenant(engine: Engine, tenant: str, values: dict[str, str]) -> int:
+async def _limit_tenant(engine: Engine, tenant: str, values: dict[str, str], *, is_new: bool) -> int:
+    if not (is_new or await is_known(engine, tenant)):
+        return 1
     for name, value in values.items():
         number = None if value == "default" else float(value)
         whole = int(number) if number is not None and number == int(number) else number

@@ -2,10 +2,9 @@
 
 import fcntl
 import json
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-
-from pydantic import SecretStr
+from typing import Any
 
 from api.cli.premises import kept_secrets
 from config.settings import Settings, load_settings
@@ -15,10 +14,12 @@ FOLDER = Path(".darkroom")
 
 @dataclass(frozen=True)
 class Running:
-    """Where it is. Its Redis' address may hold a password: only the owner can read the note."""
+    """Where it is, and with what. There are secrets in it: only the owner can read the note."""
 
     api_url: str
     redis_url: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What its processes were started with, by the names of Settings."""
 
 
 def note_running(folder: Path, running: Running) -> None:
@@ -45,10 +46,10 @@ def key_here(folder: Path = FOLDER) -> str:
 
 
 def settings_here() -> Settings:
-    """The settings; where they name no Redis, with that of the stack that runs in this folder."""
+    """The settings; where they name no Redis, those of the stack that runs in this folder: they go together."""
     settings = load_settings()
     running = None if "redis_url" in settings.model_fields_set else running_here()
-    return settings.model_copy(update={"redis_url": SecretStr(running.redis_url)}) if running else settings
+    return Settings(**{"redis_url": running.redis_url} | running.settings) if running else settings
 
 
 def _is_locked(path: Path) -> bool:

@@ -3,6 +3,7 @@
 import argparse
 
 from api.cli.engine import Engine, on_engine
+from api.cli.tenants import add_new_option, is_known
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -10,20 +11,24 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tenant", help="only this tenant's jobs")
     what.add_argument("--key", metavar="NAME", help="only this upstream key: it gets no more jobs, what it has goes on")
+    add_new_option(parser)
     parser.add_argument("--reason", default="by an operator", help="shown to whoever waits")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stops handing out. Exit code 1 where there is no such key."""
-    return on_engine(lambda engine: hold(engine, arguments.tenant, arguments.key, arguments.reason))
+    """Stops handing out. Exit code 1 where there is no such key or tenant."""
+    return on_engine(lambda engine: hold(engine, arguments, arguments.reason))
 
 
-async def hold(engine: Engine, tenant: str | None, key: str | None, reason: str | None) -> int:
+async def hold(engine: Engine, arguments: argparse.Namespace, reason: str | None) -> int:
     """Holds back for a reason, or for None lets go."""
+    tenant, key = arguments.tenant, arguments.key
     word = "resumed" if reason is None else "paused"
     if key is not None and not await engine.flow.drain(key, reason):
         known = ", ".join(each.name for each in await engine.flow.keys())
         print(f"there is no upstream key {key}; known are: {known or 'none, as no worker has run'}")
+        return 1
+    if tenant is not None and not (arguments.new or await is_known(engine, tenant)):
         return 1
     if tenant is not None:
         await engine.flow.pause_tenant(tenant, reason)

@@ -6,8 +6,11 @@ import os
 import secrets
 import socket
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+
+from dotenv import dotenv_values
 
 from config.embedded import free_port
 from config.settings import stop
@@ -64,11 +67,16 @@ def kept_secrets(path: Path) -> Secrets:
 
 
 def choose_ports(*, may_move: bool) -> Ports:
-    """The ports of the settings or the usual ones. One that is busy ends the process with a sentence, or is moved."""
+    """The ports of the settings or the usual ones. One that is busy ends the process with a sentence, or is moved.
+
+    Those that may move are a throwaway stack's, which does not look at `.env`.
+    """
+    written = {} if may_move else dotenv_values(".env")
+    given = {name: value for name, value in (written | dict(os.environ)).items() if value}
     return Ports(
-        api=_port("DARKROOM_PORT", 8000, may_move=may_move),
-        sandbox=_port("DARKROOM_SANDBOX_PORT", 8001, may_move=may_move),
-        flower=_port("FLOWER_PORT", 5555, may_move=may_move),
+        api=_port(given, "DARKROOM_PORT", 8000, may_move=may_move),
+        sandbox=_port(given, "DARKROOM_SANDBOX_PORT", 8001, may_move=may_move),
+        flower=_port(given, "FLOWER_PORT", 5555, may_move=may_move),
         redis=free_port(),
     )
 
@@ -81,8 +89,8 @@ def _locked(descriptor: int) -> bool:
     return True
 
 
-def _port(setting: str, usual: int, *, may_move: bool) -> int:
-    given = os.environ.get(setting, "")
+def _port(settings: Mapping[str, str], setting: str, usual: int, *, may_move: bool) -> int:
+    given = settings.get(setting, "")
     if given and not (given.isdecimal() and 0 < int(given) < 65_536):
         stop(f"{setting} is not usable: it must be a port from 1 to 65535.")
     wanted = int(given or usual)

@@ -4,10 +4,12 @@ import argparse
 
 from api.cli.engine import on_engine
 from api.cli.pause import hold
+from api.cli.tenants import add_new_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """What to let go."""
+    add_new_option(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tenant", help="only this tenant's jobs")
     what.add_argument("--key", metavar="NAME", help="only this upstream key")
@@ -15,4 +17,4 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Hands out again, at once."""
-    return on_engine(lambda engine: hold(engine, arguments.tenant, arguments.key, None))
+    return on_engine(lambda engine: hold(engine, arguments, None))

@@ -61,9 +61,9 @@ class Stack:
         environment = self._environment(redis_url)
         for name, command in _commands(self.ports).items():
             tell(name)
-            self.children.start(name, command, environment)
+            self.children.start(name, command, os.environ | environment)
         self._wait_until_nothing_is(self._missing)
-        note_running(self.folder, Running(self.api_url, redis_url))
+        note_running(self.folder, Running(self.api_url, redis_url, _as_settings(environment)))
 
     def stop(self) -> None:
         """Stops what was started, in order."""
@@ -84,7 +84,7 @@ class Stack:
         return redis.url
 
     def _environment(self, redis_url: str) -> dict[str, str]:
-        return os.environ | {
+        return {
             "DARKROOM_REDIS_URL": redis_url,
             "DARKROOM_HOST": "127.0.0.1",
             "DARKROOM_PORT": str(self.ports.api),
@@ -98,6 +98,7 @@ class Stack:
             "DARKROOM_SANDBOX_PORT": str(self.ports.sandbox),
             "DARKROOM_SANDBOX_PUBLIC_URL": self.sandbox_url,
             "DARKROOM_ALLOW_PRIVATE_ADDRESSES": "true",
+            "DARKROOM_IMAGE_HOSTS": "127.0.0.1",
             "DARKROOM_IMAGES_URL": f"file://{self.images}",
             "FLOWER_BASIC_AUTH": f"demo:{self.secrets.flower_password}",
         }
@@ -157,6 +158,11 @@ def _new_stack(folder: Path, *, throwaway: bool) -> Stack:
     # nothing on this machine is asked through a proxy
     http = httpx.Client(trust_env=False, timeout=10)
     return Stack(folder, ports, kept_secrets(folder / "secrets.json"), children, http)
+
+
+def _as_settings(environment: dict[str, str]) -> dict[str, str]:
+    prefix = "DARKROOM_"
+    return {name.removeprefix(prefix).lower(): value for name, value in environment.items() if name.startswith(prefix)}
 
 
 def _check_redis(url: str) -> None:

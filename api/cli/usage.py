@@ -5,6 +5,7 @@ import dataclasses
 import json
 
 from api.cli.engine import Engine, on_engine
+from api.cli.tenants import is_known
 from worker.flow import TenantFlow
 
 
@@ -20,6 +21,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _show(engine: Engine, only: str | None, *, as_json: bool) -> int:
+    if only and not await is_known(engine, only):
+        return 1
     for name in [only] if only else await engine.flow.tenants():
         tenant = await engine.flow.tenant(name)
         print(json.dumps(dataclasses.asdict(tenant)) if as_json else _line(tenant))

@@ -12,8 +12,11 @@ from api.cli.connection import Exit, Refusal, exit_of, plain
 from api.cli.following import exit_of_job, read_events
 from api.cli.keys import _lasts, _scopes
 from api.cli.nearby import Running, note_running, running_here
+from api.cli.premises import choose_ports
 from api.cli.rendering import job_path
 from api.cli.submit import request_body
+from config.embedded import free_port
+from config.settings import Settings
 from worker.key_store import Key, decode_key, encode_key, is_made_key, new_key
 
 
@@ -97,6 +100,44 @@ def test_a_stack_is_believed_only_while_its_folder_is_locked(tmp_path: Path) -> 
         assert running_here(tmp_path) == running
     assert running_here(tmp_path) is None
     assert Path(".darkroom") == nearby.FOLDER
+
+
+def test_the_stacks_settings_are_those_of_verbs_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Its pictures and its upstream go with its Redis; a Redis that is named stands for itself."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / ".darkroom"
+    folder.mkdir()
+    settings = {"secret": "s" * 20, "images_url": "file:///elsewhere", "image_hosts": "127.0.0.1"}
+    note_running(folder, Running("http://127.0.0.1:1", "redis://127.0.0.1:2/0", settings))
+    monkeypatch.setattr(nearby, "load_settings", lambda: Settings(_env_file=None))
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        found = nearby.settings_here()
+        monkeypatch.setattr(nearby, "load_settings", lambda: Settings(_env_file=None, redis_url="redis://h:3/0"))
+        named = nearby.settings_here()
+    assert (found.redis_url.get_secret_value(), found.images_url) == ("redis://127.0.0.1:2/0", "file:///elsewhere")
+    assert (named.redis_url.get_secret_value(), named.images_url) == ("redis://h:3/0", "file://./data/images")
+
+
+def test_a_stacks_ports_are_those_of_the_environment_then_of_its_env_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A throwaway stack does not look at the file."""
+    monkeypatch.chdir(tmp_path)
+    api, sandbox, flower, other = (free_port() for _ in range(4))
+    (tmp_path / ".env").write_text(f"DARKROOM_PORT={api}\nDARKROOM_SANDBOX_PORT={sandbox}\nFLOWER_PORT={flower}\n")
+    ports = choose_ports(may_move=False)
+    assert (ports.api, ports.sandbox, ports.flower) == (api, sandbox, flower)
+    assert choose_ports(may_move=True).api != api
+    monkeypatch.setenv("DARKROOM_PORT", str(other))
+    assert choose_ports(may_move=False).api == other
+
+
+def test_compose_publishes_the_ports_that_env_names() -> None:
+    """Inside of their containers they stay what they are."""
+    text = Path("docker-compose.yml").read_text()
+    for name, usual in (("DARKROOM_PORT", 8000), ("DARKROOM_SANDBOX_PORT", 8001), ("FLOWER_PORT", 5555)):
+        assert f'ports: ["127.0.0.1:${{{name}:-{usual}}}:{usual}"]' in text
 
 
 def test_scopes_and_durations_are_read_or_refused() -> None:
