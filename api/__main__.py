@@ -22,6 +22,8 @@ log = structlog.get_logger()
 
 KEEP_ALIVE_SECONDS = 75
 DRAIN_SECONDS = 20
+INTERRUPTED = 130
+"""The usual exit code after Ctrl-C."""
 
 
 def main() -> int:
@@ -49,7 +51,10 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=4096,
     )
-    PromptServer(config).run(sockets=[listener])
+    try:
+        PromptServer(config).run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn has finished what was in flight, and passes Ctrl-C on
+        return INTERRUPTED
     return 0
 
 

@@ -4,7 +4,21 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
-from api import compatible, deliveries, health, images, jobs, metrics, openai, usage, verbs, webhook_settings, webhooks
+from api import (
+    compatible,
+    deliveries,
+    error_page,
+    health,
+    images,
+    jobs,
+    metrics,
+    openai,
+    usage,
+    verbs,
+    webhook_settings,
+    webhooks,
+)
+from api.heads import HeadAsGet
 from api.limits import BodyLimit
 from api.openapi import complete
 from api.problems import install_problem_handlers
@@ -44,9 +58,11 @@ def create_app(settings: Settings) -> FastAPI:
     parts = (jobs, images, verbs, usage, deliveries, webhook_settings, webhooks, health, metrics, compatible, openai)
     for part in parts:
         app.include_router(part.router)
+    app.include_router(error_page.router)
     app.add_api_route("/", _front_page, include_in_schema=False, response_class=HTMLResponse)
     install_problem_handlers(app)
     complete(app.openapi())  # made once and kept by the application
+    app.add_middleware(HeadAsGet)
     app.add_middleware(BodyLimit, default_bytes=settings.max_body_bytes, overrides={"/v1/jobs/batch": BATCH_BYTES})
     return app
 

@@ -110,12 +110,14 @@ async def show_job(job_id: str, request: Request) -> Response:
     responses=problem_responses("unauthorized", "not_found", "unavailable")
     | {200: {"content": {"text/event-stream": {}}}},
 )
-async def follow_job(job_id: str, request: Request) -> StreamingResponse:
+async def follow_job(job_id: str, request: Request) -> Response:
     """Server-sent events, one per transition, from the first one or after `Last-Event-ID`; ends with the job."""
     here, _ = await find_job(job_id, request, "read")
     seen = request.headers.get("last-event-id", "")
     after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 9 else 0
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
+    if "is_head" in request.scope:
+        return Response(headers=headers, media_type="text/event-stream")
     return StreamingResponse(_events(here, job_id, after), media_type="text/event-stream", headers=headers)
 
 

@@ -200,7 +200,7 @@ def methods_of(request: Request) -> list[str]:
     paths, path = request.app.openapi()["paths"], request.url.path
     template = path if path in paths else next((each for each in paths if _is_of(each, path)), None)
     methods = {method.upper() for method in paths.get(template, {})}
-    return sorted(methods | {"HEAD"} if template and template.endswith("/images/{index}") else methods)
+    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
 
 
 def _is_of(template: str, path: str) -> bool:

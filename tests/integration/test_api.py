@@ -180,6 +180,30 @@ def test_more_callbacks_than_are_kept_are_refused_so_that_they_come_again(
     assert answers[-1].headers["retry-after"] == "5"
 
 
+@pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/docs", "/openapi.json", "/v1/jobs", "/docs/errors"])
+def test_head_answers_as_get_does_without_a_body(client: httpx.Client, path: str) -> None:
+    """A monitor asks so; also of a job and of its events, which a GET would follow."""
+    job = client.post("/v1/jobs", json=BODY).json()["id"]
+    for each in (path, f"/v1/jobs/{job}"):
+        got, head = client.get(each), client.head(each)
+        assert (head.status_code, head.content) == (got.status_code, b"")
+        assert head.headers["content-type"] == got.headers["content-type"]
+    followed = client.head(f"/v1/jobs/{job}/events")
+    assert (followed.status_code, followed.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    refused = client.head(f"/v1/jobs/{job}/cancel")
+    assert refused.status_code == 405
+    assert client.request("PATCH", "/v1/jobs").headers["allow"] == "GET, HEAD, POST"
+
+
+def test_every_problems_type_leads_to_a_page_that_explains_it(client: httpx.Client) -> None:
+    """By the address as it stands in the answer, at the API itself, without a key."""
+    told = problem(client.get("/v1/jobs/01M859N4P0ZK88SXJWVC1PBXXR"), 404, "not_found")
+    client.headers.pop("authorization")
+    page = client.get(told["type"])
+    assert (page.status_code, page.headers["content-type"]) == (200, "text/html; charset=utf-8")
+    assert f'id="{told["type"].partition("#")[2]}"' in page.text
+
+
 def test_the_framework_traces_nothing_by_itself(
     client: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -3,6 +3,7 @@
 import re
 from pathlib import Path
 
+from api.error_page import MEANINGS, PAGE
 from api.problems import CODES
 
 
@@ -12,6 +13,14 @@ def test_every_problem_code_and_its_status_is_in_the_docs() -> None:
     assert {(code, int(status)) for code, status in re.findall(r"^\| `(\w+)` \| (\d{3}) \|", text, re.MULTILINE)} == {
         (code, status) for code, (status, _) in CODES.items()
     }
+
+
+def test_the_page_that_a_problems_type_leads_to_has_the_same_words() -> None:
+    """Row by row, each with its code as the anchor."""
+    text = Path("docs/errors.md").read_text().partition("## Why a job failed")[0]
+    rows = re.findall(r"^\| `(\w+)` \| \d{3} \| (.*) \| (.*) \|$", text, re.MULTILINE)
+    assert {code: (meaning, to_do) for code, meaning, to_do in rows} == MEANINGS
+    assert re.findall(r'<tr id="(\w+)">', PAGE) == list(MEANINGS)
 
 
 def test_every_code_of_a_failed_job_is_in_the_docs() -> None:
