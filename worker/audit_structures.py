@@ -9,6 +9,8 @@ from worker.lane import Lane
 from worker.ledger import cost_of, day_of
 
 PAGE = 500
+LONGEST_AFTER_THE_END_MS = 3_600_000
+"""A place may outlive its job, also one that was deleted, while the upstream may still work on it; never for longer."""
 
 
 @dataclass
@@ -81,9 +83,12 @@ async def _named(lane: Lane) -> AsyncIterator[tuple[str, str]]:
     tenants = [each.decode() for each in await lane.call("SMEMBERS", "tenants")]
     upstreams = [each.decode() for each in await lane.call("SMEMBERS", "upstreams")]
     sets = [f"{kind}:{tenant}" for tenant in tenants for kind in ("backlog", "jobs")]
-    for key in ["due", "finished", *sets, *(f"places:{name}" for name in upstreams)]:
+    for key in ["due", "finished", *sets]:
         async for member in _members(lane, key):
             yield key, member
+    for key in (f"places:{name}" for name in upstreams):
+        for member in await lane.call("ZRANGEBYSCORE", key, lane.now() + LONGEST_AFTER_THE_END_MS, "+inf"):
+            yield key, member.decode()
     for pattern in ("inbox:*", "deliveries:*"):
         async for page in keys_like(lane, pattern):
             for key in page:

@@ -1,178 +1,402 @@
-"""Random sequences of everything that can happen to a job, over the real scripts: the promises hold in any order."""
+"""Random sequences of everything that can happen to a job, over the engine and the real scripts: the promises hold.
+
+What happens is drawn among what can happen: an answer only for a POST that waits for one, a callback only for what the
+upstream really has, a message only if it is in its list. The upstream is a model that knows what it took, so whether
+something was bought twice is judged by its bill and not by our record. After every event `darkroom audit`'s own rules
+must hold, and at the end of every sequence all jobs must have ended.
+
+STATE_MACHINE_EXAMPLES sets how many sequences are run; with it, one that fails is also made as short as can be, which
+takes minutes.
+"""
 
 import asyncio
+import hashlib
+import json
+import os
+from pathlib import Path
+from typing import Any
 
-from hypothesis import HealthCheck, settings
+import pytest
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis import Redis
 
 from config.embedded import EmbeddedRedis
-from worker import decisions
-from worker.admission import Allowance
+from config.settings import Settings
+from tests.support.skipped_clock import skip, skippable_clock, start_over
+from tests.support.upstream_model import FATES, TAKING, Fate, Post, Says, Upstream
+from worker import decisions, lifecycle
+from worker.admission import Allowance, OverBudget
 from worker.app import app
+from worker.audit import Audit
+from worker.codec import decode_timeline
 from worker.flow import FlowControl
-from worker.job import TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
+from worker.health import Health
+from worker.images.folder import LocalImages
+from worker.job import OPEN, TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
 from worker.lane import Lane, connect
-from worker.ledger import cost_of
+from worker.ledger import Cost, cost_of
 from worker.messages import message_template
-from worker.step import Step
+from worker.overdue import end_overdue
+from worker.recording import record
+from worker.resources import Resources
 from worker.store import JobStore, UpstreamLimit
 from worker.timing import Limits
-from worker.upstream.outcome import NotTaken, Open, Reason, Taken
-from worker.upstream.wire import Answer
+from worker.upstream.pool import Pool
 
+EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", "20"))
 LIMITS = Limits(80_000, 60_000, 300_000)
-IMAGE = Image(0, "a/b.png", "ab" * 32, 64, 64, "PNG", 100)
-PLACES, MOST_PLACES = 2, 4
-OUTCOMES = [
-    Taken(Answer("success", request_id="1", links=("https://cdn/a.png",))),
-    Taken(Answer("processing", request_id="1", eta_seconds=2)),
-    Taken(Answer("processing")),
-    Taken(Answer("failed", request_id="1", message="no")),
-    NotTaken(Reason.BUSY, "full", 1),
-    NotTaken(Reason.UNREACHABLE),
-    NotTaken(Reason.REJECTED, "bad"),
-    Open("read_timeout"),
-    Open("lease_over"),
-]
-ANSWERS = [
-    Answer("success", request_id="1", links=("https://cdn/a.png",)),
-    Answer("success", request_id="2", links=("https://cdn/b.png",)),
-    Answer("success"),
-    Answer("failed", request_id="1", message="no"),
-    Answer("processing"),
-]
+PICTURE = b"not decoded here"
+IMAGE = Image(0, "a/b.png", hashlib.sha256(PICTURE).hexdigest(), 64, 64, "PNG", len(PICTURE))
+SAMPLES, PLACES, MOST_PLACES, MOST_JOBS = 2, 2, 4, 6
+IMAGES_A_DAY = 5 * SAMPLES
+"""Of tenant b, over accepts and resubmits."""
+LEASES_UNTIL_ALL_HAVE_ENDED = 200
+SHAPES = ["whole", "without its id", "without its track_id", "without addresses"]
+CANNOT_KEEP_UP = "a message without a job"
+"""The one rule of the audit that a deletion may break for a moment: its message is on its way."""
+
+draws = st.integers(0, 10_000)
 
 
 class Jobs(RuleBasedStateMachine):
-    """A handful of jobs of two tenants on one key with two places."""
+    """A handful of jobs of two tenants on one key with few places, and a worker that takes their messages."""
 
     server: EmbeddedRedis
+    folder: Path
 
     @initialize()
     def open(self) -> None:
         self.loop = asyncio.new_event_loop()
         self.redis = Redis.from_url(self.server.url)
-        self.redis.flushall()
+        start_over(self.redis)
         self.lane = Lane(connect(self.server.url, 5), 5)
-        self.store = JobStore(self.lane, message_template(app), "celery:", 60_000)
-        self.run(self.store.configure([UpstreamLimit("key-1", PLACES)]))
+        self.store = JobStore(self.lane, message_template(app), "celery:", LIMITS.work_lease)
         self.flow = FlowControl(self.lane, self.store)
-        self.seen: dict[str, Job] = {}
-        self.posted: dict[str, set[int]] = {}
-        self.skipped_ms = 0
+        self.upstream = Upstream()
+        ours = Settings(
+            _env_file=None, redis_url=self.server.url, secret="a-secret-for-tests-0123456789", upstream_key="k"
+        )
+        self.r = Resources(ours, self.lane, self.store, self.upstream, None, None, Pool(ours), LIMITS, Health(), None)  # type: ignore[arg-type]
+        (self.key,) = self.r.pool.used
+        self.audit = Audit(self.lane, self.store, LocalImages(self.folder))
+        self.run(self.audit.images.save(IMAGE.key, PICTURE))
+        self.configure()
+        self.run(self.flow.limit_tenant("b", "images_day", IMAGES_A_DAY))
+        self.jobs: dict[str, Job] = {}
+        self.deleted: dict[str, Job] = {}
+        self.allowed: dict[str, int] = {}
+        """How often somebody has said that a job may be bought once more."""
+        self.working: dict[str, asyncio.Task[None]] = {}
+        """What a worker is at, by the track_id whose answer it waits for."""
 
-    def run(self, coroutine):  # type: ignore[no-untyped-def]
+    def run(self, coroutine: Any) -> Any:
         return self.loop.run_until_complete(coroutine)
 
+    def configure(self) -> None:
+        self.run(self.store.configure([UpstreamLimit(self.key, PLACES)]))
+
     def teardown(self) -> None:
-        if hasattr(self, "lane"):
+        if not hasattr(self, "lane"):
+            return
+        try:
+            self.everything_ends()
+        finally:
+            for task in self.working.values():
+                task.cancel()
+            self.run(asyncio.sleep(0))
             self.run(self.lane.aclose())
             self.redis.close()
             self.loop.close()
 
-    def chosen(self, at: int) -> str:
-        return sorted(self.seen)[at % len(self.seen)]
-
-    def apply(self, job_id: str, decide) -> Step | None:  # type: ignore[no-untyped-def]
-        """As the engine does, but for a clock that can be skipped ahead; checks what each write may change."""
-        loaded = self.run(self.store.load(job_id))
-        step: Step | None = decide(loaded.job, loaded.now + self.skipped_ms)
-        if step is None:
-            return None
-        assert step.job.version == loaded.job.version + 1
-        assert self.run(self.store.advance(loaded, step))
-        assert not self.run(self.store.advance(loaded, step)), "the same step was applied twice"
-        self.check(loaded.job, self.run(self.store.load(job_id)).job)
-        return step
-
-    def check(self, before: Job, after: Job) -> None:
-        assert after.status is before.status or after.status in TRANSITIONS[before.status]
-        if before.status in TERMINAL and after.status is not before.status:
-            assert before.accepts_late_result
-            assert (after.status, after.late) == (Status.SUCCEEDED, True)
-        if before.completed_via:
-            assert after.completed_via == before.completed_via, "a second result won"
-        self.seen[after.id] = after
+    # What the caller and the operator do
 
     @rule(tenant=st.sampled_from(["a", "b"]), policy=st.sampled_from(["hold", "resubmit", "fail"]))
-    def accept(self, tenant: str, policy: str) -> None:
-        if len(self.seen) >= 6:
+    def accept(self, tenant: str, policy: Any) -> None:
+        if len(self.jobs) >= MOST_JOBS:
             return
-        now = self.store.now() + self.skipped_ms
-        order = Order(new_job_id(now), tenant, now, now + 3_600_000, {"samples": 2}, on_unknown=policy)  # type: ignore[arg-type]
-        assert self.run(self.store.accept([order], Allowance(100))).verdict == "created"
-        self.seen[order.id] = self.run(self.store.load(order.id)).job
+        now = self.store.now()
+        order = Order(new_job_id(now), tenant, now, now + 3_600_000, {"samples": SAMPLES}, on_unknown=policy)
+        verdict = self.run(self.store.accept([order], Allowance(100))).verdict
+        assert verdict == "created" or (verdict == "budget" and tenant == "b")
+        if verdict == "created":
+            self.jobs[order.id] = self.loaded(order.id)
+            self.allowed[order.id] = int(policy == "resubmit")
 
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20))
-    def submit(self, at: int) -> None:
-        job_id = self.chosen(at)
-        if self.run(self.store.load(job_id)).job.place is None:
-            return
-        step = self.apply(job_id, lambda job, now: decisions.claim(job, "key-1", now, LIMITS))
-        if step and step.job.status is Status.SUBMITTING and step.job.attempt:
-            posted = self.posted.setdefault(job_id, set())
-            assert step.job.attempt.number not in posted, "an attempt was posted twice"
-            posted.add(step.job.attempt.number)
-
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20), number=st.integers(1, 3), outcome=st.sampled_from(OUTCOMES))
-    def answer(self, at: int, number: int, outcome) -> None:  # type: ignore[no-untyped-def]
-        self.apply(self.chosen(at), lambda job, now: decisions.answered(job, number, outcome, now, LIMITS))
-
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20), number=st.integers(1, 3), answer=st.sampled_from(ANSWERS))
-    def callback(self, at: int, number: int, answer: Answer) -> None:
-        self.apply(self.chosen(at), lambda job, now: decisions.called_back(job, number, answer, now, LIMITS))
-
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20), number=st.integers(1, 3), answer=st.sampled_from([*ANSWERS, None]))
-    def poll(self, at: int, number: int, answer: Answer | None) -> None:
-        self.apply(self.chosen(at), lambda job, now: decisions.polled(job, number, answer, now, LIMITS))
-
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20), outstanding=st.sampled_from([0, 1]), images=st.sampled_from([(), (IMAGE,)]))
-    def collect(self, at: int, outstanding: int, images: tuple[Image, ...]) -> None:
-        self.apply(self.chosen(at), lambda job, now: decisions.collected(job, images, outstanding, now, LIMITS))
-
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20))
+    @precondition(lambda self: self.jobs)
+    @rule(at=draws)
     def cancel(self, at: int) -> None:
-        self.apply(self.chosen(at), decisions.cancelled)
+        self.run(record(self.r, self.one(at, self.jobs), decisions.cancelled))
 
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20), action=st.sampled_from(["resubmit", "fail"]))
-    def resolve(self, at: int, action) -> None:  # type: ignore[no-untyped-def]
-        self.apply(self.chosen(at), lambda job, now: decisions.resolved(job, action, now, LIMITS))
+    @precondition(lambda self: self.all_in(Status.UNKNOWN))
+    @rule(at=draws, action=st.sampled_from(["resubmit", "fail"]))
+    def resolve(self, at: int, action: Any) -> None:
+        job_id = self.one(at, self.all_in(Status.UNKNOWN))
+        self.allowed[job_id] += action == "resubmit"
+        try:
+            self.run(record(self.r, job_id, lambda job, now: decisions.resolved(job, action, now, LIMITS)))
+        except OverBudget:
+            assert self.jobs[job_id].order.tenant == "b"
 
-    @precondition(lambda self: self.seen)
-    @rule(at=st.integers(0, 20))
-    def hand_back(self, at: int) -> None:
-        self.apply(self.chosen(at), lambda job, now: decisions.handed_back(job, "store_away", now))
+    @precondition(lambda self: self.all_in(*TERMINAL))
+    @rule(at=draws)
+    def delete(self, at: int) -> None:
+        """By its caller, or because its retention is over."""
+        job_id = self.one(at, self.all_in(*TERMINAL))
+        self.deleted[job_id] = self.loaded(job_id)
+        self.run(self.store.forget(self.deleted[job_id]))
+        del self.jobs[job_id]
 
     @rule(
         act=st.sampled_from(["pause", "resume", "drain", "undrain", "hold a", "free a", "limit 1", "limit 4", "auto"])
     )
     def operate(self, act: str) -> None:
-        """An operator's verbs, between any two events."""
         acts = {
             "pause": lambda: self.flow.pause("test"),
             "resume": self.flow.resume,
-            "drain": lambda: self.flow.drain("key-1", "test"),
-            "undrain": lambda: self.flow.drain("key-1", None),
+            "drain": lambda: self.flow.drain(self.key, "test"),
+            "undrain": lambda: self.flow.drain(self.key, None),
             "hold a": lambda: self.flow.pause_tenant("a", "test"),
             "free a": lambda: self.flow.pause_tenant("a", None),
-            "limit 1": lambda: self.flow.limit_upstream("key-1", 1),
-            "limit 4": lambda: self.flow.limit_upstream("key-1", MOST_PLACES),
-            "auto": lambda: self.flow.limit_upstream("key-1", None),
+            "limit 1": lambda: self.flow.limit_upstream(self.key, 1),
+            "limit 4": lambda: self.flow.limit_upstream(self.key, MOST_PLACES),
+            "auto": lambda: self.flow.limit_upstream(self.key, None),
         }
-        held = self.redis.zcard("places:key-1")
+        held = self.redis.zcard(f"places:{self.key}")
         self.run(acts[act]())
-        self.run(self.store.configure([UpstreamLimit("key-1", PLACES)]))
+        self.configure()
         if act in ("pause", "drain", "limit 1"):
-            assert self.redis.zcard("places:key-1") <= max(held, 1), "handed out all the same"
+            assert self.redis.zcard(f"places:{self.key}") <= max(held, 1), "handed out all the same"
+
+    # What the worker does
+
+    @precondition(lambda self: self.messages())
+    @rule(at=draws)
+    def work(self, at: int) -> None:
+        """A worker takes a message, of any list."""
+        self.take_message(self.messages()[at % len(self.messages())])
+
+    @precondition(lambda self: self.jobs)
+    @rule(at=draws)
+    def work_for_nothing(self, at: int) -> None:
+        """A message that was delivered twice."""
+        self.do("submit", self.one(at, self.jobs))
+
+    @rule()
+    def lose_messages(self) -> None:
+        for queue in ("submit", "settle", "collect"):
+            self.redis.delete(f"celery:{queue}")
+
+    @precondition(lambda self: self.collectable())
+    @rule(at=draws, stored=st.integers(0, SAMPLES), outstanding=st.integers(0, SAMPLES))
+    def collect(self, at: int, stored: int, outstanding: int) -> None:
+        """Some pictures came, some did not; also two collectors that overlap."""
+        images = tuple(Image(n, *list(IMAGE_FACTS)) for n in range(stored))
+        self.collected(self.one(at, self.collectable()), images, outstanding)
+
+    @precondition(lambda self: self.waiting_posts())
+    @rule(at=draws)
+    def crash(self, at: int) -> None:
+        """The worker dies while its POST is on the wire."""
+        post = self.waiting_posts()[at % len(self.waiting_posts())]
+        post.answer.cancel()
+        self.working.pop(post.track_id).cancel()
+        self.run(asyncio.sleep(0))
+
+    # What the upstream does
+
+    @precondition(lambda self: self.waiting_posts())
+    @rule(at=draws, fate=st.sampled_from(FATES))
+    def answer(self, at: int, fate: Fate) -> None:
+        post = self.waiting_posts()[at % len(self.waiting_posts())]
+        if post.request_id and fate not in TAKING:
+            return  # it took it already, and is honest
+        if post.end and fate in ("success", "failed", "processing") and fate != post.end:
+            return
+        self.upstream.answer(post, fate)
+        self.finish(self.working.pop(post.track_id))
+
+    @precondition(lambda self: self.upstream.posts)
+    @rule(at=draws)
+    def take(self, at: int) -> None:
+        """It takes what has come, whoever still listens."""
+        post = list(self.upstream.posts.values())[at % len(self.upstream.posts)]
+        if post.is_open or post.answer.cancelled():
+            self.upstream.take(post)
+
+    @precondition(lambda self: self.at_work_upstream())
+    @rule(at=draws, end=st.sampled_from(["success", "failed"]))
+    def end(self, at: int, end: Any) -> None:
+        self.at_work_upstream()[at % len(self.at_work_upstream())].end = end
+
+    @precondition(lambda self: self.upstream.bill())
+    @rule(at=draws, shape=st.sampled_from(SHAPES))
+    def call_back(self, at: int, shape: str) -> None:
+        """For whatever it has, as often as it likes, also for a job that is gone."""
+        post = self.upstream.bill()[at % len(self.upstream.bill())]
+        self.called_back(post, self.upstream.callback(post, shape))
+
+    @precondition(lambda self: self.upstream.bill())
+    @rule(at=draws)
+    def contradict(self, at: int) -> None:
+        """A callback with our token and somebody else's track_id."""
+        post = self.upstream.bill()[at % len(self.upstream.bill())]
+        before = self.jobs.get(post.job_id)
+        self.called_back(post, self.upstream.callback(post, "of another"))
+        if before and not self.redis.llen(f"inbox:{post.job_id}") > 20:
+            assert "https://cdn/foreign.png" not in self.loaded(post.job_id).links
+
+    @rule(says=st.sampled_from(["truth", "away", "not found", "somebody else's"]))
+    def tell_from_now_on(self, says: Says) -> None:
+        self.upstream.says = says
+
+    # What time does
+
+    @rule(ms=st.sampled_from([1000, 30_000, 90_000, 400_000, 4_000_000]))
+    def time_passes(self, ms: int) -> None:
+        skip(self.redis, ms)
+        self.beat()
+
+    def beat(self) -> None:
+        """One round of the clocks of a worker, and of all messages but those that buy."""
+        self.run(self.store.load("none"))  # the lane learns of the skip as it does of any clock
+        self.run(self.store.tick())
+        self.run(end_overdue(self.r))
+        self.configure()
+        for message in self.messages():
+            if message[0] != "submit":
+                self.take_message(message)
+
+    def everything_ends(self) -> None:
+        """Every accepted job ends, whatever has happened, without any callback having to come."""
+        self.run(self.flow.resume())
+        for track_id in list(self.working):
+            self.working.pop(track_id).cancel()
+        for _ in range(LEASES_UNTIL_ALL_HAVE_ENDED):
+            if not self.all_in(*OPEN):
+                break
+            skip(self.redis, LIMITS.work_lease)
+            self.beat()
+            self.note_changes()
+        assert not self.all_in(*OPEN), "a job has not ended"
+        self.the_audit_finds_nothing()
+
+    # The engine, driven one step at a time
+
+    def messages(self) -> list[tuple[str, str, str, bytes]]:
+        """(queue, task, id, message), oldest first, of all lists but that of the deliveries."""
+        found = []
+        for queue in ("submit", "settle", "collect"):
+            for message in reversed(self.redis.lrange(f"celery:{queue}", 0, -1)):
+                read = json.loads(message)
+                task = read["headers"]["task"].removeprefix("darkroom.")
+                found.append((queue, task, json.loads(read["body"])[0][0], message))
+        return found
+
+    def take_message(self, message: tuple[str, str, str, bytes]) -> None:
+        queue, task, job_id, body = message
+        if self.redis.lrem(f"celery:{queue}", -1, body):
+            self.do(task, job_id)
+
+    def do(self, task: str, job_id: str) -> None:
+        """What worker/tasks.py does for it, until it ends or waits for the upstream's answer."""
+        if task == "collect":
+            task = "settle"  # what it does first; the pictures themselves are drawn: see collect()
+        before = self.loaded(job_id)
+        known_taken = before and any(each.status in ("processing", "succeeded") for each in before.attempts)
+        self.upstream.arrived.clear()
+        doing = self.loop.create_task(getattr(lifecycle, task)(self.r, job_id))
+        arrived = self.loop.create_task(self.upstream.arrived.wait())
+        self.run(asyncio.wait([doing, arrived], return_when=asyncio.FIRST_COMPLETED))
+        arrived.cancel()
+        if not doing.done():
+            post = list(self.upstream.posts.values())[-1]
+            assert not known_taken, "bought while an earlier attempt is known to be taken"
+            self.working[post.track_id] = doing
+        else:
+            self.finish(doing)
+
+    def finish(self, task: "asyncio.Task[None]") -> None:
+        self.run(task)
+
+    def called_back(self, post: Post, body: bytes) -> None:
+        kept = self.run(self.store.keep_callback(post.job_id, post.number, body, b"orphan"))
+        assert (kept == "orphan") is (post.job_id not in self.jobs)
+
+    def collected(self, job_id: str, images: tuple[Image, ...], outstanding: int) -> None:
+        self.run(record(self.r, job_id, lambda job, now: decisions.collected(job, images, outstanding, now, LIMITS)))
+
+    # What there is to draw from
+
+    def one(self, at: int, among: Any) -> str:
+        names = sorted(among)
+        return str(names[at % len(names)])
+
+    def loaded(self, job_id: str) -> Any:
+        found = self.run(self.store.load(job_id))
+        return found and found.job
+
+    def all_in(self, *statuses: Status) -> list[str]:
+        return [job_id for job_id in self.jobs if self.redis.hget(f"job:{job_id}", "status").decode() in statuses]
+
+    def collectable(self) -> list[str]:
+        return [each for each in self.jobs if lifecycle._collectable(self.loaded(each))]
+
+    def waiting_posts(self) -> list[Post]:
+        return [post for post in self.upstream.posts.values() if post.track_id in self.working]
+
+    def at_work_upstream(self) -> list[Post]:
+        return [post for post in self.upstream.bill() if post.end is None]
+
+    # What must hold after every event
+
+    @invariant()
+    def only_documented_changes(self) -> None:
+        if hasattr(self, "redis"):
+            self.note_changes()
+
+    def note_changes(self) -> None:
+        for job_id, before in self.jobs.items():
+            after = self.loaded(job_id)
+            assert after.version >= before.version
+            if before.status in TERMINAL and after.status is not before.status:
+                assert before.accepts_late_result
+                assert (after.status, after.late) == (Status.SUCCEEDED, True)
+            if before.completed_via:
+                assert after.completed_via == before.completed_via, "a second result won"
+            for row in decode_timeline(self.redis.hget(f"job:{job_id}", "timeline")):
+                assert row["to"] in TRANSITIONS[row["from"] and Status(row["from"])]
+            self.jobs[job_id] = after
+
+    @invariant()
+    def nothing_is_bought_twice_without_a_word(self) -> None:
+        if not hasattr(self, "redis"):
+            return
+        for job_id, allowed in self.allowed.items():
+            assert len(self.upstream.bill(job_id)) <= 1 + allowed, "bought twice"
+
+    @invariant()
+    def the_audit_finds_nothing(self) -> None:
+        """Places and records, due times, counters, backlogs, request ids, names of jobs that are gone."""
+        if not hasattr(self, "redis"):
+            return
+        found = [(each.rule, each.subject) for each in self.run(self.audit._look())]
+        assert [each for each in found if each[0] != CANNOT_KEEP_UP] == []
+
+    @invariant()
+    def the_budget_is_exact(self) -> None:
+        """What is booked is what all jobs cost, those that were deleted included; and no more than may be bought."""
+        if not hasattr(self, "redis"):
+            return
+        for tenant in ("a", "b"):
+            every = [*self.jobs.values(), *self.deleted.values()]
+            costs = [cost_of(job) for job in every if job.order.tenant == tenant]
+            days = [self.redis.hmget(key, "open", "spent") for key in self.redis.keys(f"usage:{tenant}:*")]
+            booked = Cost(*(sum(int(day[n] or 0) for day in days) for n in (0, 1)))
+            assert booked == Cost(sum(each.open for each in costs), sum(each.spent for each in costs))
+            if tenant == "b":
+                assert all(int(day[0] or 0) + int(day[1] or 0) <= IMAGES_A_DAY for day in days)
 
     @invariant()
     def whoever_waits_stands_in_line(self) -> None:
@@ -181,55 +405,47 @@ class Jobs(RuleBasedStateMachine):
         paused = self.redis.hexists("tenant:a", "paused")
         waiting = {each for each in ("a", "b") if self.redis.zcard(f"backlog:{each}") and not (each == "a" and paused)}
         assert {each.decode() for each in self.redis.zrange("fair", 0, -1)} == waiting
-
-    @rule(ms=st.sampled_from([1000, 90_000, 400_000, 4_000_000]))
-    def time_passes(self, ms: int) -> None:
-        """Somebody looks at every job, as the due times see to it."""
-        self.skipped_ms += ms
-        for job_id in self.seen:
-            while self.apply(job_id, lambda job, now: decisions.woken(job, now, LIMITS)):
-                pass
-        self.run(self.store.tick())
+        assert self.redis.zcard(f"places:{self.key}") <= MOST_PLACES
 
     @invariant()
-    def the_books_balance(self) -> None:
-        if not hasattr(self, "redis"):
+    def a_deleted_job_has_left_nothing(self) -> None:
+        """But for messages that are on their way, for nothing, and a place that the upstream may still fill."""
+        if not hasattr(self, "redis") or not self.deleted:
             return
-        jobs = [self.run(self.store.load(job_id)).job for job_id in self.seen]
-        for status in Status:
-            assert int(self.redis.hget("counts", status) or 0) == sum(job.status is status for job in jobs)
-        waiting = sum(self.redis.zcard(f"backlog:{tenant}") for tenant in ("a", "b"))
-        assert int(self.redis.get("waiting") or 0) == waiting
-        assert {name.decode(): int(size) for name, size in self.redis.hgetall("backlogs").items()} == {
-            tenant: size for tenant in ("a", "b") if (size := self.redis.zcard(f"backlog:{tenant}"))
+        kept = [key + text for key, text in self.everything_kept() if not key.startswith("places:")]
+        named = {job_id for text in kept for job_id in self.deleted if job_id in text}
+        assert named == set()
+
+    def everything_kept(self) -> list[tuple[str, str]]:
+        """(name, content as text) of every key but Celery's lists."""
+        read = {
+            b"hash": self.redis.hgetall,
+            b"string": self.redis.get,
+            b"list": lambda key: self.redis.lrange(key, 0, -1),
+            b"set": self.redis.smembers,
+            b"zset": lambda key: self.redis.zrange(key, 0, -1),
         }
-        for tenant in ("a", "b"):
-            costs = [cost_of(job) for job in jobs if job.order.tenant == tenant]
-            usage = [self.redis.hgetall(key) for key in self.redis.keys(f"usage:{tenant}:*")]
-            for field in ("open", "spent"):
-                booked = sum(int(each.get(field.encode(), 0)) for each in usage)
-                assert booked == sum(getattr(cost, field) for cost in costs), "the budget does not balance"
-        queued = [job for job in jobs if job.status is Status.QUEUED]
-        assert waiting == sum(job.place is None for job in queued), "a queued job stands nowhere, or twice"
-        assert self.redis.zcard("places:key-1") <= MOST_PLACES
-        for job in jobs:
-            if job.status not in TERMINAL:
-                assert self.redis.zscore("due", job.id) is not None, "nobody will look at it"
-            if job.status in (Status.SUCCEEDED, Status.FAILED, Status.EXPIRED):
-                assert self.redis.zscore("places:key-1", job.id) is None, "a finished job holds a place"
-
-    @invariant()
-    def nothing_is_bought_twice_without_a_word(self) -> None:
-        for job in self.seen.values():
-            open_or_taken = [each for each in job.attempts if each.possibly_charged]
-            assert len(open_or_taken) <= 1 or job.resubmitted
+        keys = [key for key in self.redis.keys("*") if not key.startswith(b"celery:")]
+        return [(key.decode(), str(read[self.redis.type(key)](key))) for key in keys]
 
 
-def test_every_sequence_of_events_keeps_the_promises(redis_server: EmbeddedRedis) -> None:
-    """Terminal changes only by the documented adoption, the version only grows, one result wins, the books balance."""
-    Jobs.server = redis_server
+IMAGE_FACTS = (IMAGE.key, IMAGE.sha256, IMAGE.width, IMAGE.height, IMAGE.format, IMAGE.bytes)
+
+
+@pytest.mark.timeout(1200)
+def test_every_sequence_of_events_keeps_the_promises(redis_server: EmbeddedRedis, tmp_path: Path) -> None:
+    """Terminal changes only by the documented adoption, one result wins, the books balance, everything ends."""
+    Jobs.server, Jobs.folder = redis_server, tmp_path
     case = Jobs.TestCase
+    shrinks = "STATE_MACHINE_EXAMPLES" in os.environ
     case.settings = settings(
-        max_examples=60, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
+        phases=[each for each in Phase if shrinks or each is not Phase.shrink],
+        max_examples=EXAMPLES,
+        stateful_step_count=40,
+        deadline=None,
+        suppress_health_check=list(HealthCheck),
     )
-    case().runTest()
+    with skippable_clock():
+        case().runTest()
+    with Redis.from_url(redis_server.url) as redis:
+        start_over(redis)

@@ -40,7 +40,13 @@ redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', AR
 if ended then redis.call('HDEL', key, 'stalls', 'placed', 'claimed') else redis.call('HDEL', key, 'stalls') end
 if ARGV[19] == 'intent' then redis.call('HSET', key, 'claimed', now) end
 if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], open, spent) end
-if ARGV[9] == '' then redis.call('ZREM', 'due', id) else redis.call('ZADD', 'due', now + ARGV[9], id) end
+if ARGV[9] == '' then
+  redis.call('ZREM', 'due', id)
+else
+  -- decided on a moment ago, and counted from now: an open job is looked at no later than at its deadline all the same
+  local at, deadline = now + ARGV[9], tonumber(redis.call('HGET', key, 'deadline') or math.huge)
+  redis.call('ZADD', 'due', ended and at or math.min(at, math.max(now, deadline)), id)
+end
 
 -- an id that the upstream gives twice is nobody's: neither job is asked for by it any more
 if ARGV[26] ~= '' then
