@@ -128,6 +128,22 @@ async def _upstream(settings: Settings) -> str | None:
     return "; ".join(problems) or None
 
 
+async def _strays(settings: Settings) -> str | None:
+    """Jobs at the upstream whose key has left the configuration: only a key of the same server can ask for them."""
+    known, redis = upstream_pool(settings), connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        names = {bytes(name).decode() for name in await redis.smembers("upstreams")} - known.keys()  # type: ignore[arg-type]
+        held = {name: count for name in sorted(names) if (count := await redis.zcard(f"places:{name}"))}
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    words = (
+        f"{name} has {count} at the upstream and is not in DARKROOM_UPSTREAM_KEY: "
+        "without a key of the same server nobody can ask for them"
+        for name, count in held.items()
+    )
+    return "; ".join(words) or None
+
+
 _LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
     "Redis keeps what it accepts": _redis,
     "Redis has room for more jobs": _memory,
@@ -135,4 +151,5 @@ _LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
     "the image store can be written": _images,
     "a callback comes back here": _callback,
     "the upstream takes our key": _upstream,
+    "every job upstream can be asked for": _strays,
 }

@@ -64,8 +64,8 @@ async def poll(r: Resources, job_id: str) -> None:
     """Asks the upstream for a job that it has, because no callback has told us yet."""
     loaded = await current(r, job_id)
     attempt = loaded and askable(loaded.job)
-    if not loaded or not attempt:
-        return
+    if not loaded or not attempt or loaded.has_just_ended:
+        return  # its last word was asked for a moment ago
     asked = await ask(r, attempt, attempt.request_id or "")
     await record(
         r,

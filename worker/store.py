@@ -61,6 +61,11 @@ class Loaded:
     quickest_ms: Milliseconds | None = None
     """From the intent to the end, as the quickest job took of late."""
 
+    @property
+    def has_just_ended(self) -> bool:
+        """Within the last second."""
+        return self.job.finished_at is not None and self.now - self.job.finished_at < SECOND
+
 
 @dataclass(frozen=True, slots=True)
 class UpstreamLimit:
