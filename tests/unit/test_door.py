@@ -23,11 +23,22 @@ def refused(content: Any, *, batch: bool = False) -> list[dict[str, str]]:
     return list(caught.value.errors)
 
 
+def cpu_seconds(content: Any) -> float:
+    """What refusing it costs, at the best of three times: other work on the machine only ever adds."""
+
+    def once() -> float:
+        began = time.process_time()
+        refused(content)
+        return time.process_time() - began
+
+    return min(once() for _ in range(3))
+
+
 def test_a_request_of_thousands_of_keys_is_one_error_at_once() -> None:
     """Looking for the nearest name of each would hold up everybody."""
-    begun = time.process_time()
-    assert len(refused(LEAST | {f"widht{number}": 1 for number in range(7000)})) == 1
-    assert time.process_time() - begun < 0.1
+    one, all_of_them = LEAST | {"widht": 1}, LEAST | {f"widht{number}": 1 for number in range(7000)}
+    assert len(refused(all_of_them)) == 1
+    assert cpu_seconds(all_of_them) < 500 * cpu_seconds(one), "each of the 7,000 was compared with every known name"
 
 
 def test_a_batch_stops_looking_at_a_hundred_errors() -> None:
