@@ -38,9 +38,9 @@ def celery_options(redis_url: str) -> dict[str, Any]:
         "broker_transport_options": {
             "global_keyprefix": KEY_PREFIX,
             "body_encoding": "utf-8",  # plain JSON, so that a script can put a job id into a message
-            "visibility_timeout": 900,
-            "unacked_restore_interval": 10,
-            "unacked_restore_throttle": 10,  # each look is a write, and a full worker polls often (worker/tasks.py)
+            # nothing about unacknowledged messages is written to Redis: a full one would refuse it and stop the worker,
+            # and no message is ever redelivered anyway
+            "ack_emulation": False,
             "socket_connect_timeout": 5,
             "socket_timeout": 30,
             "socket_keepalive": True,

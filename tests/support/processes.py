@@ -32,10 +32,10 @@ def until(condition: Callable[[], Any], seconds: float = SECONDS, what: str = "t
 class Installation:
     """Redis, sandbox, API and worker of one test, each a real process."""
 
-    def __init__(self, folder: Path, **settings: str) -> None:
+    def __init__(self, folder: Path, *, maxmemory: str = "0", **settings: str) -> None:
         self.folder = folder
         self.api_port, self.sandbox_port = free_port(), free_port()
-        self.redis = EmbeddedRedis(folder / "redis", free_port())
+        self.redis = EmbeddedRedis(folder / "redis", free_port(), maxmemory=maxmemory)
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
         self.settings = {
             "DARKROOM_REDIS_URL": self.redis.url,
