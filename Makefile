@@ -5,7 +5,7 @@
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
-export JOBS SEED WAITING TENANTS ROUNDS RELEASES MILLION
+export JOBS SEED RUNS RATE KILL_EVERY KEEP WAITING TENANTS ROUNDS RELEASES MILLION
 READY := .venv/.ready
 
 help: ## List the targets
@@ -41,7 +41,7 @@ format: setup ## Format the code
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-chaos: setup ## Kill, freeze and restart everything under load: make chaos JOBS=2000 SEED=1
+chaos: setup ## Kill, freeze and restart everything under load: make chaos JOBS=10000 SEED=1 RUNS=1 RATE=40 KILL_EVERY=2
 	$(BIN)/python -m tests.chaos
 
 fuzz: setup ## Try every call of the OpenAPI schema with generated input, with a key and without: make fuzz EXAMPLES=100 (a call)

@@ -170,7 +170,9 @@ class Settings(BaseSettings):
     # The sandbox upstream
     sandbox_host: str = Field("127.0.0.1", description="Where the sandbox listens")
     sandbox_port: int = Field(8001, ge=1, le=65535, description="Where the sandbox listens")
-    sandbox_key: SecretStr = Field(SecretStr("sandbox"), description="Comma list of keys the sandbox takes")
+    sandbox_key: SecretStr = Field(
+        SecretStr("sandbox"), description="Comma list of keys the sandbox takes; `old/new` are two keys of one account"
+    )
     sandbox_queue_limit: int = Field(0, ge=0, description="Jobs the sandbox holds at once per key; 0 is no limit")
     sandbox_seconds: float = Field(2.0, ge=0, le=DAY_SECONDS, description="How long the sandbox works on one request")
     sandbox_public_url: str = Field("", description="Where the sandbox's pictures are reached; empty: where it listens")

@@ -20,7 +20,7 @@ BASE = "/api/v1/enterprise"
 @pytest.fixture
 def url() -> Iterator[str]:
     """A sandbox of its own: what came before a request matters here."""
-    with running_sandbox(sandbox_key="sandbox, other") as url:
+    with running_sandbox(sandbox_key="sandbox/rotated, other") as url:
         yield url
 
 
@@ -153,3 +153,14 @@ def test_what_a_key_holds_at_once_is_counted_by_key(url: str) -> None:
     assert [held["max_in_flight"] for held in counted] == [2, 3]
     until(lambda: bill(url)["in_flight"] == 0)
     assert [held["in_flight"] for held in bill(url)["by_key"].values()] == [0, 0]
+
+
+def test_a_rotated_key_sees_what_its_account_has_asked_for(url: str) -> None:
+    """Another account does not."""
+    request_id = submit(url, "a cat").json()["id"]
+    until(lambda: bill(url)["in_flight"] == 0)
+    bodies = [{"key": key, "request_id": request_id} for key in ("rotated", "other")]
+    told = [HTTP.post(f"{url}{BASE}/fetch", json=body).json() for body in bodies]
+    assert [(body["status"], body.get("message")) for body in told] == [
+        ("success", None), ("failed", "Request not found"),
+    ]  # fmt: skip

@@ -37,7 +37,7 @@ class Sandbox:
         self.bill = Bill()
         self.generator = Generator(settings, self.bill)
         self._limit = settings.sandbox_queue_limit
-        self._keys = {key.strip() for key in settings.sandbox_key.get_secret_value().split(",")}
+        self._accounts = _accounts(settings.sandbox_key.get_secret_value())
 
     async def submit(self, request: Request) -> Response:
         """POST /text2img and its variants. Whatever it comes to is a row of the bill."""
@@ -63,10 +63,11 @@ class Sandbox:
     async def fetch(self, request: Request) -> Response:
         """POST /fetch and its variants: the id is in the path or in the body."""
         content = await read_content(request) or {}
-        if str(content.get("key")) not in self._keys:
+        if str(content.get("key")) not in self._accounts:
             return as_json(answers.error("Invalid API key"))
         work = self.generator.find(request.path_params.get("request_id") or content.get("request_id"))
-        if work is None or work.key != content["key"] or work.faults.fetch_404:
+        account = self._accounts[content["key"]]
+        if work is None or self._accounts[work.key] != account or work.faults.fetch_404:
             return as_json(answers.not_found())
         if work.faults.fetch_gateway:
             return gateway_page(work.faults.fetch_gateway)
@@ -94,7 +95,7 @@ class Sandbox:
     async def manage(self, request: Request) -> Response:
         """The management calls."""
         content = await read_content(request) or {}
-        if str(content.get("key")) not in self._keys:
+        if str(content.get("key")) not in self._accounts:
             return as_json(answers.error("Invalid API key"))
         answer = management_answer(request.path_params["name"])
         return as_json(answers.WRONG_URL, 404) if answer is None else as_json(answer)
@@ -106,7 +107,7 @@ class Sandbox:
     def _refusal(self, content: dict[str, Any], faults: Faults) -> dict[str, Any] | None:
         if not content:
             return answers.invalid_request()
-        if str(content.get("key")) not in self._keys:
+        if str(content.get("key")) not in self._accounts:
             return answers.error("Invalid API key")
         problem = first_error(content) or faults.reject
         return answers.error(problem) if problem else None
@@ -172,6 +173,11 @@ def create_sandbox(settings: Settings) -> Starlette:
 
 async def _wrong_url(_request: Request, error: Exception) -> Response:
     return as_json(answers.WRONG_URL, getattr(error, "status_code", 404))
+
+
+def _accounts(keys: str) -> dict[str, int]:
+    """Key → its account, by number: a rotated key sees what the one before it has asked for."""
+    return {key.strip(): number for number, account in enumerate(keys.split(",")) for key in account.split("/")}
 
 
 def _track(content: dict[str, Any]) -> str | None:
