@@ -50,6 +50,20 @@ def test_a_key_is_added_and_taken_out_while_everything_runs(tmp_path: Path) -> N
         assert Counter(each["status"] for each in last["attempts"]) == {"succeeded": 1}
 
 
+def test_no_key_buys_in_anothers_place_while_keys_change(tmp_path: Path) -> None:
+    """A rolling change: one worker has the old key, one the new. Each job is bought by the key whose place it holds."""
+    with Installation(
+        tmp_path, upstream_max_in_flight="1", sandbox_key="sandbox,second", sandbox_seconds="0.4"
+    ) as here:
+        here.start("worker", name="worker-2", upstream_key="second")
+        until(lambda: len(_keys(here)) == 2, what="both keys")
+        jobs = [here.post(f"rolling {number}", deadline_seconds=120)["id"] for number in range(8)]
+        ends = [here.reaches(each, "succeeded", "expired", seconds=90)["status"] for each in jobs]
+        keys = httpx.get(f"http://127.0.0.1:{here.sandbox_port}/bill", timeout=20).json()["by_key"]
+    assert ends == ["succeeded"] * 8
+    assert [held["max_in_flight"] for held in keys.values()] == [1, 1], "a key held more than its one place"
+
+
 def _bill(port: int) -> list[dict[str, str]] | None:
     try:
         rows: list[dict[str, str]] = httpx.get(f"http://127.0.0.1:{port}/bill", timeout=5).json()["posts"]
