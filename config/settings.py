@@ -137,7 +137,7 @@ class Settings(BaseSettings):
     # Workers
     worker_concurrency: int = Field(2000, ge=1, le=10_000, description="Submits in flight per worker container")
     settle_concurrency: int = Field(
-        64, ge=1, le=1000, description="Callbacks, polls and deadlines at once per worker container"
+        256, ge=1, le=10_000, description="Callbacks, polls and deadlines at once per worker container"
     )
     collect_concurrency: int = Field(
         256, ge=1, le=10_000, description="Jobs whose pictures are fetched at once per worker container"

@@ -108,6 +108,18 @@ class TakeWhatFits(bootsteps.StartStopStep):
         parent.task_consumer.channel.qos.can_consume = parent.pool.has_room
 
 
+class ForgetUnacknowledged(bootsteps.StartStopStep):
+    """Removes what a version before this one noted of messages that it had taken: their jobs are woken by due time."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
+
+    def start(self, parent: Any) -> None:
+        """With each connection: it costs one command, and a worker of that version may still run beside this one."""
+        channel = parent.task_consumer.channel
+        with channel.conn_or_acquire() as redis:
+            redis.delete(channel.unacked_key, channel.unacked_index_key)
+
+
 async def _failure_of(task: Any, message: tuple[Any, Any, Any]) -> ExceptionInfo | None:
     """What went wrong with a task, as Celery's pools tell it; None where nothing did."""
     try:

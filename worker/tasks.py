@@ -8,7 +8,7 @@ import structlog
 
 from worker import lifecycle
 from worker.app import app
-from worker.celery_pool import TakeWhatFits, TaskFailed
+from worker.celery_pool import ForgetUnacknowledged, TakeWhatFits, TaskFailed
 from worker.lane import Unavailable
 from worker.messages import Task
 from worker.process import Process
@@ -17,7 +17,7 @@ from worker.task_events import TaskEvents, WakeUp
 
 log = structlog.get_logger()
 
-app.steps["consumer"].update({TakeWhatFits, TaskEvents})
+app.steps["consumer"].update({TakeWhatFits, ForgetUnacknowledged, TaskEvents})
 task = partial(app.task, Request=WakeUp)
 
 
