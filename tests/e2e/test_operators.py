@@ -21,7 +21,9 @@ def test_the_doctor_finds_a_whole_installation_well(here: Installation) -> None:
     """Also its callback through the public address, and the upstream's key."""
     examined = here.run("api.cli.main", "doctor")
     assert examined.returncode == 0, examined.stdout + examined.stderr
-    assert examined.stdout.count("ok ") == 5
+    lines = examined.stdout.splitlines()
+    assert len(lines) >= 5
+    assert all(line.startswith("ok ") for line in lines), examined.stdout
 
 
 @pytest.mark.parametrize(
@@ -42,7 +44,7 @@ def test_the_doctor_names_what_is_wrong(here: Installation, setting: str, value:
         examined = here.run("api.cli.main", "doctor")
     finally:
         here.settings[f"DARKROOM_{setting}"] = kept
-    assert examined.returncode == 1
+    assert examined.returncode == (3 if setting == "REDIS_URL" else 1), "Redis away has a code of its own"
     assert words in examined.stdout
 
 
