@@ -142,6 +142,9 @@ class Settings(BaseSettings):
     collect_concurrency: int = Field(
         256, ge=1, le=10_000, description="Jobs whose pictures are fetched at once per worker container"
     )
+    collect_per_tenant: int = Field(
+        64, ge=1, le=10_000, description="Of them of one tenant, over all workers: the others wait without a thread"
+    )
     tell_concurrency: int = Field(
         256, ge=1, le=10_000, description="Callers that are told at once per worker container"
     )

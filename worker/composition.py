@@ -4,6 +4,7 @@ from config.broker import KEY_PREFIX
 from config.settings import Settings
 from worker.admission import Budget
 from worker.app import app
+from worker.collecting import Collecting
 from worker.deliveries import DeliveryLedger
 from worker.lane import Lane
 from worker.messages import message_template
@@ -19,6 +20,12 @@ def job_store(settings: Settings, lane: Lane) -> JobStore:
     """The job store as both the door and the engine use it."""
     budget = Budget(settings.tenant_images_per_day, settings.tenant_images_per_month)
     return JobStore(lane, message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND), budget)
+
+
+def collecting(settings: Settings, lane: Lane) -> Collecting:
+    """Who collects what, over all workers."""
+    common = (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
+    return Collecting(lane, common, settings.collect_per_tenant)
 
 
 def delivery_ledger(settings: Settings, lane: Lane) -> DeliveryLedger:

@@ -135,8 +135,8 @@ def collected(job: Job, images: tuple[Image, ...], outstanding: int, now: Millis
     """Pictures that are durable by now, and how many of the recorded addresses have not given theirs yet."""
     if job.status is not Status.STORING and not job.accepts_late_result:
         return None
-    # another collector may have recorded pictures meanwhile: what is stored stays recorded
-    merged = {image.index: image for image in (*job.images, *images)}
+    # another collector may have recorded pictures meanwhile: what is recorded stays so, whatever was stored beside it
+    merged = {image.index: image for image in (*images, *job.images)}
     outstanding = max(0, outstanding - (len(merged) - len(images)))
     images = tuple(merged[index] for index in sorted(merged))
     if not images or (outstanding and now < collected_until(job)):

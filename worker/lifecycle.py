@@ -6,6 +6,7 @@ Redis is away; whatever was not recorded is found again by its due time.
 """
 
 import secrets
+from dataclasses import replace
 
 import structlog
 
@@ -13,8 +14,9 @@ from worker import decisions
 from worker.asking import Asked, ask, askable
 from worker.compatible import callback_shape
 from worker.endings import contradicts
-from worker.images.collect import at_work, collect_pictures
-from worker.job import Attempt, Job, Status
+from worker.images.collect import collect_pictures, keep_to_the_record
+from worker.images.store import StoreError
+from worker.job import Attempt, Job, Milliseconds, Status
 from worker.lane import Unavailable
 from worker.recording import current, facts, note, record
 from worker.recovery import Point, reached
@@ -79,7 +81,12 @@ async def collect(r: Resources, job_id: str) -> None:
     loaded = await current(r, job_id)
     if not loaded or not _collectable(loaded.job):
         return
-    job = loaded.job
+    async with r.collecting.claimed(loaded.job) as mine:
+        if mine:
+            await _collect(r, loaded.job)
+
+
+async def _collect(r: Resources, job: Job) -> None:
     inline: tuple[str, ...] = ()
     if not job.links or job.tries % ASK_ANEW_EVERY == ASK_ANEW_EVERY - 1:
         job, inline = await _ask_anew(r, job)
@@ -144,13 +151,18 @@ async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Up
     outcome = await _post(r, job, attempt, upstream)
     reached(Point.ANSWER_RECEIVED)
     log.info("attempt.answered", **facts(job), outcome=type(outcome).__name__)
-    recorded = await record(
-        r, job.id, lambda current, now: decisions.answered(current, attempt.number, outcome, now, r.limits)
-    )
+    inline = outcome.answer.inline if isinstance(outcome, Taken) and not outcome.answer.links else ()
+
+    def decide(current: Job, now: Milliseconds) -> Step | None:
+        step = decisions.answered(current, attempt.number, outcome, now, r.limits)
+        # what is held here already is stored here, without a message: its due time covers a crash
+        return replace(step, collects=False) if step and inline else step
+
+    recorded = await record(r, job.id, decide)
     reached(Point.OUTCOME_WRITTEN)
-    inline = outcome.answer.inline if isinstance(outcome, Taken) else ()
-    if recorded and inline and recorded.status is Status.STORING:
-        await _collect_known(r, recorded, inline)
+    if recorded and inline and _collectable(recorded) and not recorded.links:
+        async with r.collecting.noted(recorded):
+            await _collect_known(r, recorded, inline)
 
 
 async def _post(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey) -> Outcome:
@@ -183,11 +195,16 @@ async def _called_back_inline(r: Resources, job: Job, attempt: Attempt) -> tuple
 
 
 async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> None:
-    async with at_work(r.store, job, r.settings.lease_seconds):
-        images, outstanding = await collect_pictures(r.pictures, job, inline)
+    images, outstanding = await collect_pictures(r.pictures, job, inline)
     reached(Point.PICTURES_STORED)
-    await record(r, job.id, lambda current, now: decisions.collected(current, images, outstanding, now, r.limits))
+    after = await record(
+        r, job.id, lambda current, now: decisions.collected(current, images, outstanding, now, r.limits)
+    )
     reached(Point.END_WRITTEN)
+    try:
+        await keep_to_the_record(r.pictures.store, job, images, after)
+    except StoreError as error:
+        log.warning("pictures.left_behind", **facts(job), reason=str(error))
 
 
 def _collectable(job: Job) -> bool:

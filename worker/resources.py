@@ -3,7 +3,8 @@
 from dataclasses import dataclass, replace
 
 from config.settings import Settings
-from worker.composition import delivery_ledger, job_store, limits_of, viewer_of
+from worker.collecting import Collecting
+from worker.composition import collecting, delivery_ledger, job_store, limits_of, viewer_of
 from worker.health import Health
 from worker.images.collect import Pictures
 from worker.images.decoder import Decoder
@@ -28,6 +29,7 @@ class Resources:
     store: JobStore
     client: UpstreamClient
     pictures: Pictures
+    collecting: Collecting
     notifier: Notifier
     pool: Pool
     base_limits: Limits
@@ -62,6 +64,7 @@ async def open_resources(settings: Settings) -> Resources:
         store=store,
         client=UpstreamClient(settings),
         pictures=pictures,
+        collecting=collecting(settings, lane),
         notifier=Notifier(settings, delivery_ledger(settings, lane), WebhookSecrets(settings, lane)),
         pool=Pool(settings),
         base_limits=limits_of(settings),

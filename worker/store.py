@@ -229,11 +229,6 @@ class JobStore:
         """Removes keys of a job that has no record: an older version could write them after the job was gone."""
         await self._lane.run(LAY_GHOST, job_id)
 
-    async def still_at_work(self, job: Job, lease: Milliseconds) -> None:
-        """Books the next look a lease ahead, where one is booked: a worker that is only slow is not believed dead."""
-        at = min(self.now() + lease, max(self.now(), job.order.deadline_at))
-        await self._lane.write("ZADD", "due", "XX", "GT", at, job.id)
-
     async def page(
         self, tenant: str, after: Milliseconds, before: Milliseconds, cursor: str | None, most: int
     ) -> list[str]:

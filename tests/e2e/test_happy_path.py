@@ -26,7 +26,7 @@ def test_the_documentations_own_body_becomes_a_stored_picture_bought_once(here: 
     image = job["images"][0]
     stored = here.client.get(f"/v1/jobs/{job['id']}/images/0").content
     served = _served_by_the_sandbox(here, job["attempts"][0]["request_id"])
-    assert stored == served == next((here.folder / "images").rglob("0.png")).read_bytes()
+    assert stored == served == next((here.folder / "images").rglob("0-*.png")).read_bytes()
     assert hashlib.sha256(stored).hexdigest() == image["sha256"]
     assert (image["width"], image["height"], image["format"]) == (512, 512, "PNG")
     assert [row["track_id"] for row in here.bill(job["id"])] == [job["attempts"][0]["track_id"]]

@@ -161,7 +161,8 @@ def test_an_accepted_key_stays_inside_the_folder(key: str) -> None:
 def test_keys_are_made_of_our_ids_and_the_day() -> None:
     """In lower case; midnight UTC decides."""
     just_before = 1_795_564_799_999  # 2026-11-24T23:59:59.999Z
-    assert image_key("acme", just_before, "01JX", 3, "JPEG") == "acme/2026/11/24/01jx/3.jpg"
+    folder = job_folder("acme", just_before, "01JX")
+    assert image_key(folder, 3, "0123456789abcdef", "JPEG") == "acme/2026/11/24/01jx/3-0123456789ab.jpg"
     assert job_folder("acme", just_before + 1, "01JX") == "acme/2026/11/25/01jx"
 
 

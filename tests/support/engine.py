@@ -50,7 +50,12 @@ class Upstream:
         self.inline: bytes | None = None
         self.linked = png("linked")
         self.picture_seconds = 0.0
-        self.reads = 0
+        self.samples = 1
+        self.broken: set[int] = set()
+        """Which pictures of each result never come, counted from 1."""
+        self.always_new = False
+        """Every read of a picture gives other bytes."""
+        self.reads = self.reading = self.most_at_once = 0
         self._requests = 0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -70,13 +75,19 @@ class Upstream:
 
     async def _answer(self, path: str) -> bytes:
         if path.startswith("/picture"):
-            self.reads += 1
+            self.reads, self.reading = self.reads + 1, self.reading + 1
+            self.most_at_once = max(self.most_at_once, self.reading)
+            if int(path.rpartition("-")[2].partition(".")[0]) in self.broken:
+                return b"not there"
+            body = png(f"read {self.reads}") if self.always_new else self.linked
             await asyncio.sleep(self.picture_seconds)
-            return self.linked
+            self.reading -= 1
+            return body
         self._requests += 1
-        address = f"{self.url}/picture/{self._requests}.png"
-        output = b64encode(self.inline).decode() if self.inline and path.endswith("text2img") else address
-        return json.dumps({"status": "success", "id": self._requests, "output": [output]}).encode()
+        output = [f"{self.url}/picture/{self._requests}-{number + 1}.png" for number in range(self.samples)]
+        if self.inline and path.endswith("text2img"):
+            output = [b64encode(self.inline).decode()] * self.samples
+        return json.dumps({"status": "success", "id": self._requests, "output": output}).encode()
 
 
 class Engine:

@@ -63,6 +63,9 @@ class S3Images:
         listed = await _asked(obstore.list(self._store, prefix).collect_async())
         await _asked(obstore.delete_async(self._store, [row["path"] for row in listed]))
 
+    async def remove(self, key: str) -> None:
+        await _asked(obstore.delete_async(self._store, [checked_key(key)]))
+
     async def check(self) -> None:
         try:
             async with asyncio.timeout(CHECK_SECONDS):
@@ -126,7 +129,8 @@ def _headers(key: str) -> Any:
     kind = CONTENT_TYPES.get(_format_of(key))
     if kind is None:
         return {"Content-Type": "application/json"}
-    file_name = f"{folder.rpartition('/')[2].upper()}-{name}"
+    index = name.partition(".")[0].partition("-")[0]  # what follows is the hash, as in the API's own answer it is not
+    file_name = f"{folder.rpartition('/')[2].upper()}-{index}.{name.rpartition('.')[2]}"
     return {
         "Content-Type": kind,
         "Content-Disposition": f'inline; filename="{file_name}"',

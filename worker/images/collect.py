@@ -1,8 +1,10 @@
-"""From recorded addresses to durable pictures: fetch, decode, hash, write. Knows nothing of statuses."""
+"""From recorded addresses to durable pictures: fetch, decode, hash, write. Knows nothing of statuses.
+
+Right with any number of collectors of one job: keys carry the hash, so none overwrites another's bytes; the record
+takes one picture for each index and never changes it; who finds that the record does not name what it wrote removes it.
+"""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import structlog
@@ -11,15 +13,13 @@ from worker.images.decoder import Decoder
 from worker.images.download import DownloadError, PictureSource, decode_inline
 from worker.images.manifest import manifest, manifest_key
 from worker.images.picture import BrokenPicture, Picture
-from worker.images.store import ImageStore, StoreError, image_key
+from worker.images.store import ImageStore, StoreError, folder_of, image_key
 from worker.job import Image, Job
-from worker.lane import Unavailable
-from worker.store import JobStore
 
 log = structlog.get_logger()
 
 LONGEST_AT_WORK_SECONDS = 300.0
-"""Longer than fetching, decoding and storing may take together. Who is at it longer is believed dead after all."""
+"""What fetching, decoding and storing a job's pictures may take together; what is not there by then is tried again."""
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,10 @@ class Pictures:
 
 
 async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]) -> tuple[tuple[Image, ...], int]:
-    """Stores every picture of the job that is not stored yet.
+    """Stores every picture of the job that is not stored yet, then the manifest of all that are.
 
     Returns all that are durable now, in order, and how many have an address but could not be stored this time.
-    A crash here loses nothing: keys are made of our ids, so the next try writes the same bytes to the same place.
+    A crash here loses nothing: the next try stores them again. What the record will not name goes with the job.
     """
     samples = int(job.order.request.get("samples") or 1)
     sources = (job.links or inline)[:samples]
@@ -50,38 +50,33 @@ async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]
     stored.update({image.index: image for image in found if image})
     images = tuple(stored[index] for index in sorted(stored))
     outstanding = max(1, len(sources)) - len(images)
-    if outstanding <= 0:
-        outstanding = await _keep_manifest(pictures, job, images)
+    if images != job.images or outstanding <= 0:
+        outstanding += await _keep_manifest(pictures.store, job, images)
     return images, max(0, outstanding)
 
 
-@asynccontextmanager
-async def at_work(store: JobStore, job: Job, lease_seconds: float) -> AsyncIterator[None]:
-    """Says again and again that somebody is at this job: a store that hangs outlasts a lease, and nobody has died.
+async def keep_to_the_record(store: ImageStore, before: Job, images: tuple[Image, ...], after: Job | None) -> None:
+    """Removes what was stored and is not on the record `after` it, None where that is gone; the manifest follows it.
 
-    Without it the job would end as `stalled`, paid, while its pictures wait. A crash here ends the saying.
+    Raises StoreError. A crash before it leaves files that nothing names; they go with the job's folder.
     """
-    saying = asyncio.create_task(_keep_saying(store, job, lease_seconds))
-    try:
-        yield
-    finally:
-        saying.cancel()
+    if after is None or not (after.images or before.images):
+        if images or after is None:
+            await store.delete(folder_of(before))
+        return
+    named = {image.key for image in after.images}
+    for image in images:
+        if image.key not in named:
+            log.warning("picture.not_recorded", job_id=before.id, index=image.index)
+            await store.remove(image.key)
+    if images and after.images != images:
+        await store.save(manifest_key(after), manifest(after, after.images))
 
 
-async def _keep_saying(store: JobStore, job: Job, lease_seconds: float) -> None:
-    pause = lease_seconds / 3
-    for _ in range(int(LONGEST_AT_WORK_SECONDS / pause)):
-        await asyncio.sleep(pause)
-        try:
-            await store.still_at_work(job, int(lease_seconds * 1000))
-        except Unavailable:  # what is recorded in the end waits for Redis as well
-            continue
-
-
-async def _keep_manifest(pictures: Pictures, job: Job, images: tuple[Image, ...]) -> int:
+async def _keep_manifest(store: ImageStore, job: Job, images: tuple[Image, ...]) -> int:
     """Written before the status says `succeeded`; a store that will not take it leaves the job outstanding."""
     try:
-        await pictures.store.save(manifest_key(job), manifest(job, images))
+        await store.save(manifest_key(job), manifest(job, images))
     except StoreError as error:
         log.warning("manifest.not_kept", job_id=job.id, reason=str(error))
         return 1
@@ -90,11 +85,12 @@ async def _keep_manifest(pictures: Pictures, job: Job, images: tuple[Image, ...]
 
 async def _keep(pictures: Pictures, job: Job, index: int, source: str, inline: tuple[str, ...]) -> Image | None:
     try:
-        data = decode_inline(source) if source in inline else await pictures.source.get(source)
-        picture = await pictures.decoder.inspect(data)
-        key = image_key(job.order.tenant, job.order.created_at, job.id, index, picture.format)
-        await pictures.store.save(key, picture.data)
-    except (DownloadError, BrokenPicture, StoreError) as error:
+        async with asyncio.timeout(LONGEST_AT_WORK_SECONDS):
+            data = decode_inline(source) if source in inline else await pictures.source.get(source)
+            picture = await pictures.decoder.inspect(data, job.order.tenant)
+            key = image_key(folder_of(job), index, picture.sha256, picture.format)
+            await pictures.store.save(key, picture.data)
+    except (DownloadError, BrokenPicture, StoreError, TimeoutError) as error:
         # tried again with growing pauses: the address may not be ready, the disk may be full for now
         log.warning("picture.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
         return None

@@ -17,8 +17,10 @@ from typing import IO, Any, cast
 from config.settings import Settings
 from worker.images.child import LENGTH_BYTES
 from worker.images.picture import BrokenPicture, Picture
+from worker.images.turns import Turns
 
-CHILDREN = 2
+CHILDREN = 3
+"""Started when they are first needed. One tenant holds at most one fewer."""
 DECODE_SECONDS = 20.0
 END_SECONDS = 5.0
 LONGEST_ANSWER_BYTES = 65_536
@@ -38,14 +40,14 @@ class Decoder:
     ) -> None:
         self._command = (*command, str(settings.image_max_pixels))
         self._seconds = seconds
-        self._free = asyncio.Semaphore(CHILDREN)
+        self._turns = Turns(CHILDREN)
         self._threads = ThreadPoolExecutor(CHILDREN, "decoder")
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
 
-    async def inspect(self, data: bytes) -> Picture:
-        """The picture in these bytes. Raises BrokenPicture, also where a child died or hung on it."""
-        async with self._free:
+    async def inspect(self, data: bytes, tenant: str = "") -> Picture:
+        """The picture in these bytes of that tenant. Raises BrokenPicture, also where a child died or hung on it."""
+        async with self._turns.of(tenant):
             if self._idle:
                 with suppress(ChildGone):  # of this picture, or by itself while it was idle: a fresh one will tell
                     return await self._ask(self._idle.pop(), data)

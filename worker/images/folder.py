@@ -37,6 +37,9 @@ class LocalImages:
         checked_key(f"{prefix}/x.json")
         await asyncio.to_thread(_delete, self._folder / prefix)
 
+    async def remove(self, key: str) -> None:
+        await asyncio.to_thread(_remove, self._folder / checked_key(key))
+
     async def check(self) -> None:
         await asyncio.to_thread(self._check)
 
@@ -96,6 +99,11 @@ def _delete(folder: Path) -> None:
     # gone in the middle of it: two delete at once
     with _disk_errors(), suppress(FileNotFoundError):
         shutil.rmtree(folder)
+
+
+def _remove(path: Path) -> None:
+    with _disk_errors():
+        path.unlink(missing_ok=True)
 
 
 def _size(path: Path) -> int:

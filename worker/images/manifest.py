@@ -4,14 +4,14 @@ from typing import Any
 
 import orjson
 
-from worker.images.store import job_folder
+from worker.images.store import folder_of
 from worker.job import Image, Job
 from worker.view import rfc3339
 
 
 def manifest_key(job: Job) -> str:
     """Where the manifest lies."""
-    return f"{job_folder(job.order.tenant, job.order.created_at, job.id)}/job.json"
+    return f"{folder_of(job)}/job.json"
 
 
 def manifest(job: Job, images: tuple[Image, ...]) -> bytes:

@@ -1,6 +1,6 @@
 """Where finished pictures are kept: a local folder or S3, behind one small interface.
 
-A key is made of our ids only, and what is under it is whole or not there.
+A key is made of our ids and a hash only, and what is under it is whole or not there.
 """
 
 import re
@@ -11,9 +11,12 @@ from typing import Protocol
 
 from config.settings import Settings
 from worker.images.picture import EXTENSIONS
-from worker.job import Milliseconds
+from worker.job import Job, Milliseconds
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*\.(png|jpg|webp|json)")
+
+
+KEY_HASH_DIGITS = 12
 
 
 class StoreError(Exception):
@@ -45,6 +48,9 @@ class ImageStore(Protocol):
     async def delete(self, prefix: str) -> None:
         """Removes everything under a job's folder; nothing there is fine. Raises StoreError."""
 
+    async def remove(self, key: str) -> None:
+        """Removes one file; nothing there is fine. Raises StoreError."""
+
     async def check(self) -> None:
         """A real write. Raises StoreError where the store is away, full or read-only."""
 
@@ -59,9 +65,14 @@ def job_folder(tenant: str, created_at: Milliseconds, job_id: str) -> str:
     return f"{tenant}/{day}/{job_id.lower()}"
 
 
-def image_key(tenant: str, created_at: Milliseconds, job_id: str, index: int, picture_format: str) -> str:
-    """The key of one picture."""
-    return f"{job_folder(tenant, created_at, job_id)}/{index}.{EXTENSIONS[picture_format]}"
+def image_key(folder: str, index: int, sha256: str, picture_format: str) -> str:
+    """The key of one picture in its job's folder. It carries the hash of the bytes: no writer overwrites another's."""
+    return f"{folder}/{index}-{sha256[:KEY_HASH_DIGITS]}.{EXTENSIONS[picture_format]}"
+
+
+def folder_of(job: Job) -> str:
+    """The folder of a job."""
+    return job_folder(job.order.tenant, job.order.created_at, job.id)
 
 
 def open_store(settings: Settings) -> ImageStore:

@@ -14,6 +14,8 @@ redis.call('DEL', 'job:' .. id, 'inbox:' .. id, 'deliveries:' .. id)
 redis.call('ZREM', 'jobs:' .. tenant, id)
 redis.call('ZREM', 'due', id)
 redis.call('ZREM', 'finished', id)
+redis.call('ZREM', 'collecting:' .. tenant, id)
+redis.call('ZREM', 'line:collecting:' .. tenant, id)
 for at = 3, #ARGV do
   local owner = redis.call('GET', ARGV[at])
   if owner and owner:sub(1, #id) == id then redis.call('DEL', ARGV[at]) end

@@ -14,7 +14,7 @@ for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do heads[queue] 
 
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do
-  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline', 'tenant')
+  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up')
   local deadline = tonumber(job[4] or 0)
   redis.call('ZADD', 'due', deadline > now and math.min(now + lease, deadline) or now + lease, id)
   if not job[1] then
@@ -29,7 +29,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, 
     -- its message may still wait in a long list: only one older than the oldest there is known to be lost;
     -- a job that must end is not kept waiting by it
     if not (heads[queue] and heads[queue] <= pushed) or (overdue and job[1] == 'queued') then
-      redis.call('HINCRBY', 'job:' .. id, 'stalls', 1)
+      -- one that stands in line waits for others: that kills no worker
+      if not job[6] then redis.call('HINCRBY', 'job:' .. id, 'stalls', 1) end
       redis.call('HSET', 'job:' .. id, 'pushed', now)
       push(template, prefix, queue, task, id)
       moved = moved + 1

@@ -1,0 +1,27 @@
+-- Put before scripts that say who collects a job's pictures: one at a time, and of one tenant so many, so that its slow
+-- pictures never take every worker there is.
+--
+-- collecting:<tenant>       ZSET  job id → ms at which whoever collects it is believed dead
+-- line:collecting:<tenant>  ZSET  job id → since when its pictures could be collected; waits for a place, holds no thread
+-- of job:<id>               collector → the token of who collects it, lined_up → since when it stands in line
+local function lane_of(tenant)
+  return 'collecting:' .. tenant, 'line:collecting:' .. tenant
+end
+
+-- Those that have waited longest go to a worker, as many as there is room for; each takes its place there itself.
+local function wake_collections(tenant, most, template, prefix)
+  local places, line = lane_of(tenant)
+  if not has_room(places, most) then return end
+  for _ = 1, most - redis.call('ZCARD', places) do
+    local id = first_in(line, function(each) return redis.call('HEXISTS', 'job:' .. each, 'lined_up') == 1 end)
+    if not id then return end
+    redis.call('HSET', 'job:' .. id, 'pushed', now)
+    redis.call('HDEL', 'job:' .. id, 'lined_up')
+    push(template, prefix, 'collect', 'collect', id)
+  end
+end
+
+-- Until its deadline at the latest: that ends it, whoever collects.
+local function look_at(id, at, deadline)
+  redis.call('ZADD', 'due', deadline > now and math.min(at, deadline) or at, id)
+end
