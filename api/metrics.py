@@ -57,6 +57,9 @@ class CensusCollector(Collector):
         yield GaugeMetricFamily(
             "darkroom_redis_memory_share", "Used share of Redis' maxmemory; 0 where none is set", self._memory_share
         )
+        yield GaugeMetricFamily(
+            "darkroom_removals_failing", "Jobs and folders that could not be removed", census.removals_failing
+        )
         yield GaugeMetricFamily("darkroom_audit_findings", "Findings of the last audit", census.audit_findings)
         yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
         yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)

@@ -17,7 +17,7 @@ from api.state import State, state
 from worker import decisions
 from worker.admission import OverBudget
 from worker.composition import limits_of
-from worker.images.store import job_folder
+from worker.forgetting import Forgetting
 from worker.job import Job, Milliseconds, Order, Status, new_job_id
 from worker.step import Step
 from worker.store import Loaded
@@ -94,8 +94,8 @@ async def delete_job(job_id: str, request: Request) -> Response:
     here, found = await find_job(job_id, request, "submit")
     if not found.job.is_terminal:
         raise Problem("conflict", f"Only a finished job can be deleted; this one is {_word(found)}. Cancel it first.")
-    await here["images"].delete(job_folder(found.job.order.tenant, found.job.order.created_at, job_id))
-    await here["store"].forget(found.job)
+    # where the folder cannot be removed now, the workers' sweep goes on with it
+    await Forgetting(here["lane"], here["store"], here["images"]).forget(found.job)
     return Response(status_code=204)
 
 

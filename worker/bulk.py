@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass, field
 
 from worker import decisions
-from worker.images.store import ImageStore, job_folder
+from worker.forgetting import Forgetting
 from worker.job import Job, Milliseconds, Status
 from worker.store import JobStore
 
@@ -30,6 +30,18 @@ class Filter:
         if job.status not in self.statuses:
             return False
         return all(metadata_text(job.order.metadata.get(key)) == value for key, value in self.metadata.items())
+
+
+@dataclass(frozen=True, slots=True)
+class Purged:
+    """Jobs that are gone, files that went with them, and folders that could not be removed yet: the sweep goes on."""
+
+    jobs: int = 0
+    files: int = 0
+    folders_left: int = 0
+
+    def and_one(self, files: int | None) -> "Purged":
+        return Purged(self.jobs + 1, self.files + (files or 0), self.folders_left + (files is None))
 
 
 def metadata_text(value: object) -> str | None:
@@ -56,15 +68,13 @@ async def cancel_matching(store: JobStore, chosen: Filter) -> int:
     return done
 
 
-async def purge_matching(store: JobStore, images: ImageStore, chosen: Filter) -> int:
-    """Removes every finished job of the filter, pictures first. Returns how many it was."""
-    done = 0
+async def purge_matching(store: JobStore, forgetting: Forgetting, chosen: Filter) -> Purged:
+    """Removes every finished job of the filter, past what fails. Broken off, it goes on when it is done again."""
+    purged = Purged()
     async for job in matching(store, chosen):
         if job.is_terminal:
-            await images.delete(job_folder(job.order.tenant, job.order.created_at, job.id))
-            await store.forget(job)
-            done += 1
-    return done
+            purged = purged.and_one(await forgetting.forget(job))
+    return purged
 
 
 async def _cancel(store: JobStore, chosen: Filter, job_id: str) -> bool:

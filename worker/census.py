@@ -26,13 +26,15 @@ class Census:
     oldest_waiting_at: Milliseconds | None = None
     """When the oldest of the jobs that go first was accepted."""
     paused: bool = False
+    removals_failing: int = 0
+    """Jobs and folders of forgotten jobs that could not be removed so far."""
     hold_seconds: float | None = None
     """How long a place upstream was held of late."""
 
 
 def parse_census(reply: list[Any]) -> Census:
     """The reply of lua/census.lua as a Census."""
-    by_status, waiting, overdue_ms, upstreams, messages, steps, findings, tenants, paused, hold = reply
+    by_status, waiting, overdue_ms, upstreams, messages, steps, findings, tenants, paused, hold, failing = reply
     return Census(
         by_status={name: int(count) for name, count in _pairs(by_status).items()},
         waiting=int(waiting or 0),
@@ -46,6 +48,7 @@ def parse_census(reply: list[Any]) -> Census:
         oldest_waiting_at=min((created_at(first.decode()) for first in tenants[2::3] if first), default=None),
         paused=bool(paused),
         hold_seconds=int(hold) / 1000 if int(hold) >= 0 else None,
+        removals_failing=int(failing),
     )
 
 

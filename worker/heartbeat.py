@@ -10,7 +10,7 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from worker.images.store import job_folder
+from worker.forgetting import Forgetting
 from worker.lane import Unavailable
 from worker.overdue import end_overdue
 from worker.resources import Resources, pool_limits
@@ -88,17 +88,16 @@ async def _sweep(r: Resources) -> float:
     return SWEEP_SECONDS
 
 
+async def forget_old(r: Resources) -> None:
+    """Forgets jobs whose retention is over. While the image store is away their folders wait for it."""
+    forgetting = Forgetting(r.lane, r.store, r.pictures.store)
+    away = bool(r.health.images_away)
+    await forgetting.expired(r.settings.retention_seconds * 1000, keep_folders=away)
+    if not away:
+        await forgetting.sweep()
+
+
 async def _watch_parent(parent: int, orphaned: Callable[[], None]) -> None:
     while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells a process that its parent is gone
         await asyncio.sleep(PARENT_SECONDS)
     orphaned()
-
-
-async def forget_old(r: Resources) -> None:
-    """Deletes jobs whose retention is over, pictures first: a crash between the two is made up for next time."""
-    before = r.store.now() - r.settings.retention_seconds * 1000
-    for job_id in await r.store.finished_before(before):
-        loaded = await r.store.load(job_id)
-        if loaded:
-            await r.pictures.store.delete(job_folder(loaded.job.order.tenant, loaded.job.order.created_at, job_id))
-            await r.store.forget(loaded.job)

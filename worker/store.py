@@ -10,6 +10,7 @@ from typing import Any, Literal
 from worker.admission import Accepted, Allowance, Budget, OverBudget, Refusal, accept_arguments, parse_accepted
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
+from worker.images.store import folder_of
 from worker.job import TERMINAL, Attempt, Job, Milliseconds, Order, created_at
 from worker.lane import Lane, Script
 from worker.ledger import cost_of, day_of
@@ -44,6 +45,8 @@ FORGET = Script("clock", "prelude", "forget")
 CENSUS = Script("clock", "prelude", "census")
 
 HEALTH_MINUTES = 5
+TOMBSTONE_MS = 900_000
+"""Longer than whoever collects a job can be at it without asking Redis again (images/collect.py), threefold."""
 ALIVE_MS = 10_000
 """A worker not heard of for that long counts as gone."""
 
@@ -271,9 +274,9 @@ class JobStore:
         await self._lane.write("LREM", "orphans", 1, row)
 
     async def forget(self, job: Job) -> None:
-        """Removes every trace of a finished job."""
+        """Removes every trace of a finished job but its folder, for which it leaves a tombstone."""
         ids = (_request_key(each, each.request_id) for each in job.attempts if each.server and each.request_id)
-        await self._lane.run(FORGET, job.id, job.order.tenant, *ids)
+        await self._lane.run(FORGET, job.id, job.order.tenant, folder_of(job), TOMBSTONE_MS, *ids)
 
     async def note_alive(self, worker: str) -> None:
         """One worker process's word that it is there."""
@@ -295,10 +298,6 @@ class JobStore:
             await self._lane.write("DEL", "store:away")
         else:
             await self._lane.write("SET", "store:away", reason, "EX", seconds)
-
-    async def finished_before(self, at: Milliseconds, most: int = 100) -> list[str]:
-        """Ids of jobs that ended before then, oldest first."""
-        return [each.decode() for each in await self._lane.call("ZRANGEBYSCORE", "finished", 0, at, "LIMIT", 0, most)]
 
     async def census(self) -> Census:
         """Counts over the whole store, for metrics and the operator."""

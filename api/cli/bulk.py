@@ -6,6 +6,7 @@ from datetime import datetime
 
 from api.cli.engine import Engine, on_engine
 from worker.bulk import Filter, cancel_matching, matching, purge_matching
+from worker.forgetting import Forgetting
 from worker.images.store import open_store
 from worker.job import OPEN, TERMINAL, Status
 
@@ -37,8 +38,13 @@ async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
     if arguments.act == "cancel":
         done = await cancel_matching(engine.store, chosen)
     else:
-        done = await purge_matching(engine.store, open_store(engine.settings), chosen)
-    print(f"{done} jobs {'cancelled' if arguments.act == 'cancel' else 'removed with their pictures'}")
+        forgetting = Forgetting(engine.lane, engine.store, open_store(engine.settings))
+        purged = await purge_matching(engine.store, forgetting, chosen)
+        print(f"{purged.jobs} jobs removed, {purged.files} files with them")
+        if purged.folders_left:
+            print(f"the folders of {purged.folders_left} could not be removed yet: the workers go on trying")
+        return 0 if purged.jobs else 1
+    print(f"{done} jobs cancelled")
     return 0 if done else 1
 
 

@@ -58,10 +58,11 @@ class S3Images:
         size = (await _asked(obstore.head_async(self._store, checked_key(key))))["size"]
         return Stored(size, self._read(key, start, size if end is None else end))
 
-    async def delete(self, prefix: str) -> None:
+    async def delete(self, prefix: str) -> int:
         checked_key(f"{prefix}/x.json")
         listed = await _asked(obstore.list(self._store, prefix).collect_async())
         await _asked(obstore.delete_async(self._store, [row["path"] for row in listed]))
+        return len(listed)
 
     async def remove(self, key: str) -> None:
         await _asked(obstore.delete_async(self._store, [checked_key(key)]))

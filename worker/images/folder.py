@@ -33,9 +33,9 @@ class LocalImages:
         size = await asyncio.to_thread(_size, path)
         return Stored(size, _read(path, start, size if end is None else end))
 
-    async def delete(self, prefix: str) -> None:
+    async def delete(self, prefix: str) -> int:
         checked_key(f"{prefix}/x.json")
-        await asyncio.to_thread(_delete, self._folder / prefix)
+        return await asyncio.to_thread(_delete, self._folder / prefix)
 
     async def remove(self, key: str) -> None:
         await asyncio.to_thread(_remove, self._folder / checked_key(key))
@@ -95,10 +95,13 @@ def _sync_folders(folder: Path, root: Path) -> None:
             return
 
 
-def _delete(folder: Path) -> None:
+def _delete(folder: Path) -> int:
     # gone in the middle of it: two delete at once
     with _disk_errors(), suppress(FileNotFoundError):
+        files = sum(1 for _ in folder.iterdir())
         shutil.rmtree(folder)
+        return files
+    return 0
 
 
 def _remove(path: Path) -> None:

@@ -45,8 +45,9 @@ class ImageStore(Protocol):
         """The whole file's size and the bytes [start, end). Raises NotStored, StoreError."""
         ...
 
-    async def delete(self, prefix: str) -> None:
-        """Removes everything under a job's folder; nothing there is fine. Raises StoreError."""
+    async def delete(self, prefix: str) -> int:
+        """Removes everything under a job's folder; how many files that were. Raises StoreError."""
+        ...
 
     async def remove(self, key: str) -> None:
         """Removes one file; nothing there is fine. Raises StoreError."""

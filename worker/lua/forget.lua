@@ -1,5 +1,11 @@
--- Removes every trace of a finished job. ARGV  id, tenant, index rows of its request ids …. Reply {now}
+-- Removes every trace of a finished job but its folder, which a tombstone names for the sweep: a worker may be storing
+-- a picture of it at this moment.
+--
+-- ARGV  id, tenant, folder, ms until the sweep removes that (again), index rows of its request ids …
+-- Reply {now}
 local id, tenant = ARGV[1], ARGV[2]
+redis.call('ZADD', 'tombstones', now + ARGV[4], ARGV[3])
+redis.call('HDEL', 'removals:failing', 'finished ' .. id)
 local status = redis.call('HGET', 'job:' .. id, 'status')
 if status then count(status, -1) end
 for _, delivery in ipairs(redis.call('LRANGE', 'deliveries:' .. id, 0, -1)) do
@@ -16,7 +22,7 @@ redis.call('ZREM', 'due', id)
 redis.call('ZREM', 'finished', id)
 redis.call('ZREM', 'collecting:' .. tenant, id)
 redis.call('ZREM', 'line:collecting:' .. tenant, id)
-for at = 3, #ARGV do
+for at = 5, #ARGV do
   local owner = redis.call('GET', ARGV[at])
   if owner and owner:sub(1, #id) == id then redis.call('DEL', ARGV[at]) end
 end

@@ -15,6 +15,9 @@
 -- fair:weights        HASH  tenant → weight (1 if absent)
 -- fair:line           STR   the tenants served next, packed, for a quarter of a second; only where there are many
 -- waiting             STR   how many jobs are in all backlogs
+-- finished            ZSET  job id → when it ended; one that is just being forgotten is moved up, so that it comes back
+-- tombstones          ZSET  folder of a forgotten job → ms at which it is removed (again)
+-- removals:failing    HASH  '<index> <name>' → how often in a row it could not be removed
 -- upstreams           SET   names of the upstream keys
 -- upstream:<name>     HASH  limit learned seen | override drained paused_until reason probe_at window probing round
 --                           failures strains tripped_at: of its breaker; full full_at: its queue was full so often in a

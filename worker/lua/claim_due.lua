@@ -1,0 +1,9 @@
+-- Takes a page of what is due in an index for one process: nobody else is given the same. What that process does not
+-- take out of the index comes back by itself, so a crash in the middle only delays it.
+--
+-- ARGV  index, ms that its scores must lie back, at most, ms until what was taken comes back
+-- Reply {now, {name, …}}
+local before = now - ARGV[2]
+local due = redis.call('ZRANGEBYSCORE', ARGV[1], '-inf', before, 'LIMIT', 0, ARGV[3])
+for _, name in ipairs(due) do redis.call('ZADD', ARGV[1], before + ARGV[4], name) end
+return {now, due}
