@@ -16,6 +16,7 @@ from api.keys import configured_keys
 from api.server import PromptProtocol, PromptServer, raise_descriptor_limit
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
+from worker.installation import check_installation_at_start
 from worker.startup import check_redis_at_start, check_settings
 
 log = structlog.get_logger()
@@ -34,6 +35,7 @@ def main() -> int:
     if not configured_keys(settings):  # a malformed key stops us here, with one sentence
         log.warning("keys.none", hint="set DARKROOM_API_KEYS, or make a key with `darkroom keys`")
     check_redis_at_start(settings)
+    check_installation_at_start(settings)
     raise_descriptor_limit()
     listener = _listen(settings)
     app = create_app(settings)

@@ -1,5 +1,6 @@
 """What the API process holds open, as the typed state that every request sees. Composed once, in the lifespan."""
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import TypedDict
@@ -13,6 +14,7 @@ from config.settings import Settings
 from worker.composition import delivery_ledger, job_store, viewer_of
 from worker.deliveries import DeliveryLedger
 from worker.images.store import ImageStore, open_store
+from worker.installation import Installation, join_in_time
 from worker.key_store import KeyStore
 from worker.lane import Lane, connect
 from worker.store import JobStore
@@ -54,11 +56,13 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     keys.start()
     room = Room(lane, settings.redis_memory_share)
     room.start()
+    images = open_store(settings)
+    joining = asyncio.create_task(join_in_time(Installation(lane, store, images)))
     yield State(
         settings=settings,
         lane=lane,
         store=store,
-        images=open_store(settings),
+        images=images,
         keys=keys,
         viewer=viewer_of(settings),
         watch=watch,
@@ -67,6 +71,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         webhook_secrets=WebhookSecrets(settings, lane),
     )
     await room.aclose()
+    joining.cancel()
     await keys.aclose()
     await watch.aclose()
     await lane.aclose()

@@ -28,6 +28,7 @@ WRONG_SETTING = 2
 def run_role(role: str, settings: Settings, parent: int) -> None:
     """Runs one Celery worker until SIGTERM, which waits for the tasks in flight; ends when `parent` is gone."""
     from worker.app import app
+    from worker.installation import check_installation_at_start
     from worker.process import Process
     from worker.startup import check_redis_at_start, check_settings
 
@@ -35,6 +36,7 @@ def run_role(role: str, settings: Settings, parent: int) -> None:
     configure_logs(settings, f"worker.{role}")
     check_settings(settings)
     check_redis_at_start(settings)
+    check_installation_at_start(settings)
     concurrency = {
         "submit": settings.worker_concurrency,
         "settle": settings.settle_concurrency,

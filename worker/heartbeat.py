@@ -11,6 +11,7 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from worker.forgetting import Forgetting
+from worker.installation import Installation, join_in_time
 from worker.lane import Unavailable
 from worker.overdue import end_overdue
 from worker.resources import Resources, pool_limits
@@ -34,6 +35,7 @@ async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) 
         asyncio.create_task(_every(r, _look_at_lines)),
         asyncio.create_task(_every(r, _look)),
         asyncio.create_task(_every(r, _sweep)),
+        asyncio.create_task(join_in_time(Installation(r.lane, r.store, r.pictures.store))),
         asyncio.create_task(_watch_parent(parent, orphaned)),
     ]
     loop = asyncio.get_running_loop()

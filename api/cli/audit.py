@@ -4,8 +4,11 @@ import argparse
 import json
 
 from api.cli.engine import Engine, on_engine
+from api.cli.installation import installation_of
+from config.settings import stop
 from worker.audit import Audit, Finding
-from worker.images.store import open_store
+from worker.images.store import StoreError
+from worker.installation import OtherInstallation
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -20,7 +23,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _audit(engine: Engine, *, repair: bool, as_json: bool) -> int:
-    audit = Audit(engine.lane, engine.store, open_store(engine.settings))
+    installation = installation_of(engine)
+    try:
+        await installation.check()
+    except (OtherInstallation, StoreError) as error:
+        stop(f"nothing was looked at: {error}")
+    audit = Audit(engine.lane, engine.store, installation.images)
     findings = await audit.findings()
     for finding in findings:
         mended = repair and finding.repair is not None

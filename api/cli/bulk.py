@@ -5,9 +5,12 @@ import sys
 from datetime import datetime
 
 from api.cli.engine import Engine, on_engine
+from api.cli.installation import installation_of
+from config.settings import stop
 from worker.bulk import Filter, cancel_matching, matching, purge_matching
 from worker.forgetting import Forgetting
-from worker.images.store import open_store
+from worker.images.store import StoreError
+from worker.installation import Installation, OtherInstallation
 from worker.job import OPEN, TERMINAL, Status
 
 
@@ -38,7 +41,9 @@ async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
     if arguments.act == "cancel":
         done = await cancel_matching(engine.store, chosen)
     else:
-        forgetting = Forgetting(engine.lane, engine.store, open_store(engine.settings))
+        installation = installation_of(engine)
+        await _checked(installation)
+        forgetting = Forgetting(engine.lane, engine.store, installation.images)
         purged = await purge_matching(engine.store, forgetting, chosen)
         print(f"{purged.jobs} jobs removed, {purged.files} files with them")
         if purged.folders_left:
@@ -46,6 +51,14 @@ async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
         return 0 if purged.jobs else 1
     print(f"{done} jobs cancelled")
     return 0 if done else 1
+
+
+async def _checked(installation: Installation) -> None:
+    """Records are not removed from here where their pictures are elsewhere."""
+    try:
+        await installation.check()
+    except (OtherInstallation, StoreError) as error:
+        stop(f"nothing was removed: {error}")
 
 
 async def _filter(engine: Engine, arguments: argparse.Namespace) -> Filter:

@@ -29,6 +29,7 @@ VERBS = {
     "bulk": Verb("api.cli.bulk", "cancel or remove many jobs by filter, counting them first"),
     "deliveries": Verb("api.cli.deliveries", "what callers were told; telling again one, or all since a time"),
     "webhooks": Verb("api.cli.webhooks", "signing secrets, and endpoints that were disabled"),
+    "installation": Verb("api.cli.installation", "say whether this Redis and this image store belong together"),
     "explain": Verb("api.cli.explain", "say why a job is where it is"),
     "submit": Verb("api.cli.submit", "ask a running API for pictures; --wait follows them to their end"),
     "get": Verb("api.cli.get", "show a job: why it is where it is, what was bought, what happened when"),
