@@ -36,6 +36,22 @@ def test_slow_pictures_stop_neither_a_deadline_nor_another_tenants_job(tmp_path:
     assert took < CALM_SECONDS
 
 
+def test_one_tenants_slow_pictures_never_take_every_place_for_collecting(tmp_path: Path) -> None:
+    """Fewer places than its jobs: it gets some of them, the rest of its jobs wait without one, in line."""
+    few = {"collect_concurrency": "16", "collect_per_tenant": "12"}
+    with Installation(tmp_path, upstream_max_in_flight="1000", **few) as here, Redis.from_url(here.redis.url) as redis:
+        body = {"model_id": "m", "prompt": "a slow stream [[slow-drip=100]]", "width": 64, "height": 64}
+        assert here.client.post("/v1/jobs/batch", json=[body] * SLOW_JOBS).status_code == 202
+        until(lambda: redis.zcard("line:collecting:acme") == SLOW_JOBS - 12, 60, "those in line")
+        here.client.headers["authorization"] = f"Bearer other-{KEY}"
+        short = here.post("a clock [[delay=60]]", deadline_seconds=5)["id"]
+        here.reaches(here.post("a calm sea")["id"], "succeeded", seconds=CALM_SECONDS)
+        here.reaches(short, "expired", seconds=CALM_SECONDS)
+        assert redis.zcard("collecting:acme") == 12
+        for name in list(here.processes):
+            here.kill(name)
+
+
 def test_a_message_of_the_version_before_is_handed_over(tmp_path: Path) -> None:
     """It stands in `settle`, for pictures: the process that keeps deadlines downloads none, and none is lost."""
     with Installation(tmp_path, image_hosts="127.0.0.1") as here, Redis.from_url(here.redis.url) as redis:

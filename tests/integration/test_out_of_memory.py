@@ -22,6 +22,8 @@ from tests.support.processes import until
 from tests.support.queue import LIMITS, ROOM, accepted, answered, order
 from worker import decisions
 from worker.bulk import Filter, cancel_matching, purge_matching
+from worker.collecting import Collecting
+from worker.forgetting import Forgetting
 from worker.heartbeat import forget_old
 from worker.job import OPEN, TERMINAL, Image, Status
 from worker.lane import Unavailable
@@ -109,8 +111,9 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
     assert storing is not None
     assert await store.advance(found, storing, inbox_read=1)
     await store.again_at(running, 60_000)
-    await store.still_at_work(storing.job, 90_000)
     found = await loaded(store, running)
+    async with Collecting(store._lane, store._common, 1).claimed(found.job) as mine:
+        assert mine
     stored = decisions.collected(found.job, (IMAGE,), 0, found.now, LIMITS)
     assert stored is not None
     assert await store.advance(found, stored)
@@ -170,8 +173,9 @@ async def test_what_is_removed_makes_room(here: Resources) -> None:
     await fill(store)
     await refused(store)
     fillers = ("filler", "acme")
+    forgetting = Forgetting(here.lane, store, here.pictures.store)
     assert await cancel_matching(store, Filter(fillers, OPEN)) > 300
-    assert await purge_matching(store, here.pictures.store, Filter(fillers, TERMINAL)) > 300
+    assert (await purge_matching(store, forgetting, Filter(fillers, TERMINAL))).jobs > 300
     assert await accepted(store)
 
 
