@@ -47,6 +47,15 @@ async def test_a_picture_that_comes_twice_with_other_bytes_is_stored_as_recorded
     assert engine.upstream.reads == 0, "what came in the answer was fetched again"
 
 
+async def test_what_the_answer_brought_is_stored_without_a_message(engine: Engine) -> None:
+    """By the process that holds it: nobody else is woken to fetch it a second time."""
+    engine.upstream.inline = png("inline")
+    job_id = await engine.accepted()
+    await lifecycle.submit(engine.r, job_id)
+    assert (await engine.job(job_id)).status is Status.SUCCEEDED
+    assert engine.redis.llen(queue_key("collect")) == 0
+
+
 async def test_two_messages_for_one_job_are_one_collection(engine: Engine) -> None:
     """The second worker sees that somebody is at it."""
     job_id = await engine.accepted()
@@ -178,9 +187,11 @@ async def test_who_stands_in_line_is_not_believed_to_kill_its_workers(settings: 
         collecting = asyncio.create_task(lifecycle.collect(engine.r, first))
         await asyncio.sleep(0.1)
         for _ in range(6):
+            redis.delete(queue_key("collect"))
             await lifecycle.collect(engine.r, second)
             await engine.r.store.again_at(second, 0)
             await engine.r.store.tick()
+            assert redis.llen(queue_key("collect")) == 1
         assert await stalls(engine, [second]) == [0]
         assert float(redis.zscore("due", second) or 0) <= (await engine.job(second)).order.deadline_at
         await collecting
