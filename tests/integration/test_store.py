@@ -14,6 +14,7 @@ from worker import decisions
 from worker.admission import Allowance
 from worker.app import app
 from worker.codec import decode_timeline, numbered
+from worker.images.store import folder_of
 from worker.job import Job, Order, Status, new_job_id
 from worker.ledger import day_of
 from worker.messages import Task, queue_key
@@ -264,12 +265,14 @@ async def test_an_end_with_a_webhook_makes_one_delivery(store: JobStore, redis: 
 
 
 async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None:
-    """Every key and every index."""
+    """Every key and every index; its folder is named for the sweep."""
     found = await loaded(store, await accepted(store, webhook="https://a.example/x"))
     step = decisions.cancelled(found.job, found.now)
     assert step is not None
     await store.advance(found, step)
     await store.forget(step.job)
+    assert redis.zrange("tombstones", 0, -1) == [folder_of(step.job).encode()]
+    redis.delete("tombstones")
     redis.delete("counts", "deliveries:counts", "stats", queue_key("tell"), "waiting", "fair:time", "fair:clock")
     usage = {f"usage:acme:{day_of(found.now)}".encode()}
     assert set(redis.keys("*")) == usage | {b"tenants"}, "only what the tenant has used is kept"
