@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.state import State, state
 from worker.images.store import StoreError
-from worker.lane import Unavailable
+from worker.lane import Refused, Unavailable
 
 router = APIRouter(tags=["operator"])
 
@@ -40,6 +40,7 @@ async def ready(request: Request) -> Response:
     facts: dict[str, Any] = {
         "status": "ready" if well else "unavailable",
         "redis": redis,
+        "durability": "; ".join(here["lane"].verdict.warnings) or "ok",
         "memory": here["room"].words,
         "images": images,
         "workers": workers,
@@ -57,6 +58,8 @@ async def _write_redis(here: State) -> None:
 async def _state_of(check: Awaitable[object]) -> str:
     try:
         await check
+    except Refused as error:
+        return f"refused: {error}"
     except (Unavailable, StoreError) as error:
         return f"away ({error})"
     return "ok"

@@ -17,7 +17,7 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
 from api.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
-from worker.lane import Unavailable
+from worker.lane import Refused, Unavailable
 
 log = structlog.get_logger()
 
@@ -171,7 +171,10 @@ def problem_of(request: Request, error: Exception) -> Response:
         case Problem():
             return problem_response(request, error)
         case Unavailable():
-            return problem_response(request, Problem("unavailable", AWAY, headers={"retry-after": RETRY_AFTER_SECONDS}))
+            words = f"Nothing is accepted: {error}." if isinstance(error, Refused) else AWAY
+            return problem_response(
+                request, Problem("unavailable", words, headers={"retry-after": RETRY_AFTER_SECONDS})
+            )
         case ClientDisconnect():  # hung up in the middle of its body: nobody reads this answer, and nothing is wrong
             return problem_response(request, Problem("invalid_json", "The body did not come to its end."))
         case HTTPException():

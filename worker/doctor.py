@@ -55,7 +55,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
 async def _redis(settings: Settings) -> str | None:
     redis = connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
-        warnings = await check_redis(redis)
+        warnings = await check_redis(redis, settings.redis_replicas)
     finally:
         await redis.aclose(close_connection_pool=True)
     return "; ".join(warnings) or None

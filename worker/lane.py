@@ -21,6 +21,8 @@ from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseE
 from worker.clock import Milliseconds, SharedClock, steady_ms
 from worker.connection import SentinelPool as SentinelPool
 from worker.connection import connect as connect
+from worker.fitness import Unfit, Verdict
+from worker.gate import Gate
 from worker.script import Script as Script
 
 log = structlog.get_logger()
@@ -39,6 +41,10 @@ WAIT_SHARE = 0.8
 
 class Unavailable(Exception):
     """Redis did not answer in time, or will not write. What was asked for may or may not have happened."""
+
+
+class Refused(Unavailable):
+    """There is a Redis, but not one that jobs can be trusted to (worker/fitness.py). Nothing was done."""
 
 
 WRITE = Script("clock", "write")
@@ -64,6 +70,7 @@ class Lane:
 
     def __init__(self, redis: Redis, timeout_seconds: float, replicas: int = 0) -> None:
         self.redis = redis
+        self._gate = Gate(redis, replicas)
         self._timeout_seconds = timeout_seconds
         self._run_ms = int(timeout_seconds * RUN_SHARE * 1000)
         wait: tuple[Any, ...] = ("WAIT", replicas, int(timeout_seconds * WAIT_SHARE * 1000))
@@ -72,6 +79,11 @@ class Lane:
         self.clock = SharedClock()
         self._waiting: deque[Call] = deque()
         self._trips: set[asyncio.Task[None]] = set()
+
+    @property
+    def verdict(self) -> Verdict:
+        """On the server that was looked at last."""
+        return self._gate.verdict
 
     def now(self) -> Milliseconds:
         """Milliseconds since 1970 by Redis' clock, as of its last answer."""
@@ -191,6 +203,7 @@ class Lane:
         pool = self.redis.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
+            await self._gate.check(connection)
             # packed by hiredis in C: redis-py's own packing is a third of an accept
             packed = b"".join(pack_command(self._words(call)) for call in calls)
             await connection.send_packed_command(packed + self._wait)
@@ -250,6 +263,8 @@ CANNOT_WRITE = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "
 def _translated(error: Exception) -> Exception:
     """Foreign errors become Unavailable with the cause kept, but for a script that is not loaded, and bugs."""
     text = str(error)
+    if isinstance(error, Unfit):
+        return Refused(text)
     if isinstance(error, NoScriptError) or not isinstance(error, RedisError | OSError | TimeoutError):
         return error
     if type(error) is ResponseError and not any(word in text for word in CANNOT_WRITE):

@@ -8,15 +8,15 @@ from base64 import b64decode
 
 import structlog
 from redis.asyncio import Redis
-from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import RedisError
 
 from config.settings import Settings, stop
-from worker.lane import SentinelPool, connect
+from worker.connection import SentinelPool, connect
+from worker.gate import look_at
 from worker.webhook_secrets import is_webhook_secret
 
 log = structlog.get_logger()
 
-DURABILITY = ("maxmemory-policy", "maxmemory", "appendonly", "appendfsync", "min-replicas-to-write")
 MIN_SECRET_BYTES = 16
 MIN_WEBHOOK_SECRET_BYTES = 24
 SECRET_HELP = "set it to at least 16 random characters, for example the output of `openssl rand -hex 32`"  # noqa: S105
@@ -54,7 +54,7 @@ async def _warn_about_redis(settings: Settings) -> None:
     redis = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds)
     try:
         async with asyncio.timeout(settings.redis_timeout_seconds):
-            for warning in await check_redis(redis):
+            for warning in await check_redis(redis, settings.redis_replicas):
                 log.warning("redis.durability", warning=warning)
     except (RedisError, OSError, TimeoutError) as error:
         log.warning("redis.away", reason=type(error).__name__)
@@ -62,24 +62,17 @@ async def _warn_about_redis(settings: Settings) -> None:
         await redis.aclose(close_connection_pool=True)
 
 
-async def check_redis(redis: Redis) -> list[str]:
-    """Warnings about how this Redis keeps what it accepts; ends the process where it would evict jobs.
+async def check_redis(redis: Redis, replicas: int) -> tuple[str, ...]:
+    """Warnings about how this Redis keeps what it accepts; ends the process where it may not be used at all.
 
-    Raises redis' own connection errors where it is away. A managed Redis that hides CONFIG is believed.
+    Raises redis' own connection errors where it is away.
     """
+    pool = redis.connection_pool
+    connection = await pool.get_connection()  # type: ignore[no-untyped-call]
     try:
-        config = await redis.config_get(*DURABILITY)
-    except ResponseError:
-        return ["this Redis does not show its configuration: make sure of noeviction and appendfsync always"]
-    policy = config.get("maxmemory-policy", "noeviction")
-    if policy != "noeviction":
-        stop(f"this Redis would evict jobs (maxmemory-policy is {policy}): set maxmemory-policy to noeviction.")
-    warnings = []
-    if config.get("appendonly") != "yes":
-        warnings.append("this Redis does not persist (appendonly is no): accepted jobs are lost when it restarts")
-    elif config.get("appendfsync") != "always":
-        fsync = config.get("appendfsync")
-        warnings.append(f"appendfsync is {fsync}: up to a second of accepted jobs is lost with the power")
-    if isinstance(redis.connection_pool, SentinelPool) and config.get("min-replicas-to-write") == "0":
-        warnings.append("min-replicas-to-write is 0: a primary that is cut off goes on accepting what a failover loses")
-    return warnings
+        verdict = await look_at(connection, sentinels=isinstance(pool, SentinelPool), replicas=replicas)
+    finally:
+        await pool.release(connection)
+    if verdict.refusal:
+        stop(f"{verdict.refusal}.")
+    return verdict.warnings
