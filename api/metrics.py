@@ -53,6 +53,10 @@ class CensusCollector(Collector):
         yield GaugeMetricFamily(
             "darkroom_callbacks_arrive", "0 while callbacks do not come, and polls do", int(trusted)
         )
+        yield CounterMetricFamily("darkroom_clock_steps", "How often Redis' clock was set", census.clock_steps)
+        yield GaugeMetricFamily(
+            "darkroom_clock_ahead_seconds", "What our time still goes ahead of Redis' clock", census.clock_ahead_seconds
+        )
         yield GaugeMetricFamily("darkroom_images_away", "1 while pictures cannot be stored", int(census.images_away))
         yield GaugeMetricFamily(
             "darkroom_redis_memory_share", "Used share of Redis' maxmemory; 0 where none is set", self._memory_share

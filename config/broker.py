@@ -7,8 +7,10 @@ from redis.retry import Retry
 
 from config.redis_address import RedisAddress, parse_redis_address
 
-KEY_PREFIX = "celery:"
-"""Before Celery's own keys, so that they never meet ours."""
+KEY_PREFIX = "{darkroom}celery:"
+"""Before Celery's own keys, so that they never meet ours. The tag keeps them in one slot, as a cluster wants it."""
+OLD_KEY_PREFIX = "celery:"
+"""Where a version before this one left its messages."""
 
 QUEUES = ("submit", "settle", "collect", "tell")
 """Each is worked on by a process of its own, the role of that name: none ever waits for what another waits for."""

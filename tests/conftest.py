@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
+from config.broker import KEY_PREFIX
 from config.embedded import EmbeddedRedis, free_port
 from config.settings import Settings
 from worker.app import app
@@ -47,7 +48,7 @@ def redis(redis_url: str) -> Iterator[Redis]:
 async def store(redis_url: str) -> AsyncIterator[JobStore]:
     """A job store on the emptied server."""
     lane = Lane(connect(redis_url, 5), 5)
-    yield JobStore(lane, message_template(app), "celery:", 60_000)
+    yield JobStore(lane, message_template(app), KEY_PREFIX, 60_000)
     await lane.aclose()
 
 

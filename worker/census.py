@@ -30,11 +30,15 @@ class Census:
     """Jobs and folders of forgotten jobs that could not be removed so far."""
     hold_seconds: float | None = None
     """How long a place upstream was held of late."""
+    clock_steps: int = 0
+    """How often Redis' clock was set while something of ours ran."""
+    clock_ahead_seconds: float = 0.0
+    """How much of that has not worn off yet."""
 
 
 def parse_census(reply: list[Any]) -> Census:
     """The reply of lua/census.lua as a Census."""
-    by_status, waiting, overdue_ms, upstreams, messages, steps, findings, tenants, paused, hold, failing = reply
+    by_status, waiting, overdue_ms, upstreams, messages, steps, findings, tenants, paused, hold, failing, *clock = reply
     return Census(
         by_status={name: int(count) for name, count in _pairs(by_status).items()},
         waiting=int(waiting or 0),
@@ -49,6 +53,8 @@ def parse_census(reply: list[Any]) -> Census:
         paused=bool(paused),
         hold_seconds=int(hold) / 1000 if int(hold) >= 0 else None,
         removals_failing=int(failing),
+        clock_steps=int(clock[0]),
+        clock_ahead_seconds=int(clock[1]) / 1000,
     )
 
 

@@ -25,6 +25,8 @@ from worker.upstream.wire import parse_answer
 
 PROBE_TRACK_ID = "00000000000000000000000000-0"
 MOST_SKEW_SECONDS = 5.0
+STEP_IS_NEWS_SECONDS = 86_400
+STEPS = ["steps", "last_step", "stepped_at"]
 SECONDS = 10.0
 
 
@@ -77,10 +79,15 @@ async def _clock(settings: Settings) -> str | None:
     redis = connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
         seconds, microseconds = await redis.time()
+        steps, last, at = map(int, (each or 0 for each in await redis.hmget("clock", STEPS)))
     finally:
         await redis.aclose(close_connection_pool=True)
     skew = abs(time.time() - seconds - microseconds / 1e6)
-    return f"this machine's clock is {skew:.0f} s off Redis': set up NTP" if skew > MOST_SKEW_SECONDS else None
+    if skew > MOST_SKEW_SECONDS:
+        return f"this machine's clock is {skew:.0f} s off Redis': set up NTP"
+    if steps and seconds - at / 1000 < STEP_IS_NEWS_SECONDS:
+        return f"Redis' clock was set {steps} times, at last by {last / 1000:+.0f} s: let it slew, not step"
+    return None
 
 
 async def _images(settings: Settings) -> str | None:

@@ -80,6 +80,7 @@ async def _look(r: Resources) -> float:
     """Says what this worker has and sees: its upstream keys, that it is alive, how callbacks and the store are."""
     r.pool.refresh()
     await r.store.configure(pool_limits(r))
+    await r.store.adopt_messages()
     await r.store.note_alive(f"{platform.node()}:{os.getpid()}")
     await r.health.look(r.store, r.pictures.store)
     return LOOK_SECONDS

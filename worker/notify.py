@@ -15,7 +15,6 @@ import structlog
 from config.settings import Settings
 from worker.addresses import AddressRefused, check_url
 from worker.deliveries import Claim, DeliveryLedger
-from worker.job import Milliseconds
 from worker.recovery import Point, reached
 from worker.telling import Delivery, Next, Target, Try, after_try
 from worker.upstream.transport import open_transport
@@ -56,7 +55,7 @@ class Notifier:
         assert delivery is not None  # noqa: S101 - a claimed one has it
         body = orjson.dumps(payload)
         # before the try: a Redis that is away is no failure of the receiver's
-        headers = await self._headers(delivery, target.tenant, claim.at, body)
+        headers = await self._headers(delivery, target.tenant, body)
         outcome = await self._post(target.url, headers, body)
         reached(Point.CALLER_TOLD)
         following = after_try(delivery.tries - delivery.replayed_after + 1, outcome, random.random())
@@ -84,9 +83,9 @@ class Notifier:
             kind = "AddressRefused" if isinstance(error, AddressRefused) else type(error).__name__
             return Try(None, kind, "", _since(began), None)
 
-    async def _headers(self, delivery: Delivery, tenant: str, now: Milliseconds, body: bytes) -> dict[str, str]:
+    async def _headers(self, delivery: Delivery, tenant: str, body: bytes) -> dict[str, str]:
         signing = await self._secrets.of(tenant)
-        timestamp = now // 1000
+        timestamp = int(time.time())  # what receivers compare with their own clocks, not the time of our records
         return {
             "content-type": "application/json",
             "user-agent": "darkroom",

@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from config.broker import OLD_KEY_PREFIX, QUEUES
 from worker.admission import Accepted, Allowance, Budget, OverBudget, Refusal, accept_arguments, parse_accepted
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
@@ -34,6 +35,7 @@ FIRST_LIMIT_TRIED = 5
 """The smallest plan's queue: where learning an upstream key's limit starts."""
 
 HEALTH = Script("clock", "health")
+ADOPT_MESSAGES = Script("clock", "adopt_messages")
 PUT_BACK = Script("clock", "prelude", "queue", "put_back")
 MEND = Script("clock", "prelude", "queue", "mend")
 REST = Script("clock", "rest")
@@ -223,6 +225,11 @@ class JobStore:
         """Makes the pool known to the queue and hands out what waited for it."""
         rows = [part for each in upstreams for part in (each.name, each.limit, FIRST_LIMIT_TRIED)]
         await self._lane.run(CONFIGURE, *self._common, *rows)
+
+    async def adopt_messages(self, at_most: int = 1000) -> int:
+        """Takes over messages from where a version before this one keeps them; how many there were."""
+        words = (OLD_KEY_PREFIX, self._common[1], at_most, *QUEUES)
+        return int((await self._lane.run(ADOPT_MESSAGES, *words))[1])
 
     async def again_at(self, job_id: str, wait: Milliseconds) -> None:
         """Moves the due time of a job whose record did not change."""

@@ -23,6 +23,7 @@ from typing import Any
 import httpx
 from redis import Redis
 
+from config.broker import KEY_PREFIX
 from config.embedded import EmbeddedRedis, free_port
 from tests.support.processes import KEY, Installation, until
 from tests.support.queue import ROOM, answered, order
@@ -183,7 +184,7 @@ async def _probe(store: JobStore, url: str, waiting: int, weight: float) -> None
 async def _with_store(url: str, act: Callable[[JobStore], Awaitable[None]]) -> None:
     lane = Lane(connect(url, 30), 30)
     try:
-        await act(JobStore(lane, message_template(app), "celery:", 60_000))
+        await act(JobStore(lane, message_template(app), KEY_PREFIX, 60_000))
     finally:
         await lane.aclose()
 

@@ -15,6 +15,7 @@ import pytest
 from redis import Redis
 
 from tests.support.processes import Installation, children_of, until
+from worker.messages import queue_key
 
 
 @pytest.fixture
@@ -111,7 +112,7 @@ def test_emptied_celery_queues_lose_nothing(here: Installation) -> None:
     here.stop("worker")
     ids = [here.post(f"a wave {n}")["id"] for n in range(5)]
     with Redis.from_url(here.redis.url) as redis:
-        for key in redis.keys("celery:*"):
+        for key in redis.keys(queue_key("*")):
             redis.delete(key)
     here.start("worker")
     jobs = [here.reaches(each, "succeeded", seconds=40) for each in ids]

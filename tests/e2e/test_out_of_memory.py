@@ -11,6 +11,7 @@ from pathlib import Path
 import httpx
 import pytest
 
+from config.broker import KEY_PREFIX
 from tests.support.processes import Installation, until
 from tests.support.queue import ROOM, order
 from worker.app import app
@@ -45,7 +46,7 @@ class Filler:
 
     async def _fill(self) -> None:
         lane, size = Lane(connect(self._url, 5), 5), 4000
-        store = JobStore(lane, message_template(app), "celery:", 60_000)
+        store = JobStore(lane, message_template(app), KEY_PREFIX, 60_000)
         await lane.write("HSET", "tenant:filler", "paused", "by hand")
         while not self._ending:
             try:

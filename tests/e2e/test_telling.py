@@ -15,12 +15,13 @@ import pytest
 from redis import Redis
 from standardwebhooks import Webhook
 
+from config.broker import KEY_PREFIX
 from tests.support.deliveries import ended_job
 from tests.support.processes import KEY, Installation, until
 from tests.support.receiver import Receiver
 from worker.app import app
 from worker.lane import Lane, connect
-from worker.messages import message_template
+from worker.messages import message_template, queue_key
 from worker.store import JobStore
 
 DEAD, HEALTHY = 200, 20
@@ -92,7 +93,7 @@ def test_a_hanging_host_delays_no_other_and_uses_up_no_schedule(
 
     async def make() -> list[str]:
         lane = Lane(connect(here.redis.url, 5), 5)
-        store = JobStore(lane, message_template(app), "celery:", 60_000)
+        store = JobStore(lane, message_template(app), KEY_PREFIX, 60_000)
         dead = [await ended_job(store, dead_url) for _ in range(DEAD)]
         for _ in range(HEALTHY):
             await ended_job(store, receiver.url)
@@ -104,7 +105,7 @@ def test_a_hanging_host_delays_no_other_and_uses_up_no_schedule(
     until(lambda: len(receiver.requests) == HEALTHY, what="the healthy are told")
     assert time.monotonic() - began < 5, "a try at one that hangs lasts 15 s"
     with Redis.from_url(here.redis.url) as redis:
-        until(lambda: redis.llen("celery:tell") == 0, what="the queue is empty while the dead one hangs")
+        until(lambda: redis.llen(queue_key("tell")) == 0, what="the queue is empty while the dead one hangs")
         [line] = redis.keys(f"line:telling:acme 127.0.0.1:{hanging.getsockname()[1]} ep_*")
         held = redis.zcard(f"telling:host:127.0.0.1:{hanging.getsockname()[1]}")
         assert (held, redis.zcard(line)) == (PER_HOST, DEAD - PER_HOST)
@@ -118,7 +119,7 @@ def test_a_tenant_that_hangs_at_a_shared_host_delays_no_other_there(here: Instal
 
     async def make(webhook: str, tenant: str, many: int) -> None:
         lane = Lane(connect(here.redis.url, 5), 5)
-        store = JobStore(lane, message_template(app), "celery:", 60_000)
+        store = JobStore(lane, message_template(app), KEY_PREFIX, 60_000)
         for _ in range(many):
             await ended_job(store, webhook, tenant)
         await lane.aclose()

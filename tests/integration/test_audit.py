@@ -14,11 +14,13 @@ from worker.audit import Audit
 from worker.images.folder import LocalImages
 from worker.job import new_job_id
 from worker.lane import Lane, connect
+from worker.messages import queue_key
 from worker.store import JobStore, UpstreamLimit
 from worker.upstream.outcome import Open, Taken
 from worker.upstream.wire import Answer
 
 IN_WORK = Taken(Answer("processing", request_id="7", eta_seconds=5))
+SUBMIT = queue_key("submit")
 GONE = new_job_id(1_795_000_000_000)
 
 
@@ -101,7 +103,9 @@ PLANTED: dict[str, tuple[str, Plant]] = {
     "budget": ("less is booked than was bought", lambda r, j: r.hincrby(r.keys("usage:acme:*")[0], "open", -2)),
     "message of nobody": (
         "a message without a job",
-        lambda r, j: r.lpush("celery:submit", r.lindex("celery:submit", 0).replace(j.placed.encode(), GONE.encode())),
+        lambda r, j: r.lpush(
+            queue_key("submit"), r.lindex(queue_key("submit"), 0).replace(j.placed.encode(), GONE.encode())
+        ),
     ),
     "ghost": ("keys of a job without a record", lambda r, j: r.hset(f"job:{GONE}", "inbox_read", 1)),
     "due of nobody": ("a name of a job that has no record", lambda r, j: r.zadd("due", {GONE: 9e15})),
@@ -130,7 +134,7 @@ async def test_what_is_planted_is_found_and_mended(
     rule: str, plant: Plant, audit: Audit, jobs: Jobs, redis: Redis
 ) -> None:
     """And mending it leaves nothing else behind: not a second finding, not a job that was bought or ended."""
-    before = redis.hget("counts", "queued"), redis.llen("celery:submit")
+    before = redis.hget("counts", "queued"), redis.llen(queue_key("submit"))
     plant(redis, jobs)
     findings = await audit.findings()
     assert [each.rule for each in findings] == [rule]
@@ -138,7 +142,7 @@ async def test_what_is_planted_is_found_and_mended(
         assert each.repair is not None
         await each.repair()
     assert await rules(audit) == []
-    assert (redis.hget("counts", "queued"), redis.llen("celery:submit")) == before
+    assert (redis.hget("counts", "queued"), redis.llen(queue_key("submit"))) == before
 
 
 def two_intents(timeline: bytes) -> bytes:

@@ -13,6 +13,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from redis import Redis
 
+from config.broker import KEY_PREFIX
 from tests.support.queue import ROOM, accepted, answered, order, release_order
 from worker.app import app
 from worker.flow import FlowControl
@@ -165,7 +166,7 @@ def _on_store(url: str, scenario: Any) -> Any:
         redis.flushall()
         lane = Lane(connect(url, 5), 5)
         try:
-            work: Coroutine[Any, Any, Any] = scenario(JobStore(lane, message_template(app), "celery:", 60_000), redis)
+            work: Coroutine[Any, Any, Any] = scenario(JobStore(lane, message_template(app), KEY_PREFIX, 60_000), redis)
             return await work
         finally:
             await lane.aclose()

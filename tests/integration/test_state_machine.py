@@ -22,6 +22,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis import Redis
 
+from config.broker import KEY_PREFIX
 from config.embedded import EmbeddedRedis
 from config.settings import Settings
 from tests.support.skipped_clock import skip, skippable_clock, start_over
@@ -72,7 +73,7 @@ class Jobs(RuleBasedStateMachine):
         self.redis = Redis.from_url(self.server.url)
         start_over(self.redis)
         self.lane = Lane(connect(self.server.url, 5), 5)
-        self.store = JobStore(self.lane, message_template(app), "celery:", LIMITS.work_lease)
+        self.store = JobStore(self.lane, message_template(app), KEY_PREFIX, LIMITS.work_lease)
         self.flow = FlowControl(self.lane, self.store)
         self.upstream = Upstream()
         ours = Settings(
@@ -186,7 +187,7 @@ class Jobs(RuleBasedStateMachine):
     @rule()
     def lose_messages(self) -> None:
         for queue in ("submit", "settle", "collect"):
-            self.redis.delete(f"celery:{queue}")
+            self.redis.delete(f"{KEY_PREFIX}{queue}")
 
     @precondition(lambda self: self.collectable())
     @rule(at=draws, stored=st.integers(0, SAMPLES), outstanding=st.integers(0, SAMPLES))
@@ -288,7 +289,7 @@ class Jobs(RuleBasedStateMachine):
         """(queue, task, id, message), oldest first, of all lists but that of the deliveries."""
         found = []
         for queue in ("submit", "settle", "collect"):
-            for message in reversed(self.redis.lrange(f"celery:{queue}", 0, -1)):
+            for message in reversed(self.redis.lrange(f"{KEY_PREFIX}{queue}", 0, -1)):
                 read = json.loads(message)
                 task = read["headers"]["task"].removeprefix("darkroom.")
                 found.append((queue, task, json.loads(read["body"])[0][0], message))
@@ -296,7 +297,7 @@ class Jobs(RuleBasedStateMachine):
 
     def take_message(self, message: tuple[str, str, str, bytes]) -> None:
         queue, task, job_id, body = message
-        if self.redis.lrem(f"celery:{queue}", -1, body):
+        if self.redis.lrem(f"{KEY_PREFIX}{queue}", -1, body):
             self.do(task, job_id)
 
     def do(self, task: str, job_id: str) -> None:
@@ -425,7 +426,7 @@ class Jobs(RuleBasedStateMachine):
             b"set": self.redis.smembers,
             b"zset": lambda key: self.redis.zrange(key, 0, -1),
         }
-        keys = [key for key in self.redis.keys("*") if not key.startswith(b"celery:")]
+        keys = [key for key in self.redis.keys("*") if not key.startswith(KEY_PREFIX.encode())]
         return [(key.decode(), str(read[self.redis.type(key)](key))) for key in keys]
 
 

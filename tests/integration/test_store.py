@@ -385,3 +385,19 @@ async def test_followers_of_a_long_job_go_on_where_they_were(store: JobStore, se
     assert (seen[5], seen[40]) == (seen[0][5:], seen[0][10:])
     assert len(timeline) == len(seen[0])
     assert sum(row.get("omitted", 0) for row in timeline) == 302 - len(timeline)
+
+
+async def test_messages_of_a_version_before_are_taken_over(store: JobStore, redis: Redis) -> None:
+    """From each queue, in their order, behind what is there already; nothing is left or doubled."""
+    job_id = await accepted(store)
+    await store.configure([UpstreamLimit("a", 1)])
+    submit = queue_key("submit")
+    message = redis.lindex(submit, 0)
+    redis.lpush("celery:submit", "first", "second")
+    redis.lpush("celery:tell", "told")
+    assert await store.adopt_messages() == 3
+    assert redis.lrange(submit, 0, -1) == [b"second", b"first", message]
+    assert redis.lrange(queue_key("tell"), 0, -1) == [b"told"]
+    assert redis.keys("celery:*") == []
+    assert job_id in message.decode()
+    assert await store.adopt_messages() == 0

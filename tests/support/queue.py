@@ -5,6 +5,7 @@ from typing import Any
 
 from redis import Redis
 
+from config.broker import KEY_PREFIX
 from worker import decisions
 from worker.admission import Accepted, Allowance
 from worker.app import app
@@ -105,7 +106,7 @@ def done_beside(redis_url: str, job_id: str, hold_ms: int, done_ms: int) -> None
     async def act() -> None:
         lane = Lane(connect(redis_url, 5), 5)
         with Redis.from_url(redis_url) as redis:
-            await done(JobStore(lane, message_template(app), "celery:", 60_000), redis, job_id, hold_ms, done_ms)
+            await done(JobStore(lane, message_template(app), KEY_PREFIX, 60_000), redis, job_id, hold_ms, done_ms)
         await lane.aclose()
 
     asyncio.run(act())

@@ -3,7 +3,8 @@
 -- ARGV  prefix
 -- Reply {now, status counts, waiting, ms the oldest due step is late, {name, held, limit, …}, {queue, messages, …}, steps,
 --        audit findings, {tenant, waiting, id that goes first, …} of tenants, 1 while all is paused,
---        ms that a place is held of late or -1, jobs and folders that could not be removed}
+--        ms that a place is held of late or -1, jobs and folders that could not be removed, how often Redis' clock was set,
+--        ms that `now` is ahead of it}
 local MOST_TENANTS = 200
 local prefix = ARGV[1]
 local upstreams, messages = {}, {}
@@ -26,4 +27,5 @@ local first = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]
 local late = first and math.max(0, now - tonumber(first)) or 0
 return {now, redis.call('HGETALL', 'counts'), redis.call('GET', 'waiting') or '0', late, upstreams, messages,
   redis.call('HGETALL', 'stats'), redis.call('HGET', 'audit', 'findings') or '0', tenants,
-  redis.call('EXISTS', 'paused'), redis.call('HGET', 'flow', 'hold_ms') or -1, redis.call('HLEN', 'removals:failing')}
+  redis.call('EXISTS', 'paused'), redis.call('HGET', 'flow', 'hold_ms') or -1, redis.call('HLEN', 'removals:failing'),
+  redis.call('HGET', 'clock', 'steps') or 0, now - shown}

@@ -16,7 +16,7 @@ for _, delivery in ipairs(redis.call('LRANGE', 'deliveries:' .. id, 0, -1)) do
   redis.call('DEL', 'delivery:' .. delivery)
   redis.call('ZREM', 'deliveries:due', delivery)
 end
-redis.call('DEL', 'job:' .. id, 'inbox:' .. id, 'deliveries:' .. id)
+for _, key in ipairs({'job:', 'inbox:', 'deliveries:'}) do redis.call('DEL', key .. id) end
 redis.call('ZREM', 'jobs:' .. tenant, id)
 redis.call('ZREM', 'due', id)
 redis.call('ZREM', 'finished', id)

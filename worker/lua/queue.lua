@@ -70,7 +70,7 @@ end
 
 -- What cannot be stored is not bought, and an operator's word holds everything back.
 local function held_back()
-  return redis.call('EXISTS', 'store:away', 'paused') > 0
+  return redis.call('EXISTS', 'store:away') + redis.call('EXISTS', 'paused') > 0
 end
 
 -- A key that no worker has in its configuration any more, or that an operator drains, gets nothing.
