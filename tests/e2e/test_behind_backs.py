@@ -1,0 +1,68 @@
+"""What Redis executes after we gave up on it: what was refused never exists, a late intent is none."""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Iterator
+
+import httpx
+import pytest
+from redis import Redis
+
+from tests.support.processes import Installation, until
+from tests.support.slow_wire import slow_wire
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One installation for the tests of this file."""
+    with Installation(tmp_path_factory.mktemp("installation")) as installation:
+        yield installation
+
+
+def test_an_accept_that_was_refused_never_exists(here: Installation) -> None:
+    """Redis stands still for longer than the time-out: who got 503 finds no job afterwards, and nothing is bought."""
+    answers: list[int] = []
+
+    def post() -> None:
+        request = {"model_id": "m", "prompt": "a refused cat", "width": 64, "height": 64}
+        answers.append(here.client.post("/v1/jobs", json=request).status_code)
+
+    assert here.redis.pid
+    os.kill(here.redis.pid, signal.SIGSTOP)
+    try:
+        threads = [threading.Thread(target=post) for _ in range(20)]
+        for thread in threads:
+            thread.start()
+            time.sleep(0.05)
+        time.sleep(3)
+    finally:
+        os.kill(here.redis.pid, signal.SIGCONT)
+    for thread in threads:
+        thread.join()
+    until(here.ready, 10, "ready again")
+    time.sleep(1)
+    assert answers.count(503) >= 10
+    with Redis.from_url(here.redis.url) as redis:
+        assert len(redis.keys("job:*")) == answers.count(202)
+    bill = httpx.get(f"http://127.0.0.1:{here.sandbox_port}/bill", timeout=20).json()["posts"]
+    assert len(bill) == answers.count(202)
+
+
+def test_an_intent_that_comes_late_is_no_intent(here: Installation) -> None:
+    """One segment on its way to Redis is late: its worker has given up, and the job is sent by another try, once."""
+    with slow_wire(here.redis.port) as wire:
+        here.stop("worker")
+        through = here.redis.url.replace(f":{here.redis.port}/", f":{wire.port}/")
+        here.start("worker", redis_url=through)
+        until(lambda: (ready := here.ready()) and ready["workers"], what="ready")
+        wire.hold_next(b"intent", 4)
+        job = here.post("a late word", deadline_seconds=30)
+        assert wire.arrived.wait(20)
+        done = here.reaches(job["id"], "succeeded", "expired", "failed", seconds=40)
+        assert done["status"] == "succeeded"
+        assert [row["taken"] for row in here.bill(job["id"])] == [True]
+        assert "unknown" not in [row["to"] for row in done["timeline"]]
+        here.kill("worker")
+        here.start("worker")
