@@ -4,6 +4,7 @@ import asyncio
 import os
 import signal
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import contextmanager
 
@@ -159,3 +160,49 @@ async def test_a_write_answers_as_the_command_does(lane: Lane) -> None:
     assert await lane.write("GETDEL", "text") == b"1"
     with pytest.raises(Exception, match="WRONGTYPE"):
         await lane.write("SADD", "hash", "a")
+
+
+async def test_nobody_gets_anothers_answer(patient: Lane, redis_server: EmbeddedRedis) -> None:
+    """A trip that was cut leaves its answers behind on a connection that nobody uses again."""
+    lane = Lane(patient.redis, TIMEOUT)
+    assert await lane.call("ECHO", "before") == b"before"
+    with stopped(redis_server) as go_on:
+        with pytest.raises(Unavailable):
+            await lane.call("ECHO", "mine")
+        other = asyncio.ensure_future(lane.call("ECHO", "another"))
+        await asyncio.sleep(0.2)
+        go_on()
+        assert await other == b"another"
+
+
+async def test_a_caller_that_goes_away_harms_no_other(patient: Lane, redis_server: EmbeddedRedis) -> None:
+    """Its answer comes all the same, and is nobody's; who shares its trip is answered."""
+    assert await patient.call("ECHO", "before") == b"before"
+    with stopped(redis_server) as go_on:
+        gone, other = (asyncio.ensure_future(patient.call("ECHO", words)) for words in ("gone", "other"))
+        await asyncio.sleep(0.2)
+        gone.cancel()
+        await asyncio.sleep(0)
+        go_on()
+        assert await other == b"other"
+
+
+async def test_a_primary_that_became_a_replica_is_left(lane: Lane, redis: Redis) -> None:
+    """Its connection is closed: the next one may reach the new primary. In read-only times nothing was done."""
+    await lane.write("SET", "a", "1")
+    before = await lane.call("CLIENT", "ID")
+    redis.execute_command("REPLICAOF", "127.0.0.1", "1")
+    try:
+        with pytest.raises(Unavailable):
+            await lane.call("SET", "a", "2")
+    finally:
+        redis.execute_command("REPLICAOF", "NO", "ONE")
+    assert await lane.call("CLIENT", "ID") != before
+    assert redis.get("a") == b"1"
+
+
+async def test_a_burst_is_shared_between_the_connections(patient: Lane) -> None:
+    """No trip takes more than its part, so that none is too long for its time-out."""
+    await patient.call("PING")
+    ids = await asyncio.gather(*(patient.call("CLIENT", "ID") for _ in range(512)))
+    assert sorted(Counter(ids).values()) == [256, 256]
