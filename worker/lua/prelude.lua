@@ -35,6 +35,7 @@
 -- keys                HASH  SHA-256 of an API key, in hex → its id, tenant, scopes, name, times, as JSON
 -- keys:version        STR   another one after every change of keys: a copy of another version is read anew
 -- health:<minute>     HASH  callback, poll → results that came that way; kept for an hour
+-- clock               HASH  what `now` is ahead of Redis' clock: clock.lua
 -- counts              HASH  status → jobs
 -- stats               HASH  '<status> <cause>' → how often a step with that cause left a job in that status
 -- Queues are Celery's own lists; a message is pushed here only with the template that kombu made.
