@@ -38,7 +38,7 @@ class Acts:
     async def go_on(self) -> None:
         """Kills and disturbs until it is cancelled."""
         kills: dict[Callable[[], str], int] = {
-            self._kill_child: 55, self._kill_api: 25, self._kill_redis: 10, self._kill_worker: 10,
+            self._kill_child: 66, self._kill_api: 14, self._kill_redis: 10, self._kill_worker: 10,
         }  # fmt: skip
         disturbances: dict[Callable[[], str], int] = {
             self._freeze_worker: 3, self._freeze_redis: 4, self._empty_queues: 2, self._stop_worker: 2,

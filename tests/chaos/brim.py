@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from tests.chaos.run import Run
 
 REFUSED_ENOUGH = 10
+JOBS_UNDER_WAY_SECONDS = 1.5
+"""Of load before the limit: what is bought by then has to be recorded, stored and told all the same."""
 FULL_SECONDS = 5.0
 """How long it stays full before anybody deletes."""
 WAIT_SECONDS = 15.0
@@ -31,9 +33,10 @@ BACK = 5
 async def fill_to_the_brim(all_callers: Callers, run: "Run", plans: Iterable[Plan], rate: float) -> dict[str, Deleted]:
     """The phase; returns what was deleted, judged before."""
     with Redis.from_url(all_callers.here.redis.url, socket_timeout=5, decode_responses=True) as redis:
+        posting = asyncio.create_task(all_callers.load(plans, rate))
+        await asyncio.sleep(JOBS_UNDER_WAY_SECONDS)
         redis.config_set("maxmemory", redis.info("memory")["used_memory"])
         refused, told = all_callers.refused.total(), len(all_callers.inbox.first_at)
-        posting = asyncio.create_task(all_callers.load(plans, rate))
         try:
             if not await _within(WAIT_SECONDS, lambda: all_callers.refused.total() > refused + REFUSED_ENOUGH):
                 run.broken.append("at maxmemory nothing was refused")

@@ -16,9 +16,10 @@ MIXED = {
     "[[gateway=302]]": 1, "[[gateway=403]]": 1, "[[gateway=404]]": 1, "[[gateway=429]]": 1, "[[gateway=502]]": 1,
     "[[gateway=401]] [[once]]": 1, "[[gateway=200]]": 1, "[[edge=521]] [[once]]": 1, "[[fetch-gateway=502]]": 1,
     "[[foreign-id=fetch]] [[no-callback]]": 1, "[[foreign-track=fetch]] [[no-callback]]": 1,
-    "[[foreign-id=callback]]": 1, "[[foreign-track=callback]]": 1, "[[foreign-id=answer]]": 1,
+    "[[foreign-id=callback]]": 1, "[[foreign-track=callback]]": 1,
 }  # fmt: skip
-"""Everything that we know an upstream to do, by weight."""
+"""Everything that we know an upstream to do, by weight. But for `foreign-id=answer` and `same-id`: where the answer to
+the id's true owner was lost as well, nothing on the wire tells whose it is, and a lost callback leaves nothing else."""
 LOUD = {
     "": 30, "[[slow-drip=20]]": 25, "[[no-callback]] [[slow-drip=20]]": 5, "[[gateway=403]]": 4, "[[gateway=302]]": 3,
     "[[gateway=404]]": 3, "[[gateway=429]]": 3, "[[gateway=502]]": 3, "[[accept-then-drop]]": 4, "[[image-404=3]]": 10,

@@ -13,6 +13,7 @@ class Inbox:
         self.statuses: dict[str, list[str]] = defaultdict(list)
         self.first_at: dict[str, float] = {}
         self.hung = 0
+        self.transports: set[asyncio.BaseTransport] = set()
         self._server: asyncio.Server | None = None
 
     async def start(self) -> str:
@@ -31,6 +32,9 @@ class Inbox:
         """Stops listening; connections that hang are dropped."""
         if self._server:
             self._server.close()
+        for transport in list(self.transports):
+            transport.close()
+        await asyncio.sleep(0)
 
 
 class _Connection(asyncio.Protocol):
@@ -41,6 +45,10 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self._transport = transport
+        self._inbox.transports.add(transport)
+
+    def connection_lost(self, _error: Exception | None) -> None:
+        self._inbox.transports.discard(self._transport)
 
     def data_received(self, data: bytes) -> None:
         self._data += data

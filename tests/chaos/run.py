@@ -113,7 +113,11 @@ async def _load(all_callers: Callers, acts: Acts, run: Run, dice: random.Random)
 def _shares(wanted: Wanted) -> tuple[float, float, float]:
     """Of the jobs, those of the phases without kills: half a minute each at most, a quarter of the run together."""
     seconds = wanted.jobs / wanted.rate
-    return min(15.0, seconds * 0.08) / seconds, min(30.0, seconds * 0.12) / seconds, min(8.0, seconds * 0.05) / seconds
+    return (
+        min(15.0, seconds * 0.08) / seconds,
+        min(30.0, seconds * 0.12) / seconds,
+        min(8.0, max(3.0, seconds * 0.05)) / seconds,
+    )
 
 
 def _say(what: str, began: float) -> None:
