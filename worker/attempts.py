@@ -79,4 +79,4 @@ def failed_upstream(job: Job, cause: str, now: Milliseconds) -> Step:
 def fail(job: Job, cause: str, now: Milliseconds, error: Problem) -> Step:
     """Ended with a stable code; what may have been paid for is still looked for."""
     ended = job.moved(Status.FAILED, now, error=error)
-    return Step(ended, cause, next_late_look(ended, now), frees_place=True)
+    return Step(ended, cause, next_late_look(ended, now), frees_place=not job.may_be_upstream)

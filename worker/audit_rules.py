@@ -17,7 +17,7 @@ Mend = Literal["look", "enqueue", "dequeue", "keep_place", "drop_place"]
 """What lua/mend.lua and the store can do about it without buying, losing or changing anything."""
 
 FREED_AT_THE_END = frozenset({Status.SUCCEEDED, Status.FAILED})
-"""Others may keep their place for a while: the upstream may still work on them."""
+"""Others, and those of which the upstream may still have an attempt, keep their place for a while."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ def _broken_places(seen: Seen) -> Iterator[Broken]:
     if seen.waits and (job.status is not Status.QUEUED or job.place is not None):
         yield Broken("in the queue, but not waiting", "dequeue")
     for name in sorted(seen.holds):
-        if job.status in FREED_AT_THE_END:
+        if job.status in FREED_AT_THE_END and not job.may_be_upstream:
             yield Broken("a finished job holds a place", "drop_place", name)
         elif job.place != name:
             yield Broken("a place is held that the record does not know of", "drop_place", name)

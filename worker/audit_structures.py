@@ -65,7 +65,8 @@ async def places(lane: Lane) -> dict[str, frozenset[str]]:
     held: dict[str, set[str]] = defaultdict(set)
     for name in await lane.call("SMEMBERS", "upstreams"):
         for member in await lane.call("ZRANGE", f"places:{name.decode()}", 0, -1):
-            held[member.decode()].add(name.decode())
+            if is_job_id(member.decode()):  # else of an attempt that another was sent beside: given back by itself
+                held[member.decode()].add(name.decode())
     return {job_id: frozenset(names) for job_id, names in held.items()}
 
 
@@ -88,7 +89,7 @@ async def _named(lane: Lane) -> AsyncIterator[tuple[str, str]]:
             yield key, member
     for key in (f"places:{name}" for name in upstreams):
         for member in await lane.call("ZRANGEBYSCORE", key, lane.now() + LONGEST_AFTER_THE_END_MS, "+inf"):
-            yield key, member.decode()
+            yield key, member.decode().partition("-")[0]
     for pattern in ("inbox:*", "deliveries:*"):
         async for page in keys_like(lane, pattern):
             for key in page:

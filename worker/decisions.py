@@ -169,8 +169,7 @@ def cancelled(job: Job, now: Milliseconds) -> Step | None:
     """The caller's cancel; None where the job has ended. The upstream cannot be told: see `charged`."""
     if job.is_terminal:
         return None
-    asked = job.attempt is not None and job.attempt.possibly_charged
-    return Step(job.moved(Status.CANCELLED, now), "cancelled", None, frees_place=not asked)
+    return Step(job.moved(Status.CANCELLED, now), "cancelled", None, frees_place=not job.may_be_upstream)
 
 
 def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, limits: Limits) -> Step | None:
@@ -205,7 +204,7 @@ def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds,
     noted = job.with_attempt(attempt)
     news = _key_news(attempt, refusal)
     if not awaits_result(job):
-        return replace(recorded(noted, "answer", now, limits), key_news=news, frees_place=job.is_terminal)
+        return replace(recorded(noted, "answer", now, limits), key_news=news, frees_place=not noted.may_be_upstream)
     if refusal.reason is Reason.REJECTED and stands_at(noted) is Status.QUEUED:
         problem = Problem("upstream_rejected", "the upstream refused this request", refusal.message or None)
         return replace(fail(noted, "rejected", now, problem), key_news=news)
@@ -234,7 +233,7 @@ def _unknown_policy(job: Job, now: Milliseconds, limits: Limits) -> Step:
 
 def _hold(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
     held = job.moved(Status.UNKNOWN, now, unknown_until=None)
-    return Step(held, cause, next_look(held, now, limits), frees_place=True)
+    return Step(held, cause, next_look(held, now, limits))
 
 
 def _resubmit(job: Job, cause: str, now: Milliseconds) -> Step:

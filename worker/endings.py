@@ -46,11 +46,11 @@ def succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
     blanked = job.nsfw or any(image.nsfw for image in images)
     stored = replace(job, images=images, images_missing=missing, nsfw=blanked, late=job.is_terminal, error=None)
     done = stored.moved(Status.SUCCEEDED, now, finished_at=now)
-    return Step(done, "late_result" if job.is_terminal else "stored", None, frees_place=True)
+    return Step(done, "late_result" if job.is_terminal else "stored", None, frees_place=not job.may_be_upstream)
 
 
 def expire(job: Job, now: Milliseconds) -> Step:
-    return Step(job.moved(Status.EXPIRED, now), "deadline", None, frees_place=True)
+    return Step(job.moved(Status.EXPIRED, now), "deadline", None, frees_place=not job.may_be_upstream)
 
 
 def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
@@ -66,15 +66,16 @@ def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseco
         return contradiction(job, now, limits)
     if job.completed_via:  # another attempt has won: its twin was paid for as well
         duplicate = job.with_attempt(replace(attempt, status="duplicate"))
-        return replace(recorded(duplicate, "duplicate_spend", now, limits), frees_place=True)
+        return replace(recorded(duplicate, "duplicate_spend", now, limits), frees_place=not duplicate.may_be_upstream)
     won = job.with_attempt(replace(attempt, status="succeeded"))
     won = replace(won, links=answer.links, seed=answer.seed, nsfw=answer.nsfw, completed_via=via)
+    frees = not won.may_be_upstream  # a newer attempt may still be there
     if job.status in OPEN:
         storing = won.moved(Status.STORING, now)
-        return Step(storing, via, limits.work_lease, collects=True, frees_place=True)
+        return Step(storing, via, limits.work_lease, collects=True, frees_place=frees)
     if job.accepts_late_result:
-        return Step(won.moved(job.status, now, tries=0), via, limits.work_lease, collects=True, frees_place=True)
-    return replace(recorded(won, via, now, limits), due_in=None, frees_place=True)
+        return Step(won.moved(job.status, now, tries=0), via, limits.work_lease, collects=True, frees_place=frees)
+    return replace(recorded(won, via, now, limits), due_in=None, frees_place=frees)
 
 
 def _upstream_failure(
@@ -86,4 +87,4 @@ def _upstream_failure(
     noted = job.with_attempt(replace(attempt, status="failed", message=answer.message or None))
     if awaits_result(job):
         return follow(noted, via, now, limits)
-    return replace(recorded(noted, via, now, limits), frees_place=job.is_terminal)
+    return replace(recorded(noted, via, now, limits), frees_place=not noted.may_be_upstream)

@@ -88,6 +88,10 @@ INFERRED_CODES = frozenset({"submit_unknown", "images_unavailable", "stalled", "
 it had taken: its success, whenever it comes, still turns these into `succeeded`."""
 
 
+OPEN_UPSTREAM = frozenset({"submitting", "unknown", "processing"})
+"""Statuses of an attempt that the upstream has, or may have."""
+
+
 class ForbiddenTransition(Exception):
     """A status was asked to follow one that it may not follow: a bug, never an expected outcome."""
 
@@ -208,6 +212,15 @@ class Job:
     def attempt(self) -> Attempt | None:
         """The newest attempt."""
         return self.attempts[-1] if self.attempts else None
+
+    @property
+    def may_be_upstream(self) -> bool:
+        """Whether the upstream has the newest attempt, or may have it: only when that is over is its place free.
+
+        A queued job's place is for an attempt that was not sent yet.
+        """
+        attempt = None if self.status is Status.QUEUED else self.attempt
+        return attempt is not None and attempt.status in OPEN_UPSTREAM
 
     @property
     def charged(self) -> bool | None:

@@ -30,6 +30,8 @@ class Step:
     """When somebody must look again; None: nothing is left to do."""
     collects: bool = False
     frees_place: bool = False
+    """The upstream's part is over, or never began. A place that is kept beyond that, or while nobody knows what came of
+    the POST, is given back by itself after a while (lua/queue.lua)."""
     buys_again: bool = False
     """Sends once more what may have been bought: only where the tenant's budget has room for it."""
     key_news: KeyNews | None = None

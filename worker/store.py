@@ -12,7 +12,7 @@ from worker.admission import Accepted, Allowance, Budget, OverBudget, Refusal, a
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
 from worker.images.store import folder_of
-from worker.job import TERMINAL, Attempt, Job, Milliseconds, Order, created_at
+from worker.job import OPEN_UPSTREAM, TERMINAL, Attempt, Job, Milliseconds, Order, Status, created_at
 from worker.lane import Lane, Script
 from worker.ledger import cost_of, day_of
 from worker.standing import Standing, parse_standing
@@ -175,6 +175,7 @@ class JobStore:
             day_of(job.order.created_at),
             *(("1" if step.buys_again else ""), self._budget.day, self._budget.month),
             *_learned_id(before.job, job),
+            _given_back(before.job, job),
         )
         if len(reply) > 2:
             raise OverBudget(Refusal(*map(int, reply[2:5])))
@@ -345,6 +346,15 @@ def _delivery_id(before: Job, after: Job) -> str:
     """The id of what the caller is to be told, constant over all tries: one per end, so a late result tells again."""
     ended = after.status in TERMINAL and before.status is not after.status
     return f"msg_{after.id}_{after.version}" if ended and after.order.webhook else ""
+
+
+def _given_back(before: Job, after: Job) -> str:
+    """The places of attempts that others were sent beside, and that are over by this step: `<key> <track_id> …`."""
+    # the newest attempt of a job that is queued again is such a one: the place that the job gets is for the next
+    beside = after.attempts if before.status is Status.QUEUED else after.attempts[:-1]
+    ended = (each for each in beside if each.status not in OPEN_UPSTREAM)
+    over = (each for each in ended if (known := before.numbered(each.number)) and known.status in OPEN_UPSTREAM)
+    return " ".join(f"{each.upstream} {each.track_id}" for each in over)
 
 
 def _jitter(job: Job) -> float:

@@ -59,3 +59,15 @@ def test_what_cannot_end_in_time_is_not_bought(here: Installation) -> None:
     assert ended["explain"] == "Its turn came too late for a result before its deadline; nothing was bought."
     assert (ended["charged"], ended["attempts"], here.bill(hasty["id"])) == (False, [], [])
     here.reaches(first["id"], "succeeded")
+
+
+def test_the_upstream_never_holds_more_than_it_may_however_short_the_deadlines_are(here: Installation) -> None:
+    """A deadline is ours: the place is free when the upstream is done, and then it is used again."""
+    until(lambda: bill(here)["in_flight"] == 0, what="an idle upstream")
+    hasty = [here.post(f"longer than it may [[delay=5]] {number}", deadline_seconds=2)["id"] for number in range(8)]
+    patient = here.post("with the time")
+    ends = [here.reaches(each, "expired", "succeeded") for each in hasty]
+    assert any(each["late"] for each in [here.reaches(hasty[0], "succeeded")]), "its late result was adopted"
+    here.reaches(patient["id"], "succeeded")
+    assert len(ends) == len(hasty)
+    assert bill(here)["max_in_flight"] == 1

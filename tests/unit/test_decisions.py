@@ -129,6 +129,48 @@ def test_an_earlier_attempt_is_still_looked_for_when_there_is_no_time_for_anothe
     assert step.due_in is not None
 
 
+TWO = (attempt("unknown"), attempt("processing", number=2, request_id="78"))
+PLACES = [
+    # record, what happens, is its place free then: as soon as the upstream's part of the newest attempt is over
+    (SUBMITTING, "deadline", False),
+    (UNKNOWN, "deadline", False),
+    (IN_WORK, "deadline", False),
+    (job(place="key-1"), "deadline", True),
+    (STORING, "deadline", True),
+    (job(attempts=(attempt("unknown"),), resubmitted=True, place="key-1"), "deadline", True),  # it was not sent again
+    (job(attempts=(attempt("unknown"),), resubmitted=True, place="key-1"), "cancel", True),
+    (IN_WORK, "cancel", False),
+    (UNKNOWN, "fail", False),
+    (job(Status.EXPIRED, IN_WORK.attempts), "callback", True),
+    (job(Status.CANCELLED, IN_WORK.attempts), "callback", True),
+    (job(Status.EXPIRED, IN_WORK.attempts), "failed", True),
+    (job(Status.EXPIRED, IN_WORK.attempts), "poll", True),
+    (job(Status.EXPIRED, UNKNOWN.attempts), "refused", True),
+    (job(Status.EXPIRED, UNKNOWN.attempts), "taken", False),
+    (IN_WORK, "callback", True),
+    (job(Status.PROCESSING, TWO, resubmitted=True), "callback", False),  # attempt 1 has won, the upstream works on 2
+    (job(Status.EXPIRED, TWO, resubmitted=True), "refused", False),
+]
+
+
+@pytest.mark.parametrize(("before", "event", "free"), PLACES)
+def test_a_place_is_free_when_the_upstreams_part_is_over(before: Job, event: str, free: bool) -> None:
+    """Not when ours is: a deadline, a cancel or a policy does not stop the upstream."""
+    steps = {
+        "deadline": lambda: decisions.woken(before, DEADLINE, LIMITS),
+        "cancel": lambda: decisions.cancelled(before, NOW),
+        "fail": lambda: decisions.resolved(before, "fail", NOW, LIMITS),
+        "callback": lambda: decisions.called_back(before, 1, SUCCESS, NOW, LIMITS),
+        "failed": lambda: decisions.called_back(before, 1, FAILED, NOW, LIMITS),
+        "poll": lambda: decisions.polled(before, 1, SUCCESS, NOW, LIMITS),
+        "refused": lambda: decisions.answered(before, 1, NotTaken(Reason.BUSY), NOW, LIMITS),
+        "taken": lambda: decisions.answered(before, 1, Taken(PROCESSING), NOW, LIMITS),
+    }
+    step = steps[event]()
+    assert step is not None
+    assert step.frees_place is free
+
+
 CALLBACKS = [
     # record, callback, status after (None: nothing changes)
     (SUBMITTING, SUCCESS, Status.STORING),  # quicker than the answer
@@ -238,7 +280,7 @@ def test_the_policy_acts_once_the_wait_is_over(on_unknown: str, resubmitted: boo
     step = decisions.woken(waiting, NOW, LIMITS)
     assert step is not None
     assert step.job.status is status
-    assert step.frees_place
+    assert step.frees_place is (status is Status.QUEUED), "the upstream may have it still"
 
 
 def test_no_policy_buys_again_what_was_taken_without_an_id() -> None:
@@ -312,7 +354,7 @@ def test_a_job_that_kills_its_worker_is_parked() -> None:
 
 @pytest.mark.parametrize(
     ("before", "charged", "frees_place"),
-    [(job(), False, True), (SUBMITTING, None, False), (IN_WORK, True, False), (STORING, True, False)],
+    [(job(), False, True), (SUBMITTING, None, False), (IN_WORK, True, False), (STORING, True, True)],
 )
 def test_cancel_tells_honestly_whether_it_was_charged(before: Job, charged: bool | None, frees_place: bool) -> None:
     """The upstream cannot be told, so its place is not free either."""

@@ -6,7 +6,8 @@
 --       key news '' | ok | heard | busy | shaky | down, key name, pause_ms, jitter 0..1, reason, cause,
 --       images that may still be bought or are being bought, images that are bought, day of the accept,
 --       buys again '1' or ''; then, where nothing else is set for the tenant, images a day and a month, 0 for no limit;
---       index row of a request id that is new or '', the attempt's track_id, ms to keep it
+--       index row of a request id that is new or '', the attempt's track_id, ms to keep it,
+--       places of earlier attempts that are over: '<key> <track_id> …'
 -- Reply {now, 1} or {now, 0} where another writer was quicker
 --    or {now, 2, 1 (day) or 2 (month), limit, used} where it buys again what the tenant's budget has no room for
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
@@ -37,7 +38,8 @@ end
 
 redis.call('HSET', key, 'version', tonumber(job[1]) + 1, 'status', to, 'doc', ARGV[7], 'inbox_read', ARGV[13],
   'open', ARGV[20], 'spent', ARGV[21])
-if ended then redis.call('HDEL', key, 'stalls', 'placed', 'claimed') else redis.call('HDEL', key, 'stalls') end
+redis.call('HDEL', key, 'stalls', ended and 'claimed' or 'stalls')
+if ended and (frees or not place) then redis.call('HDEL', key, 'placed') end
 if ARGV[19] == 'intent' then redis.call('HSET', key, 'claimed', now) end
 if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], open, spent) end
 if ARGV[9] == '' then
@@ -65,6 +67,8 @@ end
 local refused = news == 'busy' or news == 'down'
 local roles = refused and redis.call('HMGET', 'upstream:' .. ARGV[15], 'probing', 'tried') or {}
 local probed, tried = roles[1] == id, roles[2] == id
+if ARGV[23] == '1' and place then keep_beside(id, ARGV[8]:match('(%d+)%]$'), place) end
+for name, track_id in ARGV[29]:gmatch('(%S+) (%S+)') do redis.call('ZREM', 'places:' .. name, track_id) end
 local held = frees and place and release(id, place)
 -- an answer, a callback or a poll ended the upstream's part
 local heard = ARGV[19] == 'answer' or ARGV[19] == 'callback' or ARGV[19] == 'poll'
@@ -108,11 +112,14 @@ if ARGV[12] ~= '' then
   redis.call('ZADD', 'deliveries:due', now + lease, ARGV[12])
   push(template, prefix, 'tell', 'tell', ARGV[12])
 end
-if ended then
-  -- a place kept after the end (the upstream still works on a cancelled job) is given back by itself
-  if place and not frees then redis.call('ZADD', 'places:' .. place, 'XX', 'LT', now + 300000, id) end
-  redis.call('ZADD', 'finished', 'NX', now, id)
+if place and not frees then
+  if ended or to == 'unknown' then
+    give_back_later(id, place)
+  elseif from == 'unknown' then
+    redis.call('ZADD', 'places:' .. place, 'XX', now + PLACE_LEASE_MS, id) -- known again
+  end
 end
+if ended then redis.call('ZADD', 'finished', 'NX', now, id) end
 
 if news == 'busy' then
   learn_less(ARGV[15], job[9], probed, tonumber(ARGV[16]), tonumber(ARGV[17]))

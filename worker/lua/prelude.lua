@@ -22,7 +22,8 @@
 -- upstream:<name>     HASH  limit learned seen | override drained paused_until reason probe_at window probing round
 --                           failures strains tripped_at: of its breaker; full full_at: its queue was full so often in a
 --                           row, last then; tried: the one job that is out while it was down or full
--- places:<name>       ZSET  job id → ms at which the place is given back by itself
+-- places:<name>       ZSET  job id → ms at which the place is given back by itself; or the track_id of an attempt that
+--                           another was sent beside
 -- flow                HASH  of late, in ms; gone where nothing was learned for ten minutes: hold_ms → how long a place was held,
 --                           done_ms → from a job's place to its end, quickest_ms → from an intent to the end, at the least
 -- request:<server>:<id>  STR   track_id of the attempt that the upstream gave that id to, or 'shared' where it gave it twice

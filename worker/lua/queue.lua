@@ -94,8 +94,25 @@ local function free_upstream()
   return best
 end
 
--- The lease is the last resort: every step that ends the upstream's part gives the place back, the deadline at the latest.
+-- The lease is the last resort: every step that ends the upstream's part gives the place back.
 local PLACE_LEASE_MS = 86400000
+local LEAST_KEPT_MS = 300000
+
+-- When a place is given back that nobody follows any more: its job has ended, or nobody knows what came of its POST, and
+-- the upstream may work on it all the same.
+local function kept_until()
+  return now + math.max(LEAST_KEPT_MS, 3 * tonumber(redis.call('HGET', 'flow', 'hold_ms') or 0))
+end
+
+local function give_back_later(id, name)
+  redis.call('ZADD', 'places:' .. name, 'XX', 'LT', kept_until(), id)
+end
+
+-- Its job is sent once more while nobody knows whether the upstream has that attempt: it may hold two.
+local function keep_beside(id, number, name)
+  local since = redis.call('ZSCORE', 'places:' .. name, id)
+  if since then redis.call('ZADD', 'places:' .. name, math.min(since, kept_until()), id .. '-' .. number) end
+end
 
 local function dispatch(id, name, template, prefix, lease)
   redis.call('ZADD', 'places:' .. name, now + PLACE_LEASE_MS, id)

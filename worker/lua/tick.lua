@@ -12,6 +12,14 @@ local QUEUES = {submit = 'submit', poll = 'settle', collect = 'collect', rescue 
 local heads = {}
 for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do heads[queue] = oldest(prefix, queue) end
 
+-- A job that only waits for its worker keeps its place: taken from it, it would stand nowhere.
+local function give_back_overdue(name)
+  for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'places:' .. name, '-inf', now, 'LIMIT', 0, most)) do
+    local waits = redis.call('HGET', 'job:' .. id, 'status') == 'queued'
+    if waits then redis.call('ZADD', 'places:' .. name, now + PLACE_LEASE_MS, id) else release(id, name) end
+  end
+end
+
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do
   local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up')
@@ -52,7 +60,7 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'deliveries:due', '-inf', now, '
 end
 
 for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
-  redis.call('ZREMRANGEBYSCORE', 'places:' .. name, '-inf', now)
+  give_back_overdue(name)
   -- a probe that is gone without a word proves nothing, and must not keep others from being tried
   local probing = redis.call('HGET', 'upstream:' .. name, 'probing')
   if probing and probing ~= '' and not redis.call('ZSCORE', 'places:' .. name, probing) then

@@ -1,0 +1,155 @@
+"""A place is held for as long as the upstream may hold the request, and comes back by itself where nobody tells."""
+
+import pytest
+from redis import Redis
+
+from tests.support.queue import LIMITS, SUCCESS, accepted, answered, claimed, done
+from worker import decisions
+from worker.job import Status
+from worker.step import Step
+from worker.store import JobStore, Loaded, UpstreamLimit
+from worker.upstream.outcome import NotTaken, Open, Reason, Taken
+from worker.upstream.wire import Answer
+
+PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
+MINUTE = 60_000
+AFTER_ALL = 4_000_000
+
+
+async def loaded(store: JobStore, job_id: str) -> Loaded:
+    found = await store.load(job_id)
+    assert found is not None
+    return found
+
+
+async def advanced(store: JobStore, found: Loaded, step: Step | None) -> None:
+    assert step is not None
+    assert await store.advance(found, step)
+
+
+async def expired(store: JobStore, job_id: str) -> None:
+    """Its deadline passes."""
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.woken(found.job, found.now + AFTER_ALL, LIMITS))
+
+
+async def called_back(store: JobStore, job_id: str, number: int = 1) -> None:
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.called_back(found.job, number, SUCCESS.answer, found.now, LIMITS))  # type: ignore[union-attr]
+
+
+def holders(redis: Redis) -> list[str]:
+    return [each.decode() for each in redis.zrange("places:key-1", 0, -1)]
+
+
+def kept_for(store: JobStore, redis: Redis, member: str) -> float:
+    """Minutes until the place comes back by itself."""
+    return (float(redis.zscore("places:key-1", member) or 0) - store.now()) / MINUTE
+
+
+async def one_place(store: JobStore, outcome: object = PROCESSING) -> str:
+    """A job that has the only place of the key, and what its POST came to."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    job_id = await accepted(store, on_unknown="resubmit")
+    await answered(store, job_id, outcome)  # type: ignore[arg-type]
+    return job_id
+
+
+async def test_a_deadline_does_not_free_a_place_that_the_upstream_holds(store: JobStore, redis: Redis) -> None:
+    """The next job gets it when the callback comes, late as it is; how long it was held is learned."""
+    job_id = await one_place(store)
+    following = await accepted(store)
+    await expired(store, job_id)
+    assert holders(redis) == [job_id]
+    assert 4.9 < kept_for(store, redis, job_id) <= 5
+    redis.hincrby(f"job:{job_id}", "placed", -20_000)
+    await called_back(store, job_id)
+    assert holders(redis) == [following]
+    assert 20_000 <= int(redis.hget("flow", "hold_ms") or 0) < 25_000
+    assert not redis.hexists(f"job:{job_id}", "placed")
+
+
+async def test_a_place_that_nobody_tells_of_comes_back_after_thrice_the_usual_time(
+    store: JobStore, redis: Redis
+) -> None:
+    """Never in less than five minutes; a second look at the ended job does not make it longer."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    await done(store, redis, await accepted(store), hold_ms=10 * MINUTE, done_ms=11 * MINUTE)
+    job_id = await one_place(store)
+    await expired(store, job_id)
+    assert 29 < kept_for(store, redis, job_id) <= 30.5
+    redis.zincrby("places:key-1", -10 * MINUTE, job_id)
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.polled(found.job, 1, None, found.now, LIMITS))
+    assert kept_for(store, redis, job_id) < 21
+
+
+async def test_a_place_given_back_by_itself_leaves_the_record_as_well(store: JobStore, redis: Redis) -> None:
+    """And is handed to the next; but a job that only waits for its worker keeps its own."""
+    job_id = await one_place(store)
+    following = await accepted(store)
+    await expired(store, job_id)
+    redis.zadd("places:key-1", {job_id: 1})
+    await store.tick()
+    assert holders(redis) == [following]
+    assert (await loaded(store, job_id)).job.place is None
+    redis.zadd("places:key-1", {following: 1})
+    await store.tick()
+    assert (await loaded(store, following)).job.place == "key-1"
+    assert holders(redis) == [following]
+    assert kept_for(store, redis, following) > 1000
+
+
+async def test_an_unknown_job_keeps_its_place_for_a_while_whatever_the_policy(store: JobStore, redis: Redis) -> None:
+    """From when nobody knows on; known again, the place is its own again."""
+    job_id = await one_place(store, Open("read_timeout"))
+    assert 4.9 < kept_for(store, redis, job_id) <= 5
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+    assert (await loaded(store, job_id)).job.status is Status.PROCESSING
+    assert kept_for(store, redis, job_id) > 1000
+
+
+async def test_what_is_sent_once_more_holds_two_places(store: JobStore, redis: Redis) -> None:
+    """Attempt 1 is open still: its place is taken until its callback, or a refusal, tells."""
+    job_id = await one_place(store, Open("read_timeout"))
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    assert holders(redis) == [f"{job_id}-1"], "the limit is one, so it waits"
+    assert 4.9 < kept_for(store, redis, f"{job_id}-1") <= 5
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.answered(found.job, 1, NotTaken(Reason.BUSY), found.now, LIMITS))
+    redis.hset("upstream:key-1", "paused_until", 0)
+    await store.tick()
+    assert holders(redis) == [job_id]
+
+
+async def test_the_first_of_two_attempts_wins_and_the_place_of_the_second_stays(store: JobStore, redis: Redis) -> None:
+    """Until its own callback comes."""
+    await store.configure([UpstreamLimit("key-1", 2)])
+    job_id = await accepted(store)
+    await answered(store, job_id, Open("read_timeout"))
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    await claimed(store, job_id)
+    assert set(holders(redis)) == {job_id, f"{job_id}-1"}
+    await called_back(store, job_id)
+    assert holders(redis) == [job_id]
+    await called_back(store, job_id, 2)
+    assert holders(redis) == []
+
+
+@pytest.mark.parametrize("outcome", [Taken(Answer("failed", request_id="7", message="no")), NotTaken(Reason.BUSY)])
+async def test_whatever_ends_the_upstreams_part_frees_the_place_of_an_ended_job(
+    store: JobStore, redis: Redis, outcome: object
+) -> None:
+    """Its answer came after the cancel."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    job_id = await accepted(store)
+    await claimed(store, job_id)
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.cancelled(found.job, found.now))
+    assert 4.9 < kept_for(store, redis, job_id) <= 5
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.answered(found.job, 1, outcome, found.now, LIMITS))  # type: ignore[arg-type]
+    assert holders(redis) == []
