@@ -44,7 +44,9 @@ def parse_census(reply: list[Any]) -> Census:
         waiting=int(waiting or 0),
         overdue_seconds=overdue_ms / 1000,
         in_flight={upstreams[at].decode(): float(upstreams[at + 1]) for at in range(0, len(upstreams), 3)},
-        limits={upstreams[at].decode(): float(upstreams[at + 2]) for at in range(0, len(upstreams), 3)},
+        limits={
+            upstreams[at].decode(): float(limit) for at in range(0, len(upstreams), 3) if (limit := upstreams[at + 2])
+        },
         messages={name: float(count) for name, count in _pairs(messages).items()},
         steps={_step(name): int(count) for name, count in _pairs(steps).items()},
         audit_findings=int(findings),

@@ -287,8 +287,9 @@ class JobStore:
         await self._lane.run(FORGET, job.id, job.order.tenant, folder_of(job), TOMBSTONE_MS, *ids)
 
     async def note_alive(self, worker: str) -> None:
-        """One worker process's word that it is there."""
+        """One worker process's word that it is there; forgets those that have not said so for long."""
         await self._lane.write("ZADD", "workers", self.now(), worker)
+        await self._lane.write("ZREMRANGEBYSCORE", "workers", "-inf", self.now() - ALIVE_MS)
 
     async def workers_alive(self) -> int:
         """How many worker processes have been heard of lately; forgets those that have not."""

@@ -5,6 +5,7 @@ from redis import Redis
 
 from tests.support.queue import LIMITS, SUCCESS, accepted, answered, claimed, done
 from worker import decisions
+from worker.flow import FlowControl
 from worker.job import Status
 from worker.step import Step
 from worker.store import JobStore, Loaded, UpstreamLimit
@@ -153,3 +154,46 @@ async def test_whatever_ends_the_upstreams_part_frees_the_place_of_an_ended_job(
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.answered(found.job, 1, outcome, found.now, LIMITS))  # type: ignore[arg-type]
     assert holders(redis) == []
+
+
+async def test_a_key_that_left_the_configuration_leaves_once_it_holds_nothing(store: JobStore, redis: Redis) -> None:
+    """At once from what a scaler counts, later from the queue; what an operator has set waits for its return."""
+    await store.configure([UpstreamLimit("key-1", 1), UpstreamLimit("key-2", 15)])
+    job_id = await one_place(store)
+    flow = FlowControl(store._lane, store)
+    assert await flow.limit_upstream("key-2", 7)
+    for name in ("key-1", "key-2"):
+        assert redis.hincrby(f"upstream:{name}", "seen", -700_000) > 0
+    census = await store.census()
+    assert (census.limits, census.in_flight["key-1"]) == ({}, 1)
+    await store.tick()
+    assert [each.name for each in await flow.keys()] == ["key-1"], "it holds a place"
+    await called_back(store, job_id)
+    await store.tick()
+    assert await flow.keys() == []
+    assert 0 < redis.ttl("upstream:key-2") <= 30 * 86_400
+    await store.configure([UpstreamLimit("key-2", 15)])
+    assert [(each.name, each.override) for each in await flow.keys()] == [("key-2", 7)]
+    assert redis.ttl("upstream:key-2") == -1
+    assert (await store.census()).limits == {"key-2": 7}
+
+
+async def test_the_turns_of_idle_tenants_are_forgotten(store: JobStore, redis: Redis) -> None:
+    """Once the queue's time is later than theirs; whoever waits, or was served beyond it, keeps its own."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    for tenant in ("idle", "idle", "busy", "busy", "busy", "busy", "busy", "waits", "waits", "waits", "waits"):
+        await accepted(store, tenant)
+    for _ in range(8):
+        await answered(store, holders(redis)[0])
+    await store.tick()
+    kept = {tenant.decode() for tenant in redis.hkeys("fair:time")}
+    assert "idle" not in kept
+    assert {tenant.decode() for tenant in redis.hkeys("backlogs")} <= kept
+
+
+async def test_workers_that_are_gone_are_forgotten_by_those_that_are_there(store: JobStore, redis: Redis) -> None:
+    """Nobody has to ask for that."""
+    await store.note_alive("gone")
+    redis.zincrby("workers", -20_000, "gone")
+    await store.note_alive("here")
+    assert redis.zrange("workers", 0, -1) == [b"here"]

@@ -1,7 +1,7 @@
 -- Counts over the whole store, in one moment.
 --
 -- ARGV  prefix
--- Reply {now, status counts, waiting, ms the oldest due step is late, {name, held, limit, …}, {queue, messages, …}, steps,
+-- Reply {now, status counts, waiting, ms the oldest due step is late, {name, held, limit or '' where no worker has it, …}, {queue, messages, …}, steps,
 --        audit findings, {tenant, waiting, id that goes first, …} of tenants, 1 while all is paused,
 --        ms that a place is held of late or -1, jobs and folders that could not be removed, how often Redis' clock was set,
 --        ms that `now` is ahead of it}
@@ -11,7 +11,9 @@ local upstreams, messages = {}, {}
 for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
   upstreams[#upstreams + 1] = name
   upstreams[#upstreams + 1] = redis.call('ZCARD', 'places:' .. name)
-  upstreams[#upstreams + 1] = redis.call('HGET', 'upstream:' .. name, 'limit') or '0'
+  local key = redis.call('HMGET', 'upstream:' .. name, 'limit', 'seen')
+  -- of a key that is in no worker's configuration any more only what it still holds counts: nobody can use its places
+  upstreams[#upstreams + 1] = is_seen(key[2]) and (key[1] or '0') or ''
 end
 for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do
   messages[#messages + 1] = queue

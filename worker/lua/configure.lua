@@ -6,7 +6,7 @@
 -- Reply {now}
 for at = 4, #ARGV, 3 do
   local name, limit = ARGV[at], tonumber(ARGV[at + 1])
-  redis.call('SADD', 'upstreams', name)
+  if redis.call('SADD', 'upstreams', name) == 1 then redis.call('PERSIST', 'upstream:' .. name) end
   redis.call('HSET', 'upstream:' .. name, 'seen', now)
   local override = redis.call('HGET', 'upstream:' .. name, 'override')
   if override then

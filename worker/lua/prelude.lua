@@ -10,7 +10,9 @@
 -- backlog:<tenant>    ZSET  job id → rank; jobs of one tenant that wait for a place
 -- backlogs            HASH  tenant → how many jobs are in its backlog; only tenants with one
 -- fair                ZSET  tenant → when it is served next in virtual time, less the head start of its first job
--- fair:time           HASH  tenant → virtual time: its jobs served, in turns as long as its weight makes them
+-- fair:time           HASH  tenant → virtual time: its jobs served, in turns as long as its weight makes them; forgotten
+--                           once the queue's is later
+-- fair:swept          STR   where the last look for such tenants has ended
 -- fair:clock          STR   virtual time of the queue; a tenant that was idle starts here
 -- fair:weights        HASH  tenant → weight (1 if absent)
 -- fair:line           STR   the tenants served next, packed, for a quarter of a second; only where there are many
@@ -18,7 +20,8 @@
 -- finished            ZSET  job id → when it ended; one that is just being forgotten is moved up, so that it comes back
 -- tombstones          ZSET  folder of a forgotten job → ms at which it is removed (again)
 -- removals:failing    HASH  '<index> <name>' → how often in a row it could not be removed
--- upstreams           SET   names of the upstream keys
+-- upstreams           SET   names of the upstream keys; one that no worker has had for ten minutes leaves once it holds
+--                           nothing, and what is known of it a month later
 -- upstream:<name>     HASH  limit learned seen | override drained paused_until reason probe_at window probing round
 --                           failures strains tripped_at: of its breaker; full full_at: its queue was full so often in a
 --                           row, last then; tried: the one job that is out while it was down or full
@@ -61,6 +64,11 @@ local function note_health(channel)
   local minute = 'health:' .. math.floor(now / 60000)
   redis.call('HINCRBY', minute, channel, 1)
   redis.call('EXPIRE', minute, 3600)
+end
+
+-- Whether a worker has that upstream key in its configuration: each says so every few seconds.
+local function is_seen(seen)
+  return not seen or now - tonumber(seen) < 30000
 end
 
 local function count(status, by)

@@ -75,7 +75,7 @@ end
 
 -- A key that no worker has in its configuration any more, or that an operator drains, gets nothing.
 local function is_used(seen, drained)
-  return not drained and (not seen or now - tonumber(seen) < 30000)
+  return not drained and is_seen(seen)
 end
 
 -- The least loaded upstream key with a free place. A key that is down or full is given one try when its pause is over.

@@ -58,7 +58,7 @@ local function pace()
   local found = {keys = {}, places = 0, free = 0, held_back = held_back()}
   for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
     local key = redis.call('HMGET', 'upstream:' .. name, 'limit', 'paused_until', 'seen', 'drained', 'failures', 'reason')
-    if not key[3] or now - tonumber(key[3]) < 30000 then
+    if is_seen(key[3]) then
       local held, limit = redis.call('ZCARD', 'places:' .. name), tonumber(key[1] or 1)
       local resting = tonumber(key[2] or 0) > now
       local state = key[4] and 'drained' or key[5] and 'broken' or resting and 'resting' or 'open'

@@ -20,6 +20,30 @@ local function give_back_overdue(name)
   end
 end
 
+local KEY_FORGOTTEN_MS, KEY_KEPT_SECONDS = 600000, 30 * 86400
+
+-- A key that left the configuration leaves the queue and the metrics. What was learned of it, and what an operator has
+-- set, is kept: it may only be a night without workers.
+local function forget_unused(name)
+  local seen = tonumber(redis.call('HGET', 'upstream:' .. name, 'seen'))
+  if seen and now - seen > KEY_FORGOTTEN_MS and redis.call('EXISTS', 'places:' .. name) == 0 then
+    redis.call('SREM', 'upstreams', name)
+    redis.call('EXPIRE', 'upstream:' .. name, KEY_KEPT_SECONDS)
+  end
+end
+
+-- An idle tenant starts at the queue's clock: a time before that tells nothing. A page at a time.
+local function forget_idle_tenants()
+  local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
+  local page = redis.call('HSCAN', 'fair:time', redis.call('GET', 'fair:swept') or '0', 'COUNT', 100)
+  redis.call('SET', 'fair:swept', page[1])
+  for at = 1, #page[2], 2 do
+    if tonumber(page[2][at + 1]) <= clock and redis.call('HEXISTS', 'backlogs', page[2][at]) == 0 then
+      redis.call('HDEL', 'fair:time', page[2][at])
+    end
+  end
+end
+
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do
   local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up')
@@ -66,7 +90,9 @@ for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
   if probing and probing ~= '' and not redis.call('ZSCORE', 'places:' .. name, probing) then
     redis.call('HDEL', 'upstream:' .. name, 'probing')
   end
+  forget_unused(name)
 end
+forget_idle_tenants()
 pump(template, prefix, lease)
 local next_due = redis.call('ZRANGE', 'due', 0, 0, 'WITHSCORES')[2]
 return {now, moved, told, next_due and math.max(0, tonumber(next_due) - now) or -1}
