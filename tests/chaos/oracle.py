@@ -72,6 +72,9 @@ async def judge(all_callers: Callers, acts: Acts, gone: Mapping[str, Deleted], r
     known = plans.keys() | gone.keys()
     run.broken += [f"bought without an accepted job: {each}" for each in evidence.bought if each not in known]
     run.broken += _shared_ids(jobs, plans)
+    limit = int(all_callers.here.settings["DARKROOM_UPSTREAM_MAX_IN_FLIGHT"])
+    if evidence.most_held > limit:
+        run.broken.append(f"a key held {evidence.most_held} requests at once, its limit is {limit}")
     run.broken += [f"{each}: deleted, but its files are there" for each in gone if each.lower() in evidence.files]
     run.broken += await _served(all_callers, jobs)
     run.broken += await _kept(all_callers, evidence, gone)
@@ -243,7 +246,6 @@ def _totals(
         "jobs ended": ends.total(),
         **dict(sorted(ends.items())),
         "late results adopted": sum(bool(job.get("late")) for job in jobs.values()),
-        "contradictions counted": sum(job.get("contradictions") or 0 for job in jobs.values()),
         "POSTs on the bill": evidence.posts.total(),
         "  taken": evidence.bought.total(),
         "receivers left hanging": all_callers.inbox.hung,
