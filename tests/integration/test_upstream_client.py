@@ -346,3 +346,21 @@ async def test_an_upstream_that_could_not_be_asked_is_an_error(script: Script, e
         with pytest.raises(expected) as caught:
             await upstream.fetch(server.url, b"{}")
     assert "canary" not in str(caught.value)
+
+
+async def test_an_upstream_that_hangs_holds_no_more_than_half_of_the_places() -> None:
+    """The others are for callbacks and deadlines: a question beyond is put off at once, and asked later."""
+    async with serving(never_answer) as server:
+        opened = UpstreamClient(Settings(_env_file=None, allow_private_addresses=True, settle_concurrency=6))
+        asking = [asyncio.create_task(opened.fetch(server.url, BODY, 30)) for _ in range(3)]
+        while len(server.requests) < 3:  # noqa: ASYNC110 - the server counts and tells nobody
+            await asyncio.sleep(0.01)
+        with pytest.raises(Unavailable):
+            await asyncio.wait_for(opened.fetch(server.url, BODY, 30), 5)
+        for each in asking:
+            each.cancel()
+        await asyncio.gather(*asking, return_exceptions=True)
+        with pytest.raises(Unavailable):
+            await opened.fetch(server.url, BODY, 0.2)  # there is a place again, and it is used
+        assert len(server.requests) == 4
+        await opened.aclose()

@@ -30,6 +30,8 @@ class UpstreamClient:
     """Speaks to any server of the pool. The key travels in the body, which is never logged."""
 
     def __init__(self, settings: Settings) -> None:
+        self._most_fetches = max(1, settings.settle_concurrency // 2)
+        self._fetches = 0
         self._total_seconds = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds
         timeout = httpx.Timeout(settings.upstream_timeout_seconds, connect=settings.upstream_connect_timeout_seconds)
         self._client = httpx.AsyncClient(
@@ -63,12 +65,21 @@ class UpstreamClient:
         return judge_answer(status, headers, answer, echoes)
 
     async def fetch(self, base_url: str, body: bytes, seconds: float = FETCH_SECONDS) -> Answer:
-        """What the upstream says of one request, in so many seconds. Raises UpstreamError; repeating it is harmless."""
+        """What the upstream says of one request, in so many seconds. Raises UpstreamError; repeating it is harmless.
+
+        An upstream that hangs gets no more questions than half of a settling worker's places: the others are for
+        callbacks and deadlines, which never wait for it.
+        """
+        if self._fetches >= self._most_fetches:
+            raise Unavailable("as many questions as may be are under way")
+        self._fetches += 1
         try:
             async with asyncio.timeout(seconds):
                 status, _, content = await self._post(f"{base_url}/fetch", body)
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError, AnswerTooLarge) as error:
             raise Unavailable(type(error).__name__) from error
+        finally:
+            self._fetches -= 1
         answer = parse_answer(content)
         if status == 429 or status >= 500 or answer.kind == "error":
             raise Unavailable(f"HTTP {status}")
