@@ -1,11 +1,11 @@
-.PHONY: help setup demo up test check format fuzz bench bench-backlog bench-scale chaos
+.PHONY: help setup demo up test check format fuzz mutants bench bench-backlog bench-scale chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
-export JOBS SEED RUNS RATE KILL_EVERY KEEP WAITING TENANTS ROUNDS RELEASES MILLION
+export JOBS SEED SAMPLE ONLY RUNS RATE KILL_EVERY KEEP WAITING TENANTS ROUNDS RELEASES MILLION
 READY := .venv/.ready
 
 help: ## List the targets
@@ -46,6 +46,11 @@ chaos: setup ## Kill, freeze and restart everything under load: make chaos JOBS=
 
 fuzz: setup ## Try every call of the OpenAPI schema with generated input, with a key and without: make fuzz EXAMPLES=100 (a call)
 	SCHEMA_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/python -m pytest -q -s --timeout 3000 tests/e2e/test_schema.py
+
+# mutmut is no part of the lock file: nothing but this target uses it, and it brings a terminal interface along
+mutants: setup ## Plant small faults one at a time; which does no test notice? make mutants SAMPLE=150 SEED=1 ONLY=tick,queue
+	@$(BIN)/python -c 'import mutmut' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check mutmut==3.8.1
+	$(BIN)/python -m tests.mutants
 
 bench-backlog: setup ## Measure accept and release behind 100,000 waiting jobs against an empty queue: WAITING= TENANTS= MILLION=1
 	$(BIN)/python -m tests.benchmarks.bench_backlog

@@ -1,0 +1,175 @@
+"""`make mutants`: small faults are planted one at a time; which of them does no test notice?
+
+Python (mutmut, every mutant): worker/decisions.py, attempts.py, endings.py, timing.py, ledger.py, upstream/outcome.py.
+Lua (tests/mutants/lua.py): SAMPLE mutants drawn by SEED, all of them with SAMPLE=0; ONLY=advance,tick names scripts.
+Everything happens in copies of the tree. A run that takes much longer than without a fault counts as noticed.
+"""
+
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter, defaultdict
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from queue import Queue
+
+from tests.mutants.lua import Mutant, mutants
+
+ROOT = Path(__file__).parent.parent.parent
+COPIED = ("api", "config", "worker", "tests", "docs", "pyproject.toml")
+PARALLEL = 2
+PURE = ("decisions", "attempts", "endings", "timing", "ledger", "upstream/outcome")
+PURE_TESTS = (
+    "test_every_step",
+    "test_decisions",
+    "test_attempts",
+    "test_endings",
+    "test_timing",
+    "test_ledger",
+    "test_outcome",
+)
+LUA_TESTS = {
+    "queue": "store fairness governor state_machine",
+    "governor": "governor state_machine",
+    "accept": "store budgets fairness governor state_machine",
+    "advance": "store budgets governor deliveries state_machine",
+    "tick": "store deliveries state_machine",
+    "callback": "store state_machine",
+    "ledger": "budgets state_machine",
+    "standing": "fairness governor budgets",
+    "forget": "store ghosts deliveries state_machine",
+}
+OTHER_LUA_TESTS = "store ghosts audit budgets fairness governor deliveries keys state_machine"
+Place = tuple[Path, str, Mutant]
+
+
+def main() -> int:
+    """Both runs; prints the share of survivors per file and each survivor."""
+    with tempfile.TemporaryDirectory(prefix="darkroom-mutants-") as folder:
+        if not os.environ.get("ONLY"):
+            _python(Path(folder))
+        _lua(Path(folder))
+    return 0
+
+
+def _python(folder: Path) -> None:
+    tree = _copy(folder / "python")
+    tests = [f"tests/unit/{name}.py" for name in PURE_TESTS if (tree / f"tests/unit/{name}.py").exists()]
+    with (tree / "pyproject.toml").open("a") as settings:
+        settings.write(
+            '\n[tool.mutmut]\nsource_paths = ["worker/"]\n'
+            'also_copy = ["api/", "config/", "worker/", "tests/", "docs/"]\n'
+            f"only_mutate = {[f'worker/{name}.py' for name in PURE]}\npytest_add_cli_args_test_selection = {tests}\n"
+        )
+    mutmut = [sys.executable, "-m", "mutmut"]
+    subprocess.run([*mutmut, "run", "--max-children", str(PARALLEL)], cwd=tree, stdout=subprocess.DEVNULL, check=False)
+    told = subprocess.run([*mutmut, "results", "--all", "true"], cwd=tree, capture_output=True, text=True, check=True)
+    totals: Counter[str] = Counter()
+    survived: dict[str, list[str]] = defaultdict(list)
+    for line in told.stdout.splitlines():
+        name, _, verdict = line.strip().rpartition(": ")
+        file = name.partition(".x")[0]
+        totals[file] += bool(name)
+        if verdict in ("survived", "no tests"):
+            survived[file].append(name)
+    for file in totals:
+        _say(file, len(survived[file]), totals[file])
+        for name in survived[file]:
+            shown = subprocess.run([*mutmut, "show", name], cwd=tree, capture_output=True, text=True, check=False)
+            changed = [
+                each for each in shown.stdout.splitlines() if each[:1] in "+-" and each[:3] not in ("+++", "---")
+            ]
+            print(f"  {name}", *changed, sep="\n    ")
+
+
+def _lua(folder: Path) -> None:
+    trees: Queue[Path] = Queue()
+    for number in range(PARALLEL):
+        trees.put(_copy(folder / f"lua-{number}"))
+    drawn = _drawn()
+    longest = {tests: _longest(trees, tests) for tests in {_tests(script) for script, _ in drawn}}
+
+    def survives(each: tuple[str, Mutant]) -> bool:
+        script, mutant = each
+        return _survives(trees, script, mutant, longest[_tests(script)])
+
+    with ThreadPoolExecutor(PARALLEL) as pool:
+        verdicts = list(pool.map(survives, drawn))
+    totals = Counter(script for script, _ in drawn)
+    for script in sorted(totals):
+        alive = [
+            mutant for (name, mutant), survived in zip(drawn, verdicts, strict=True) if survived and name == script
+        ]
+        _say(f"lua/{script}.lua", len(alive), totals[script])
+        for mutant in alive:
+            print(f"  line {mutant.line}:\n    - {mutant.was}\n    + {mutant.becomes}")
+    _say("all scripts", sum(verdicts), len(verdicts))
+
+
+def _drawn() -> list[tuple[str, Mutant]]:
+    only = set(filter(None, os.environ.get("ONLY", "").split(",")))
+    files = sorted((ROOT / "worker" / "lua").glob("*.lua"))
+    every = [(file.stem, each) for file in files if not only or file.stem in only for each in mutants(file.read_text())]
+    size = int(os.environ.get("SAMPLE") or 150)
+    if not size or size >= len(every):
+        return every
+    return random.Random(int(os.environ.get("SEED") or 1)).sample(every, size)
+
+
+def _tests(script: str) -> str:
+    return LUA_TESTS.get(script, OTHER_LUA_TESTS)
+
+
+def _longest(trees: "Queue[Path]", tests: str) -> float:
+    """How long a run with a fault may take; without one it must pass."""
+    tree, began = trees.get(), time.monotonic()
+    try:
+        if _run(tree, tests, 600) != 0:
+            raise SystemExit(f"the tests fail without any fault: {tests}")
+        return 15 + 4 * (time.monotonic() - began)
+    finally:
+        trees.put(tree)
+
+
+def _survives(trees: "Queue[Path]", script: str, mutant: Mutant, seconds: float) -> bool:
+    tree = trees.get()
+    file = tree / "worker" / "lua" / f"{script}.lua"
+    kept = file.read_text()
+    try:
+        file.write_text(mutant.script)
+        return _run(tree, _tests(script), seconds) == 0
+    finally:
+        file.write_text(kept)
+        trees.put(tree)
+
+
+def _run(tree: Path, tests: str, seconds: float) -> int | None:
+    files = [f"tests/integration/test_{name}.py" for name in tests.split()]
+    command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", *files]
+    environment = os.environ | {"PYTHONPATH": str(tree), "STATE_MACHINE_EXAMPLES": "6"}
+    try:
+        return subprocess.run(
+            command, cwd=tree, env=environment, timeout=seconds, capture_output=True, check=False
+        ).returncode
+    except subprocess.TimeoutExpired:
+        return None
+
+
+def _copy(tree: Path) -> Path:
+    tree.mkdir()
+    for name in COPIED:
+        source, ignored = ROOT / name, shutil.ignore_patterns("__pycache__")
+        shutil.copytree(source, tree / name, ignore=ignored) if source.is_dir() else shutil.copy(source, tree / name)
+    return tree
+
+
+def _say(name: str, survived: int, total: int) -> None:
+    print(f"{name}: {survived} of {total} survived ({100 * survived / max(1, total):.1f} %)", flush=True)
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
