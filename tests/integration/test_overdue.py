@@ -8,8 +8,9 @@ import pytest
 from redis import Redis
 
 from config.settings import Settings
-from tests.support.queue import ROOM, accepted, order
+from tests.support.queue import ROOM, accepted, answered, order
 from worker.job import Job, Status
+from worker.lifecycle import rescue
 from worker.messages import queue_key
 from worker.overdue import PAGE, end_overdue
 from worker.resources import Resources, open_resources
@@ -142,3 +143,21 @@ async def test_what_has_a_place_is_ended_by_its_message(store: JobStore, redis: 
     assert redis.llen(queue_key("settle")) == 1
     assert redis.keys("overdue*") == []
     assert job_id.encode() in (redis.lindex(queue_key("settle"), 0) or b"")
+
+
+async def test_the_deadline_of_a_job_whose_pictures_hang_is_no_matter_of_the_collectors(
+    here: Resources, redis: Redis
+) -> None:
+    """Its end goes with callbacks and polls: every collector may be busy with a slow picture."""
+    await here.store.configure([UpstreamLimit("key-1", 5)])
+    job_id = await accepted(here.store, deadline_ms=700)
+    await answered(here.store, job_id)
+    assert status(redis, job_id) == "storing"
+    assert redis.llen(queue_key("settle")) == 0
+    await asyncio.sleep(0.75)
+    await ticked(here.store)
+    (message,) = redis.lrange(queue_key("settle"), 0, -1)
+    assert b"darkroom.rescue" in message
+    assert job_id.encode() in message
+    await rescue(here, job_id)
+    assert status(redis, job_id) == "failed"

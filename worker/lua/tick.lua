@@ -57,10 +57,11 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, 
   else
     local overdue = deadline <= now
     local task = job[1] == 'queued' and job[2] and not overdue and 'submit' or TASKS[job[1]] or 'rescue'
+    if overdue and job[1] == 'storing' then task = 'rescue' end -- an end never stands behind downloads
     local queue, pushed = QUEUES[task], tonumber(job[3] or 0)
     -- its message may still wait in a long list: only one older than the oldest there is known to be lost;
     -- a job that must end is not kept waiting by it
-    if not (heads[queue] and heads[queue] <= pushed) or (overdue and job[1] == 'queued') then
+    if not (heads[queue] and heads[queue] <= pushed) or (overdue and (job[1] == 'queued' or job[1] == 'storing')) then
       -- one that stands in line waits for others: that kills no worker
       if not job[6] then redis.call('HINCRBY', 'job:' .. id, 'stalls', 1) end
       redis.call('HSET', 'job:' .. id, 'pushed', now)
