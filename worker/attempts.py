@@ -20,7 +20,9 @@ def stands_at(job: Job) -> Status:
         return Status.SUBMITTING
     if any(attempt.status == "processing" and attempt.request_id for attempt in job.attempts):
         return Status.PROCESSING
-    if "processing" in known or (known & {"unknown", "submitting"} and not _is_to_be_bought_again(job)):
+    # where one has failed nothing is bought any more, and what is open beside it may still have a result
+    buys = _is_to_be_bought_again(job) and "failed" not in known
+    if "processing" in known or (known & {"unknown", "submitting"} and not buys):
         return Status.UNKNOWN  # taken without an id, or open: only a callback can tell more
     return Status.FAILED if "failed" in known else Status.QUEUED
 

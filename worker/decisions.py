@@ -81,6 +81,8 @@ def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits:
         return None
     attempt = replace(attempt, answered_at=now)
     match outcome:
+        case Taken(answer) if contradicts(attempt, answer):
+            return _foreign_answer(job, attempt, now, limits)
         case Taken(answer):
             step = _taken(job, attempt, answer, now, limits)
             return step and replace(step, key_news=KeyNews("ok", attempt.upstream))
@@ -197,7 +199,16 @@ def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, limits
     return follow(noted, "taken" if attempt.request_id else "taken_without_id", now, limits)
 
 
+def _foreign_answer(job: Job, attempt: Attempt, now: Milliseconds, limits: Limits) -> Step | None:
+    """Something on the way gave us another request's answer: it says nothing of ours, which may have been taken."""
+    counted = replace(job, contradictions=job.contradictions + 1)
+    left = _left_open(counted, attempt, Open("foreign_answer"), now, limits)
+    return left or contradiction(job, now, limits)
+
+
 def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds, limits: Limits) -> Step | None:
+    if attempt.status == "refused":  # recorded before, by a write whose reply was lost
+        return None
     if attempt.status not in ("submitting", "unknown"):  # its callback was quicker, and the upstream's word is proof
         return contradiction(job, now, limits)
     attempt = replace(attempt, status="refused", outcome=refusal.reason.value, message=refusal.message or None)

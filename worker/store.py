@@ -12,7 +12,7 @@ from worker.admission import Accepted, Allowance, Budget, OverBudget, Refusal, a
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
 from worker.images.store import folder_of
-from worker.job import OPEN_UPSTREAM, TERMINAL, Attempt, Job, Milliseconds, Order, Status, created_at
+from worker.job import OPEN_UPSTREAM, TERMINAL, Attempt, Job, Milliseconds, Order, created_at
 from worker.lane import Lane, Script
 from worker.ledger import cost_of, day_of
 from worker.standing import Standing, parse_standing
@@ -350,10 +350,11 @@ def _delivery_id(before: Job, after: Job) -> str:
 
 
 def _given_back(before: Job, after: Job) -> str:
-    """The places of attempts that others were sent beside, and that are over by this step: `<key> <track_id> …`."""
-    # the newest attempt of a job that is queued again is such a one: the place that the job gets is for the next
-    beside = after.attempts if before.status is Status.QUEUED else after.attempts[:-1]
-    ended = (each for each in beside if each.status not in OPEN_UPSTREAM)
+    """The places of attempts that others were to be sent beside, and that are over by this step: `<key> <track_id> …`.
+
+    The newest attempt may have one as well: its job was queued again, and then it turned out to be taken after all.
+    """
+    ended = (each for each in after.attempts if each.status not in OPEN_UPSTREAM)
     over = (each for each in ended if (known := before.numbered(each.number)) and known.status in OPEN_UPSTREAM)
     return " ".join(f"{each.upstream} {each.track_id}" for each in over)
 

@@ -140,6 +140,24 @@ async def test_the_first_of_two_attempts_wins_and_the_place_of_the_second_stays(
     assert holders(redis) == []
 
 
+@pytest.mark.parametrize("limit", [1, 3])
+async def test_an_attempt_that_turns_out_to_be_taken_gives_its_place_back_with_its_end(
+    store: JobStore, redis: Redis, limit: int
+) -> None:
+    """Its job was queued again meanwhile, behind the limit or with a place for the next attempt, which is not sent."""
+    await store.configure([UpstreamLimit("key-1", limit)])
+    job_id = await accepted(store)
+    await answered(store, job_id, Open("read_timeout"))
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+    assert (await loaded(store, job_id)).job.status is Status.PROCESSING
+    assert f"{job_id}-1" in holders(redis)
+    await called_back(store, job_id)
+    assert holders(redis) == []
+
+
 @pytest.mark.parametrize("outcome", [Taken(Answer("failed", request_id="7", message="no")), NotTaken(Reason.BUSY)])
 async def test_whatever_ends_the_upstreams_part_frees_the_place_of_an_ended_job(
     store: JobStore, redis: Redis, outcome: object
@@ -197,3 +215,18 @@ async def test_workers_that_are_gone_are_forgotten_by_those_that_are_there(store
     redis.zincrby("workers", -20_000, "gone")
     await store.note_alive("here")
     assert redis.zrange("workers", 0, -1) == [b"here"]
+
+
+async def test_an_id_that_two_requests_have_is_nobodys_for_as_long_as_either_may_ask(
+    store: JobStore, redis: Redis
+) -> None:
+    """Also where the second of them has the earlier deadline."""
+    await store.configure([UpstreamLimit("key-1", 2)])
+    for deadline_ms in (7 * 24 * 60 * MINUTE, MINUTE):
+        job_id = await accepted(store, deadline_ms=deadline_ms)
+        found = await loaded(store, job_id)
+        await advanced(store, found, decisions.claim(found.job, "key-1", found.now, LIMITS, server="one"))
+        found = await loaded(store, job_id)
+        await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+    assert redis.get("request:one:7") == b"shared"
+    assert redis.pttl("request:one:7") > 7 * 24 * 60 * MINUTE

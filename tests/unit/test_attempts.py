@@ -66,6 +66,8 @@ STANDS = [
     (Status.PROCESSING, True, ("unknown", "failed"), Status.UNKNOWN),
     (Status.UNKNOWN, True, (TAKEN, "unknown"), Status.PROCESSING),
     (Status.PROCESSING, True, (TAKEN, "failed"), Status.PROCESSING),
+    (Status.QUEUED, True, ("failed", "unknown"), Status.UNKNOWN),  # 2 may still have a result, and nothing is bought
+    (Status.QUEUED, True, ("unknown", "failed"), Status.UNKNOWN),
 ]
 
 
@@ -294,3 +296,34 @@ def test_a_held_unknown_is_looked_at_at_its_deadline_and_not_before() -> None:
     assert next_look(held, NOW, LIMITS) == DEADLINE - NOW
     with_an_id = replace(held, attempts=(attempt("unknown", request_id="77"),))
     assert next_look(with_an_id, NOW, LIMITS) == 2 * SECOND
+
+
+def test_a_failure_while_another_attempt_is_open_does_not_end_the_job() -> None:
+    """Two are open, a third was asked for by hand, the first has failed: the success of the second is still adopted."""
+    step = decisions.called_back(again("unknown", "unknown"), 1, FAILED, NOW, LIMITS)
+    assert step is not None
+    assert step.job.status is Status.UNKNOWN
+    step = decisions.called_back(step.job, 2, SUCCESS, NOW, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.collects) == (Status.STORING, True)
+
+
+@pytest.mark.parametrize("answer", [SUCCESS, PROCESSING, FAILED])
+def test_the_answer_to_somebody_elses_post_is_not_believed(answer: Answer) -> None:
+    """A proxy that mixes up its connections: its picture is another tenant's, and ours may have been taken."""
+    foreign = Taken(replace(answer, track_id="01M859N4P0ZK88SXJWVC1PBXXS-1"))
+    step = decisions.answered(SUBMITTING, 1, foreign, NOW, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.job.links, step.job.contradictions) == (Status.UNKNOWN, (), 1)
+    assert step.job.attempt is not None
+    assert (step.job.attempt.request_id, step.job.attempt.outcome) == (None, "foreign_answer")
+    after = decisions.answered(STORING, 1, foreign, NOW, LIMITS)
+    assert after is not None
+    assert (after.job.status, after.job.links, after.job.contradictions) == (Status.STORING, STORING.links, 1)
+
+
+def test_a_refusal_recorded_twice_is_no_contradiction() -> None:
+    """Redis' reply to the first write was lost, so the worker decides again."""
+    step = decisions.answered(SUBMITTING, 1, NotTaken(Reason.BUSY), NOW, LIMITS)
+    assert step is not None
+    assert decisions.answered(step.job, 1, NotTaken(Reason.BUSY), NOW, LIMITS) is None

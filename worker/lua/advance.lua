@@ -50,11 +50,12 @@ else
   redis.call('ZADD', 'due', ended and at or math.min(at, math.max(now, deadline)), id)
 end
 
--- an id that the upstream gives twice is nobody's: neither job is asked for by it any more
+-- an id that the upstream gives twice is nobody's: neither job is asked for by it any more, as long as either may be
 if ARGV[26] ~= '' then
   local owner = redis.call('GET', ARGV[26])
   if owner and owner ~= ARGV[27] then redis.call('HINCRBY', 'stats', to .. ' shared_id', 1) end
-  redis.call('SET', ARGV[26], (owner or ARGV[27]) == ARGV[27] and ARGV[27] or 'shared', 'PX', ARGV[28])
+  redis.call('SET', ARGV[26], (owner or ARGV[27]) == ARGV[27] and ARGV[27] or 'shared', 'PX',
+    math.max(tonumber(ARGV[28]), redis.call('PTTL', ARGV[26])))
 end
 
 -- while it still holds its place: how much the key held is what this answer proves
