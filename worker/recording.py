@@ -11,6 +11,7 @@ import structlog
 from worker import decisions
 from worker.admission import OverBudget
 from worker.asking import ask, askable, is_end
+from worker.endings import contradicts
 from worker.job import Job, Milliseconds, Status
 from worker.lane import Unavailable
 from worker.recovery import Point, reached
@@ -133,10 +134,16 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
 
 
 async def _confirmed(r: Resources, job: Job, number: int, hint: Answer) -> Answer | None:
-    """What fetch says instead of what the callback says; None while it says nothing certain."""
+    """What fetch says instead of what the callback says; None while it says nothing certain about this request.
+
+    By an id that two requests have, fetch can never tell: then the callback's token is the only proof there is.
+    """
     attempt = job.numbered(number)
     request_id = (attempt.request_id if attempt else None) or hint.request_id
     if attempt is None or request_id is None:
         return hint
-    told = (await ask(r, attempt, request_id)).answer
-    return told if is_end(told) else None
+    asked = await ask(r, attempt, request_id)
+    if asked.cause == "shared_id" and attempt.request_id:
+        return hint
+    told = asked.answer
+    return told if told and is_end(told) and not contradicts(attempt, told) else None

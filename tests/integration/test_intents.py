@@ -10,10 +10,13 @@ from config.settings import Settings
 from tests.support.engine import Engine, running_engine
 from tests.support.queue import LIMITS
 from worker import decisions, lifecycle
-from worker.job import Status
+from worker.job import Job, Status
 from worker.messages import queue_key
+from worker.upstream.outcome import Taken
+from worker.upstream.wire import Answer
 
 SAYS_NOTHING = b'{"status":"processing","id":"1"}'
+SAYS_SEVEN = b'{"status":"success","id":"7","output":["https://cdn.example/a.png"]}'
 SAYS_SUCCESS = b'{"status":"success","id":"1","output":["https://cdn.example/a.png"]}'
 
 
@@ -56,3 +59,48 @@ async def test_nothing_is_bought_while_a_callback_cannot_be_confirmed(settings: 
         assert (job.status, len(job.attempts)) == (Status.QUEUED, 1)
         assert redis.llen(queue_key("submit")) == 0
         assert 0 < int(redis.zscore("due", job_id) or 0) - engine.r.store.now() <= 2000
+
+
+async def in_work(engine: Engine) -> Job:
+    """A job that the upstream has as request 7."""
+    job_id = await engine.accepted()
+    found = await engine.r.store.load(job_id)
+    assert found is not None
+    server = engine.r.pool.key(found.job.place or "")
+    assert server is not None
+    claim = decisions.claim(found.job, server.name, found.now, LIMITS, server=server.server)
+    assert claim is not None
+    assert await engine.r.store.advance(found, claim)
+    found = await engine.r.store.load(job_id)
+    assert found is not None
+    step = decisions.answered(found.job, 1, Taken(Answer("processing", "7", eta_seconds=600)), found.now, LIMITS)
+    assert step is not None
+    assert await engine.r.store.advance(found, step)
+    return step.job
+
+
+async def test_a_callback_by_an_id_that_two_jobs_have_needs_no_confirmation(settings: Settings, redis: Redis) -> None:
+    """Fetch can never tell whose it is: its token says so, and what was paid for is not lost."""
+    async with running_engine(settings, redis, confirm_callbacks=True) as engine:
+        job, other = await in_work(engine), await in_work(engine)
+        assert other.attempt is not None
+        assert not await engine.r.store.owns_request(other.attempt, "7")
+        await engine.r.store.keep_callback(job.id, 1, SAYS_SEVEN, b"{}")
+        await lifecycle.settle(engine.r, job.id)
+        assert (await engine.job(job.id)).status is Status.STORING
+
+
+async def test_a_confirmation_about_another_request_leaves_the_callback_unread(
+    settings: Settings, redis: Redis
+) -> None:
+    """What fetch says is somebody else's: the callback stays, and is confirmed once fetch tells of the right one."""
+    async with running_engine(settings, redis, confirm_callbacks=True) as engine:
+        job = await in_work(engine)  # the upstream of these tests gives each request its own id: fetch tells of 1
+        await engine.r.store.keep_callback(job.id, 1, SAYS_SEVEN, b"{}")
+        await lifecycle.settle(engine.r, job.id)
+        found = await engine.r.store.load(job.id)
+        assert found is not None
+        assert (found.job.status, len(found.inbox)) == (Status.PROCESSING, 1)
+        engine.upstream.next_is(7)
+        await lifecycle.settle(engine.r, job.id)
+        assert (await engine.job(job.id)).status is Status.STORING

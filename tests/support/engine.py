@@ -58,6 +58,10 @@ class Upstream:
         self.reads = self.reading = self.most_at_once = 0
         self._requests = 0
 
+    def next_is(self, number: int) -> None:
+        """The id that its next answer carries."""
+        self._requests = number - 1
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """One request, one answer, the end of the connection."""
         try:
