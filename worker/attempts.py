@@ -46,7 +46,9 @@ def follow(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
     """The step after something was noted on an attempt of a job that awaits its result."""
     status = stands_at(job)
     if status is job.status:
-        return recorded(job, cause, now, limits)
+        # the newest attempt may have ended while an older one, whose place is kept beside, is open
+        over = status is Status.UNKNOWN and not job.may_be_upstream
+        return replace(recorded(job, cause, now, limits), frees_place=over)
     match status:
         case Status.QUEUED:
             return requeued(job, cause, now)
@@ -69,7 +71,7 @@ def left_unknown(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Ste
     # never more than half of what is left, so that a policy still has time to act
     wait = min(limits.unknown_wait, max(0, job.order.deadline_at - now) // 2)
     unknown = job.moved(Status.UNKNOWN, now, unknown_until=now + wait)
-    return Step(unknown, cause, next_look(unknown, now, limits))
+    return Step(unknown, cause, next_look(unknown, now, limits), frees_place=not job.may_be_upstream)
 
 
 def failed_upstream(job: Job, cause: str, now: Milliseconds) -> Step:

@@ -140,6 +140,21 @@ async def test_the_first_of_two_attempts_wins_and_the_place_of_the_second_stays(
     assert holders(redis) == []
 
 
+FAILURE = Answer("failed", request_id="8", message="no")
+
+
+async def test_the_second_of_two_attempts_gives_its_place_back_with_its_end(store: JobStore, redis: Redis) -> None:
+    """The job waits for the first, which is open still."""
+    await store.configure([UpstreamLimit("key-1", 2)])
+    job_id = await accepted(store)
+    await answered(store, job_id, Open("read_timeout"))
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    await answered(store, job_id, Taken(FAILURE))  # the second
+    assert (await loaded(store, job_id)).job.status is Status.UNKNOWN
+    assert holders(redis) == [f"{job_id}-1"]
+
+
 @pytest.mark.parametrize("limit", [1, 3])
 async def test_an_attempt_that_turns_out_to_be_taken_gives_its_place_back_with_its_end(
     store: JobStore, redis: Redis, limit: int
