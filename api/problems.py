@@ -15,8 +15,10 @@ from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.types import Receive, Scope, Send
 
 from api.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
+from worker.doubt import Doubtful
 from worker.lane import Refused, Unavailable
 
 log = structlog.get_logger()
@@ -153,6 +155,15 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
+class NoAnswer(Response):
+    """Ends the connection without an answer: every status would say something that nobody knows."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["hang_up"]()
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+
 def bad_field(field: str, allowed: str) -> Problem:
     """The refusal of one field or parameter, naming what is allowed."""
     error = {"field": field, "code": "not_allowed", "message": f"{field} is not usable.", "allowed": allowed}
@@ -161,7 +172,7 @@ def bad_field(field: str, allowed: str) -> Problem:
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Makes every error of the application a problem."""
-    for kind in (Problem, Unavailable, ClientDisconnect, HTTPException, RequestValidationError, Exception):
+    for kind in (Problem, Unavailable, Doubtful, ClientDisconnect, HTTPException, RequestValidationError, Exception):
         app.add_exception_handler(kind, _on_error)
 
 
@@ -175,6 +186,8 @@ def problem_of(request: Request, error: Exception) -> Response:
             return problem_response(
                 request, Problem("unavailable", words, headers={"retry-after": RETRY_AFTER_SECONDS})
             )
+        case Doubtful():
+            return NoAnswer(status_code=500)
         case ClientDisconnect():  # hung up in the middle of its body: nobody reads this answer, and nothing is wrong
             return problem_response(request, Problem("invalid_json", "The body did not come to its end."))
         case HTTPException():

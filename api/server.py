@@ -38,6 +38,7 @@ class PromptProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         self._whole = False
         super().on_message_begin()
+        self.scope["hang_up"] = self.transport.close  # type: ignore[typeddict-unknown-key]
 
     def on_message_complete(self) -> None:
         self._whole = True

@@ -40,7 +40,10 @@ WAIT_SHARE = 0.8
 
 
 class Unavailable(Exception):
-    """Redis did not answer in time, or will not write. What was asked for may or may not have happened."""
+    """Redis did not answer in time, or will not write."""
+
+    may_be_done = False
+    """Whether what was asked for may have happened: it was on its way, and no reply to it was read."""
 
 
 class Refused(Unavailable):
@@ -58,6 +61,7 @@ class Call:
     command: tuple[Any, ...]
     made: Milliseconds
     clock: SharedClock | None = None
+    has_left: bool = False
     answer: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
 
@@ -71,7 +75,7 @@ class Lane:
     def __init__(self, redis: Redis, timeout_seconds: float, replicas: int = 0) -> None:
         self.redis = redis
         self._gate = Gate(redis, replicas)
-        self._timeout_seconds = timeout_seconds
+        self.timeout_seconds = timeout_seconds
         self._run_ms = int(timeout_seconds * RUN_SHARE * 1000)
         wait: tuple[Any, ...] = ("WAIT", replicas, int(timeout_seconds * WAIT_SHARE * 1000))
         self._wait = pack_command(wait) if replicas else b""
@@ -148,13 +152,17 @@ class Lane:
         """Answered or Unavailable within the time-out from when it was made, whether it has left by then or not."""
         if len(self._waiting) >= MOST_WAITING:
             raise Unavailable("too many calls wait for Redis already")
-        left = self._timeout_seconds - (steady_ms() - call.made) / 1000
+        left = self.timeout_seconds - (steady_ms() - call.made) / 1000
         giving_up = asyncio.get_running_loop().call_later(left, _settle, call.answer, TimeoutError())
         self._waiting.append(call)
         if len(self._trips) < TRIPS_AT_ONCE:
             self._trips.add(asyncio.create_task(self._travel()))
         try:
             return await call.answer
+        except Unavailable as error:
+            # an error that Redis itself replied with says that it did nothing
+            error.may_be_done = call.has_left and not isinstance(error.__cause__, ResponseError)
+            raise
         finally:
             giving_up.cancel()
 
@@ -182,7 +190,7 @@ class Lane:
 
     async def _round_trip(self, calls: list[Call]) -> None:
         try:
-            async with asyncio.timeout(self._timeout_seconds):
+            async with asyncio.timeout(self.timeout_seconds):
                 await self._exchange(calls)
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             for call in calls:
@@ -206,6 +214,8 @@ class Lane:
             await self._gate.check(connection)
             # packed by hiredis in C: redis-py's own packing is a third of an accept
             packed = b"".join(pack_command(self._words(call)) for call in calls)
+            for call in calls:
+                call.has_left = True
             await connection.send_packed_command(packed + self._wait)
             moved_away = await (self._read_replicated if self._wait else _read)(connection, calls)
             if moved_away:  # a primary that became a replica: the next connection may reach the new one

@@ -11,6 +11,7 @@ from config.broker import OLD_KEY_PREFIX, QUEUES
 from worker.admission import Accepted, Allowance, Budget, OverBudget, Refusal, accept_arguments, parse_accepted
 from worker.census import Census, parse_census
 from worker.codec import decode_job, decode_timeline, encode_doc, encode_row
+from worker.doubt import settled
 from worker.images.store import folder_of
 from worker.job import OPEN_UPSTREAM, TERMINAL, Attempt, Job, Milliseconds, Order, created_at
 from worker.lane import Lane, Script
@@ -105,7 +106,7 @@ class JobStore:
 
         `idempotency` is the key's row and the fingerprint of the body; behind a colon the one that older rows have.
         `refuse_late` has the ids of jobs to be refused where they are not expected to end before their deadline. Safe
-        to repeat with the same orders.
+        to repeat with the same orders. Raises Unavailable where nothing was accepted, Doubtful where nobody can say.
         """
         key, fingerprint = idempotency or ("", "")
         first, most = orders[0], allowance
@@ -121,7 +122,8 @@ class JobStore:
         limits = (most.rate, most.burst, most.tenant_waiting, most.images_day, most.images_month)
         jobs = [part for order in orders for part in accept_arguments(order, refuse_late=order.id in refuse_late)]
         late = "1" if refuse_late else ""
-        reply = await self._lane.run(ACCEPT, *self._common, *head, *limits, late, *jobs)
+        words = (*self._common, *head, *limits, late, *jobs)
+        reply = await settled(self._lane, f"job:{first.id}", lambda: self._lane.run(ACCEPT, *words))
         return parse_accepted(reply)
 
     async def made_for(self, idempotency: tuple[str, str]) -> str | None:

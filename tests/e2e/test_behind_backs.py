@@ -67,3 +67,43 @@ def test_an_intent_that_comes_late_is_no_intent(here: Installation) -> None:
         assert "unknown" not in [row["to"] for row in done["timeline"]]
         here.kill("worker")
         here.start("worker")
+
+
+def test_an_accept_whose_reply_is_lost_is_asked_for_until_it_is_known(here: Installation) -> None:
+    """The connection breaks once Redis has it: the caller gets the 202 that is true, and there is one job."""
+    with slow_wire(here.redis.port) as wire:
+        restarted_api(here, wire.port)
+        wire.lose_reply(b"a lost reply")
+        job_id = here.post("a lost reply")["id"]
+        assert here.reaches(job_id, "succeeded")["id"] == job_id
+        assert len(jobs_of(here, "a lost reply")) == 1
+        restarted_api(here, here.redis.port)
+
+
+def test_what_nobody_knows_is_answered_with_nothing(here: Installation) -> None:
+    """The connection breaks and Redis stays away: a refusal might be a lie, so the caller's connection just ends."""
+    with slow_wire(here.redis.port) as wire:
+        restarted_api(here, wire.port)
+        wire.lose_reply(b"a doubtful cat", then_down=True)
+        request = {"model_id": "m", "prompt": "a doubtful cat", "width": 64, "height": 64}
+        key = {"idempotency-key": "doubtful"}
+        with pytest.raises(httpx.RemoteProtocolError):
+            here.client.post("/v1/jobs", json=request, headers=key)
+    restarted_api(here, here.redis.port)
+    job = here.client.post("/v1/jobs", json=request, headers=key)
+    assert job.status_code == 202
+    assert [job.json()["id"]] == jobs_of(here, "a doubtful cat"), "the careful caller finds the job that was made"
+    here.reaches(job.json()["id"], "succeeded")
+
+
+def restarted_api(here: Installation, redis_port: int) -> None:
+    """The API, on that way to Redis."""
+    here.stop("api")
+    here.start("api", redis_url=here.redis.url.replace(f":{here.redis.port}/", f":{redis_port}/"))
+    until(here.ready, what="ready")
+
+
+def jobs_of(here: Installation, prompt: str) -> list[str]:
+    """Ids of the jobs with that prompt."""
+    rows = here.client.get("/v1/jobs", params={"limit": 100}).json()["jobs"]
+    return [row["id"] for row in rows if row["request"]["prompt"] == prompt]

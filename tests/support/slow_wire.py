@@ -16,6 +16,8 @@ class SlowWire:
         self._to = ("127.0.0.1", port)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._words, self._seconds = b"", 0.0
+        self._lost, self._is_down = b"", False
+        self._then_down = False
         self.port: int = self._listener.getsockname()[1]
         self.arrived = threading.Event()
         """Set once a held segment has gone on."""
@@ -24,6 +26,13 @@ class SlowWire:
         """The next segment to the server with these words is delivered so much later, whatever its sender does."""
         self._words, self._seconds = words, seconds
 
+    def lose_reply(self, words: bytes, *, then_down: bool = False) -> None:
+        """The next segment with these words reaches the server, and the connection breaks before any reply.
+
+        `then_down`: no later connection gets through.
+        """
+        self._lost, self._then_down = words, then_down
+
     def serve(self) -> None:
         """Until it is closed."""
         while True:
@@ -31,6 +40,9 @@ class SlowWire:
                 client, _ = self._listener.accept()
             except OSError:
                 return
+            if self._is_down:
+                client.close()
+                continue
             server = socket.create_connection(self._to)
             threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
             threading.Thread(target=self._forward_back, args=(server, client), daemon=True).start()
@@ -43,6 +55,12 @@ class SlowWire:
     def _forward(self, client: socket.socket, server: socket.socket) -> None:
         with suppress(OSError), server:
             while part := client.recv(CHUNK):
+                if self._lost and self._lost in part:
+                    self._lost, self._is_down = b"", self._then_down
+                    client.shutdown(socket.SHUT_RDWR)
+                    server.sendall(part)
+                    time.sleep(0.5)  # it is done, and nobody hears of it
+                    return
                 held = bool(self._words) and self._words in part
                 if held:
                     self._words = b""
