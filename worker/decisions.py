@@ -53,8 +53,13 @@ def claim(
 
 
 def never_sent(job: Job, claimant: str, now: Milliseconds, limits: Limits) -> Step | None:
-    """That worker's intent, whose reply from Redis was lost, so that it sent nothing: back to the queue."""
+    """That worker's intent, whose reply from Redis was lost, so that it sent nothing: back to the queue.
+
+    Also where the intent is not there: it may be on its way still, and must find another version when it comes.
+    """
     attempt = job.attempt
+    if job.status is Status.QUEUED and job.place and (attempt is None or attempt.claim != claimant):
+        return requeued(job, "never_sent", now)
     if attempt is None or attempt.claim != claimant or attempt.status not in ("submitting", "unknown"):
         return None
     if not awaits_result(job):

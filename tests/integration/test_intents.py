@@ -12,6 +12,7 @@ from tests.support.queue import LIMITS
 from worker import decisions, lifecycle
 from worker.job import Job, Status
 from worker.messages import queue_key
+from worker.recording import record
 from worker.upstream.outcome import Taken
 from worker.upstream.wire import Answer
 
@@ -104,3 +105,18 @@ async def test_a_confirmation_about_another_request_leaves_the_callback_unread(
         engine.upstream.next_is(7)
         await lifecycle.settle(engine.r, job.id)
         assert (await engine.job(job.id)).status is Status.STORING
+
+
+async def test_an_intent_that_comes_after_its_worker_has_looked_for_it_is_refused(engine: Engine, redis: Redis) -> None:
+    """The connection broke before Redis had read all of it: nobody would ever send what it says is being sent."""
+    job_id = await engine.accepted()
+    redis.delete(queue_key("submit"))
+    found = await engine.r.store.load(job_id)
+    assert found is not None
+    intent = decisions.claim(found.job, found.job.place or "", found.now, LIMITS, "me")
+    assert intent is not None
+    await record(engine.r, job_id, lambda job, now: decisions.never_sent(job, "me", now, LIMITS))
+    assert not await engine.r.store.advance(found, intent), "it has come late"
+    await engine.work()
+    job = await engine.job(job_id)
+    assert (job.status, len(job.attempts)) == (Status.SUCCEEDED, 1)
