@@ -6,7 +6,7 @@ from redis import Redis
 from tests.support.queue import LIMITS, SUCCESS, accepted, answered, claimed, done
 from worker import decisions
 from worker.flow import FlowControl
-from worker.job import Status
+from worker.job import Job, Status
 from worker.step import Step
 from worker.store import JobStore, Loaded, UpstreamLimit
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken
@@ -54,6 +54,16 @@ async def one_place(store: JobStore, outcome: object = PROCESSING) -> str:
     job_id = await accepted(store, on_unknown="resubmit")
     await answered(store, job_id, outcome)  # type: ignore[arg-type]
     return job_id
+
+
+async def taken_at(store: JobStore, server: str, deadline_ms: int = 3_600_000) -> Job:
+    """A job that this server has as request 7."""
+    job_id = await accepted(store, deadline_ms=deadline_ms)
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.claim(found.job, "key-1", found.now, LIMITS, server=server))
+    found = await loaded(store, job_id)
+    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+    return (await loaded(store, job_id)).job
 
 
 async def test_a_deadline_does_not_free_a_place_that_the_upstream_holds(store: JobStore, redis: Redis) -> None:
@@ -238,10 +248,22 @@ async def test_an_id_that_two_requests_have_is_nobodys_for_as_long_as_either_may
     """Also where the second of them has the earlier deadline."""
     await store.configure([UpstreamLimit("key-1", 2)])
     for deadline_ms in (7 * 24 * 60 * MINUTE, MINUTE):
-        job_id = await accepted(store, deadline_ms=deadline_ms)
-        found = await loaded(store, job_id)
-        await advanced(store, found, decisions.claim(found.job, "key-1", found.now, LIMITS, server="one"))
-        found = await loaded(store, job_id)
-        await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+        await taken_at(store, "one", deadline_ms)
     assert redis.get("request:one:7") == b"shared"
     assert redis.pttl("request:one:7") > 7 * 24 * 60 * MINUTE
+
+
+async def test_an_id_is_nobodys_also_where_the_job_that_had_it_first_was_deleted(store: JobStore, redis: Redis) -> None:
+    """The upstream may still answer with the picture of that one, another tenant's."""
+    await store.configure([UpstreamLimit("key-1", 2)])
+    first = await taken_at(store, "one")
+    found = await loaded(store, first.id)
+    await advanced(store, found, decisions.cancelled(found.job, found.now))
+    await store.forget(first)
+    kept = redis.get("request:one:7")
+    assert kept is not None
+    assert first.id.encode() not in kept
+    assert redis.pttl("request:one:7") > 0
+    second = await taken_at(store, "one")
+    assert second.attempt is not None
+    assert not await store.owns_request(second.attempt, "7")

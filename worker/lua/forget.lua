@@ -22,8 +22,9 @@ redis.call('ZREM', 'due', id)
 redis.call('ZREM', 'finished', id)
 redis.call('ZREM', 'collecting:' .. tenant, id)
 redis.call('ZREM', 'line:collecting:' .. tenant, id)
+-- the upstream may know the picture by that id still: whoever is given it as well must not be asked for by it
 for at = 5, #ARGV do
   local owner = redis.call('GET', ARGV[at])
-  if owner and owner:sub(1, #id) == id then redis.call('DEL', ARGV[at]) end
+  if owner and owner:sub(1, #id) == id then redis.call('SET', ARGV[at], 'gone', 'KEEPTTL') end
 end
 return {now}

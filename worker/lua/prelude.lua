@@ -29,7 +29,8 @@
 --                           another was sent beside
 -- flow                HASH  of late, in ms; gone where nothing was learned for ten minutes: hold_ms → how long a place was held,
 --                           done_ms → from a job's place to its end, quickest_ms → from an intent to the end, at the least
--- request:<server>:<id>  STR   track_id of the attempt that the upstream gave that id to, or 'shared' where it gave it twice
+-- request:<server>:<id>  STR   track_id of the attempt that the upstream gave that id to, 'shared' where it gave it twice,
+--                           'gone' once that job is forgotten
 -- paused              STR   why an operator has stopped everything; nothing is handed out while it is there
 -- tenants             SET   names of the tenants that have ever accepted a job, or for whom something is set
 -- tenant:<name>       HASH  paused rate burst waiting images_day images_month → what an operator has set
