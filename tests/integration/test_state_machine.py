@@ -80,7 +80,10 @@ class Jobs(RuleBasedStateMachine):
         ours = Settings(
             _env_file=None, redis_url=self.server.url, secret="a-secret-for-tests-0123456789", upstream_key="k"
         )
-        self.r = Resources(ours, self.lane, self.store, self.upstream, None, None, Pool(ours), LIMITS, Health(), None)  # type: ignore[arg-type]
+        closed: Any = None  # pictures, collecting, notifier, viewer: nothing of them is used here
+        self.r = Resources(
+            ours, self.lane, self.store, self.upstream, closed, closed, closed, Pool(ours), LIMITS, Health(), closed
+        )
         (self.key,) = self.r.pool.used
         self.audit = Audit(self.lane, self.store, LocalImages(self.folder))
         self.run(self.audit.images.save(IMAGE.key, PICTURE))
