@@ -2,6 +2,7 @@
 
 import asyncio
 import hashlib
+import json
 import time
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Mapping
@@ -192,9 +193,17 @@ def _misplaced(ledger: Ledger) -> Iterator[str]:
     for job_id, row in ledger.jobs.items():
         if row["place"] and ledger.places.get(job_id) != row["place"]:
             yield f"{job_id} ({row['status']}): its record says it has a place, the place does not"
-    for job_id, name in ledger.places.items():
-        if (ledger.jobs.get(job_id) or {}).get("place") != name:
-            yield f"{job_id}: a place is held for it, its record does not say so"
+    for holder, name in ledger.places.items():
+        job_id, _, attempt = holder.partition("-")
+        row = ledger.jobs.get(job_id) or {}
+        if row.get("place") != name and not (attempt and _is_open(row, holder)):
+            yield f"{holder}: a place is held for it, its record does not say so"
+
+
+def _is_open(row: Mapping[str, Any], track_id: str) -> bool:
+    """Whether that attempt, beside which the job was bought again, may still be in work upstream."""
+    attempts = json.loads(row.get("doc") or "{}").get("attempts", ())
+    return any(each["track_id"] == track_id and each["status"] in ("unknown", "processing") for each in attempts)
 
 
 def _left_over(ledger: Ledger, plans: Mapping[str, Plan]) -> Iterator[str]:

@@ -29,7 +29,7 @@ LOUD = {
 PLAIN = {"": 1}
 HANGS = {"mixed": 0.05, "loud": 0.3, "plain": 0.0}
 """Share of the jobs whose receiver never answers; it is on the same host as the one that does."""
-LIES_ABOUT_IDS = ("foreign-id", "same-id")
+LIES_ABOUT_IDS = ("foreign-id", "same-id", "forged", "contradict=first")
 SIZE_PIXELS = 16
 
 

@@ -18,8 +18,8 @@ SETTINGS = {
     "lease_seconds": "3", "unknown_wait_seconds": "6", "upstream_timeout_seconds": "4",
     "upstream_connect_timeout_seconds": "2", "max_waiting_jobs": "100000",
 }  # fmt: skip
-PLACES_PER_JOB_A_SECOND = 6
-"""A job whose submit is unknown keeps its place for a while, so that a limit below would only make a queue."""
+PLACES_PER_JOB_A_SECOND = 20
+"""A job whose submit is unknown keeps its place for five minutes, so that a limit below would only make a queue."""
 
 
 @dataclass(frozen=True, slots=True)
