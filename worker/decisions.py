@@ -36,7 +36,7 @@ def claim(
 
     `upstream` and `server` name the key and the base address it goes to, `claimant` the worker that writes it. A job
     of which an earlier attempt is known to be taken is not bought: it goes on with that one. What cannot end before its
-    deadline is not bought, but ends: `quickest` is what the quickest job of late took.
+    deadline is not bought, but ends: `quickest` is what its tenant's quickest job took of late.
     """
     if job.status is not Status.QUEUED:
         return None
@@ -99,8 +99,11 @@ def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits:
 
 def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
     """A callback whose token proves the attempt. Its body is a hint: one that contradicts the token is only counted."""
+    if answer.kind in ("processing", "unreadable"):
+        return None
+    job = _recalled(job, number)
     attempt = job.numbered(number)
-    if attempt is None or answer.kind in ("processing", "unreadable"):
+    if attempt is None:
         return None
     if contradicts(attempt, answer):
         return contradiction(job, now, limits)
@@ -265,6 +268,15 @@ def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
     refused = [attempt for attempt in attempts if not attempt.possibly_charged]
     dropped = set(refused[:-KEPT_REFUSED_ATTEMPTS]) - {attempts[-1] if attempts else None}
     return tuple(attempt for attempt in attempts if attempt not in dropped)
+
+
+def _recalled(job: Job, number: int) -> Job:
+    """The job with an attempt that has left its record as one of many refusals: its callback says that it was none."""
+    newest = job.attempt
+    if newest is None or not 0 < number < newest.number or job.numbered(number):
+        return job
+    forgotten = Attempt(number, attempt_track_id(job.id, number), newest.upstream, job.order.created_at, "refused")
+    return replace(job, attempts=(replace(forgotten, outcome="forgotten"), *job.attempts))
 
 
 def _key_news(attempt: Attempt, refusal: NotTaken) -> KeyNews:

@@ -73,7 +73,7 @@ def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseco
     if job.status in OPEN:
         storing = won.moved(Status.STORING, now)
         return Step(storing, via, limits.work_lease, collects=True, frees_place=frees)
-    if job.accepts_late_result:
+    if won.accepts_late_result:
         return Step(won.moved(job.status, now, tries=0), via, limits.work_lease, collects=True, frees_place=frees)
     return replace(recorded(won, via, now, limits), due_in=None, frees_place=frees)
 

@@ -232,7 +232,8 @@ class Job:
     @property
     def accepts_late_result(self) -> bool:
         """Whether a result that comes after the end still turns it into `succeeded`."""
-        inferred = self.error is not None and self.error.code in INFERRED_CODES
+        # one attempt failed, and another, which had seemed to be refused, brought a result all the same
+        inferred = self.error is not None and (self.error.code in INFERRED_CODES or self.completed_via is not None)
         return self.status is Status.EXPIRED or (self.status is Status.FAILED and inferred)
 
     def numbered(self, number: int) -> Attempt | None:

@@ -65,7 +65,7 @@ class Loaded:
     inbox: tuple[bytes, ...]
     standing: Standing | None = None
     quickest_ms: Milliseconds | None = None
-    """From the intent to the end, as the quickest job took of late."""
+    """From the intent to the end, as the quickest job of its tenant took of late."""
 
     @property
     def has_just_ended(self) -> bool:

@@ -91,9 +91,9 @@ def collected_until(job: Job) -> Milliseconds:
 
 
 def can_end_in_time(job: Job, now: Milliseconds, quickest: Milliseconds | None) -> bool:
-    """Whether what is left until the deadline is as much as the quickest job of late took, from its intent to its end.
+    """Whether what is left until the deadline is as much as its tenant's quickest job of late took, intent to end.
 
-    The quickest, not the usual one: somebody's slow jobs must not keep another's quick ones from being bought.
+    The quickest, not the usual one: slow jobs must not keep quick ones from being bought.
     """
     return job.order.deadline_at - now >= (LEAST_TO_MAKE if quickest is None else quickest)
 

@@ -294,8 +294,9 @@ async def test_recent_durations_are_learned_from_jobs(store: JobStore, redis: Re
     assert learned == {
         "hold_ms": pytest.approx(5000, abs=500),
         "done_ms": pytest.approx(7000, abs=500),
-        "quickest_ms": pytest.approx(7000, abs=500),
     }
+    assert int(redis.get("quickest:acme") or 0) == pytest.approx(7000, abs=500)
+    assert 0 < redis.ttl("quickest:acme") <= 600
 
 
 async def test_the_quickest_job_of_late_follows_an_upstream_that_becomes_slow(store: JobStore, redis: Redis) -> None:
@@ -354,13 +355,13 @@ async def test_a_restart_of_every_worker_keeps_what_was_learned(store: JobStore,
     assert order(store).tenant == "acme"
 
 
-async def test_somebodys_slow_jobs_do_not_keep_anothers_quick_ones_out_for_good(store: JobStore, redis: Redis) -> None:
+async def test_a_tenants_slow_jobs_do_not_keep_its_quick_ones_out_for_good(store: JobStore, redis: Redis) -> None:
     """Each job that is not bought for want of time lowers the bar: after some of them one is tried, and tells."""
     await store.configure([UpstreamLimit("key-1", 1)])
-    await done(store, redis, await accepted(store, "slow"), hold_ms=60_000, done_ms=60_000)
+    await done(store, redis, await accepted(store), hold_ms=60_000, done_ms=60_000)
     unbought = 0
     for _ in range(60):
-        found = await store.load(await accepted(store, "quick", deadline_ms=20_000))
+        found = await store.load(await accepted(store, deadline_ms=20_000))
         assert found is not None
         step = decisions.claim(found.job, "key-1", found.now, LIMITS, quickest=found.quickest_ms)
         assert step is not None
@@ -370,3 +371,14 @@ async def test_somebodys_slow_jobs_do_not_keep_anothers_quick_ones_out_for_good(
         unbought += 1
     assert 10 < unbought < 30
     assert placed(redis) == [found.job.id]
+
+
+async def test_somebodys_slow_jobs_say_nothing_of_anothers(store: JobStore, redis: Redis) -> None:
+    """Ten minutes for one tenant's pictures: the other's, with a minute until its deadline, is bought."""
+    await store.configure([UpstreamLimit("key-1", 1)])
+    await done(store, redis, await accepted(store, "slow"), hold_ms=600_000, done_ms=600_000)
+    found = await store.load(await accepted(store, "quick", deadline_ms=60_000))
+    assert found is not None
+    step = decisions.claim(found.job, "key-1", found.now, LIMITS, quickest=found.quickest_ms)
+    assert step is not None
+    assert step.cause == "intent"

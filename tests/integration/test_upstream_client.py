@@ -357,6 +357,8 @@ async def test_an_upstream_that_hangs_holds_no_more_than_half_of_the_places() ->
             await asyncio.sleep(0.01)
         with pytest.raises(Unavailable):
             await asyncio.wait_for(opened.fetch(server.url, BODY, 30), 5)
+        async with serving(answering(answer(PROCESSING))) as another:
+            assert (await opened.fetch(another.url, BODY, 5)).kind == "processing", "another server hangs with it"
         for each in asking:
             each.cancel()
         await asyncio.gather(*asking, return_exceptions=True)

@@ -327,3 +327,25 @@ def test_a_refusal_recorded_twice_is_no_contradiction() -> None:
     step = decisions.answered(SUBMITTING, 1, NotTaken(Reason.BUSY), NOW, LIMITS)
     assert step is not None
     assert decisions.answered(step.job, 1, NotTaken(Reason.BUSY), NOW, LIMITS) is None
+
+
+def test_a_success_of_an_attempt_that_seemed_refused_is_fetched_although_the_other_failed() -> None:
+    """Attempt 1 was busy by our inference, attempt 2 failed: the picture of attempt 1 was paid for."""
+    ended = job(Status.FAILED, known("refused", "failed"), error=Problem("upstream_failed", "…"), finished_at=90_000)
+    step = decisions.called_back(ended, 1, SUCCESS, NOW, LIMITS)
+    assert step is not None
+    assert step.collects
+    done = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    assert done is not None
+    assert (done.job.status, done.job.late, done.job.error) == (Status.SUCCEEDED, True, None)
+
+
+def test_a_callback_for_a_refusal_that_has_left_the_record_brings_it_back() -> None:
+    """Only ten refused attempts are kept; the token proves that there was a first one."""
+    later = tuple(attempt("refused", number) for number in range(5, 14))
+    step = decisions.called_back(job(attempts=later), 1, SUCCESS, NOW, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.job.charged, step.collects) == (Status.STORING, True, True)
+    assert [(each.number, each.status) for each in step.job.attempts[:2]] == [(1, "succeeded"), (5, "refused")]
+    assert decisions.called_back(job(attempts=later), 99, SUCCESS, NOW, LIMITS) is None
+    assert decisions.called_back(job(), 1, SUCCESS, NOW, LIMITS) is None

@@ -43,3 +43,13 @@ def test_a_known_key_is_asked_before_any_other_of_its_server() -> None:
         key = here.key(name)
         assert key is not None
         assert here.key_to_ask(name, key.server) is key
+
+
+def test_two_spellings_of_one_server_are_one_server() -> None:
+    """A host in capitals, the scheme's own port, a slash at the end: the same request ids."""
+    spellings = ("https://one.example/api", "https://ONE.example/api/", "https://one.example:443/api")
+    here = pool(*(f"{each}|key-{number}" for number, each in enumerate(spellings)))
+    keys = [here.key(name) for name in here.used]
+    assert len({key.server for key in keys if key}) == 1
+    others = pool("https://one.example:8443/api|a", "http://one.example/api|b", "https://one.example/other|c")
+    assert len({key.server for key in map(others.key, others.used) if key}) == 3

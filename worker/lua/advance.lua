@@ -82,9 +82,9 @@ if from ~= to then
   redis.call('PUBLISH', 'events', id .. ' ' .. to)
   if from == 'storing' and to == 'succeeded' then
     if job[9] then smooth('done_ms', now - job[9]) end
-    if job[10] then note_quickest(now - job[10]) end
+    if job[10] then note_quickest(tenant, now - job[10]) end
   end
-  if ARGV[19] == 'no_time' then doubt_quickest() end
+  if ARGV[19] == 'no_time' then doubt_quickest(tenant) end
 end
 redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
 if to == 'queued' and frees then

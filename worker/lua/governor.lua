@@ -114,16 +114,19 @@ local function smooth(field, ms)
   redis.call('EXPIRE', 'flow', FLOW_KEPT_SECONDS)
 end
 
--- The quickest job of late, from its intent to its end: a quicker one sets it, a slower one moves it a little towards
--- its own time, so that it follows an upstream that has become slow.
-local function note_quickest(ms)
-  local known = tonumber(redis.call('HGET', 'flow', 'quickest_ms'))
-  redis.call('HSET', 'flow', 'quickest_ms', math.floor(known and known < ms and known + (ms - known) / 20 or ms))
+-- A tenant's quickest job of late, from its intent to its end: a quicker one sets it, a slower one moves it a little
+-- towards its own time, so that it follows an upstream that has become slow. Of one tenant: that somebody's jobs are slow
+-- says nothing of another's.
+local function note_quickest(tenant, ms)
+  local key = 'quickest:' .. tenant
+  local known = tonumber(redis.call('GET', key))
+  redis.call('SET', key, math.floor(known and known < ms and known + (ms - known) / 20 or ms), 'EX', FLOW_KEPT_SECONDS)
 end
 
--- A job was not bought because of it. It moves down: that others' jobs are slow must not keep somebody's quick ones
--- from ever being bought; after some of them one is tried, and tells.
-local function doubt_quickest()
-  local known = tonumber(redis.call('HGET', 'flow', 'quickest_ms'))
-  if known then redis.call('HSET', 'flow', 'quickest_ms', math.floor(known * 0.95)) end
+-- A job was not bought because of it. It moves down: a tenant's slow jobs must not keep its quick ones from ever being
+-- bought; after some of them one is tried, and tells.
+local function doubt_quickest(tenant)
+  local key = 'quickest:' .. tenant
+  local known = tonumber(redis.call('GET', key))
+  if known then redis.call('SET', key, math.floor(known * 0.95), 'KEEPTTL') end
 end

@@ -28,7 +28,8 @@
 -- places:<name>       ZSET  job id → ms at which the place is given back by itself; or the track_id of an attempt that
 --                           another was sent beside
 -- flow                HASH  of late, in ms; gone where nothing was learned for ten minutes: hold_ms → how long a place was held,
---                           done_ms → from a job's place to its end, quickest_ms → from an intent to the end, at the least
+--                           done_ms → from a job's place to its end
+-- quickest:<tenant>   STR   ms from an intent to the end that its quickest job took of late; gone after ten minutes
 -- request:<server>:<id>  STR   track_id of the attempt that the upstream gave that id to, 'shared' where it gave it twice,
 --                           'gone' once that job is forgotten
 -- paused              STR   why an operator has stopped everything; nothing is handed out while it is there

@@ -1,6 +1,7 @@
 """Our side of the wire: one POST that is never repeated, and a fetch that may be. Foreign errors end here."""
 
 import asyncio
+from collections import Counter
 from collections.abc import Collection
 
 import httpx
@@ -31,7 +32,7 @@ class UpstreamClient:
 
     def __init__(self, settings: Settings) -> None:
         self._most_fetches = max(1, settings.settle_concurrency // 2)
-        self._fetches = 0
+        self._fetches: Counter[str] = Counter()
         self._total_seconds = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds
         timeout = httpx.Timeout(settings.upstream_timeout_seconds, connect=settings.upstream_connect_timeout_seconds)
         self._client = httpx.AsyncClient(
@@ -67,19 +68,19 @@ class UpstreamClient:
     async def fetch(self, base_url: str, body: bytes, seconds: float = FETCH_SECONDS) -> Answer:
         """What the upstream says of one request, in so many seconds. Raises UpstreamError; repeating it is harmless.
 
-        An upstream that hangs gets no more questions than half of a settling worker's places: the others are for
-        callbacks and deadlines, which never wait for it.
+        A server that hangs gets no more questions than half of a settling worker's places: the others are for
+        callbacks, deadlines and other servers, which never wait for it.
         """
-        if self._fetches >= self._most_fetches:
-            raise Unavailable("as many questions as may be are under way")
-        self._fetches += 1
+        if self._fetches[base_url] >= self._most_fetches:
+            raise Unavailable("as many questions as may be are under way there")
+        self._fetches[base_url] += 1
         try:
             async with asyncio.timeout(seconds):
                 status, _, content = await self._post(f"{base_url}/fetch", body)
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError, AnswerTooLarge) as error:
             raise Unavailable(type(error).__name__) from error
         finally:
-            self._fetches -= 1
+            self._fetches[base_url] -= 1
         answer = parse_answer(content)
         if status == 429 or status >= 500 or answer.kind == "error":
             raise Unavailable(f"HTTP {status}")

@@ -27,8 +27,15 @@ class UpstreamKey:
 
     @property
     def server(self) -> str:
-        """The base address, as short and as silent as the name: request ids are unique on one server only."""
-        return sha256(self.base_url.encode()).hexdigest()[:8]
+        """The base address, as short and as silent as the name: request ids are unique on one server only.
+
+        Two spellings are one server: letters of the host in capitals, the scheme's own port.
+        """
+        parts = urlsplit(self.base_url)
+        usual = {"http": 80, "https": 443}.get(parts.scheme)
+        port = "" if parts.port in (None, usual) else f":{parts.port}"
+        address = f"{parts.scheme}://{parts.hostname}{port}{parts.path.rstrip('/')}"
+        return sha256(address.encode()).hexdigest()[:8]
 
 
 class Pool:
