@@ -66,7 +66,9 @@ def _python(folder: Path) -> None:
             f"only_mutate = {[f'worker/{name}.py' for name in PURE]}\npytest_add_cli_args_test_selection = {tests}\n"
         )
     mutmut = [sys.executable, "-m", "mutmut"]
-    subprocess.run([*mutmut, "run", "--max-children", str(PARALLEL)], cwd=tree, stdout=subprocess.DEVNULL, check=False)
+    run = [*mutmut, "run", "--max-children", str(PARALLEL)]
+    if subprocess.run(run, cwd=tree, stdout=subprocess.DEVNULL, check=False).returncode:
+        raise SystemExit(f"the tests fail without any fault, or mutmut does: {tests}")
     told = subprocess.run([*mutmut, "results", "--all", "true"], cwd=tree, capture_output=True, text=True, check=True)
     totals: Counter[str] = Counter()
     survived: dict[str, list[str]] = defaultdict(list)
