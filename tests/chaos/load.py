@@ -51,7 +51,7 @@ class Callers:
         A refusal (any status but 202) says that nothing was accepted, so a trusting caller asks anew after one; after
         a connection that broke nobody knows, so also that one repeats the same request.
         """
-        asked = 0
+        asked, in_doubt = 0, False
         while True:
             status, job = await self.request("POST", "/v1/jobs", plan, asked)
             if status == 202:
@@ -60,7 +60,9 @@ class Callers:
                 self.accepted[job["id"]] = plan
                 return str(job["id"])
             self.refused[str(status)] += 1
-            asked += isinstance(status, int) and plan.trusting
+            # a refusal of the repetition says nothing of the request whose connection broke
+            in_doubt = in_doubt or not isinstance(status, int)
+            asked += plan.trusting and not in_doubt
             await asyncio.sleep(AGAIN_SECONDS)
 
     async def request(
