@@ -39,3 +39,11 @@ def test_the_example_environment_is_the_defaults_when_it_is_uncommented(
     lines = printed(capsys, "--env").split("\n# user:password")[0]
     (tmp_path / "env").write_text(re.sub(r"^#(DARKROOM_)", r"\1", lines, flags=re.M))
     assert Settings(_env_file=tmp_path / "env") == Settings(_env_file=None)  # type: ignore[call-arg]
+
+
+def test_every_test_that_the_reliability_page_names_exists() -> None:
+    """A promise's proof that was renamed or removed fails here."""
+    named = re.findall(r"`([a-z0-9_]+/test_\w+\.py)::(test_\w+)`", (ROOT / "docs/reliability.md").read_text())
+    assert len(named) > 40
+    missing = [f"{file}::{test}" for file, test in named if f"def {test}(" not in (ROOT / "tests" / file).read_text()]
+    assert missing == []
