@@ -4,6 +4,7 @@ from redis import Redis
 
 from tests.support.queue import LIMITS, ROOM, accepted, answered, order
 from worker import decisions
+from worker.collecting import KEEP, Collecting
 from worker.job import Job
 from worker.ledger import day_of
 from worker.messages import queue_key
@@ -124,21 +125,56 @@ async def test_only_the_record_that_was_looked_at_is_left_in_peace(store: JobSto
     assert redis.zscore("due", job.id) is None
 
 
-async def test_a_slow_worker_is_believed_for_a_lease_more(store: JobStore, redis: Redis) -> None:
-    """Never sooner than was booked, never after the deadline, and never for a job that has ended."""
-    job, near = await running(store), await running(store, deadline_ms=20_000)
-    await store.again_at(job.id, 0)
-    await store.still_at_work(job, LEASE_MS)
-    booked = due(redis, job.id)
-    assert abs(booked - store.now() - LEASE_MS) < 5_000
-    await store.still_at_work(job, 1_000)
-    assert due(redis, job.id) == booked
-    await store.again_at(near.id, 0)
-    await store.still_at_work(near, LEASE_MS)
-    assert due(redis, near.id) == near.order.deadline_at
-    await store.rest(await cancelled(store, job.id))
-    await store.still_at_work(job, LEASE_MS)
-    assert redis.zscore("due", job.id) is None
+async def storing(store: JobStore, *, deadline_ms: int = HOUR_MS) -> Job:
+    """A job whose pictures wait to be collected."""
+    await store.configure([UpstreamLimit("key-1", 5)])
+    job_id = await accepted(store, deadline_ms=deadline_ms)
+    await answered(store, job_id)
+    return (await loaded(store, job_id)).job
+
+
+async def said_to_be_at_work(store: JobStore, job: Job, token: bytes, lease_ms: int = LEASE_MS) -> bool:
+    """What whoever collects a job says again and again; whether it may go on."""
+    return bool((await store._lane.run(KEEP, lease_ms, job.id, token))[1])
+
+
+async def test_a_slow_collector_is_believed_for_a_lease_more(store: JobStore, redis: Redis) -> None:
+    """Never sooner than was booked, never after the deadline while that is ahead, and not for a job that has ended."""
+    far, near = await storing(store), await storing(store, deadline_ms=20_000)
+    collecting, tokens = Collecting(store._lane, store._common, 5), {}
+    async with collecting.claimed(far) as mine, collecting.claimed(near) as mine_as_well:
+        assert (mine, mine_as_well) == (True, True)
+        for job in (far, near):
+            tokens[job.id] = redis.hget(f"job:{job.id}", "collector") or b""
+            await store.again_at(job.id, 0)
+            redis.zadd("collecting:acme", {job.id: 1})
+            assert await said_to_be_at_work(store, job, tokens[job.id])
+            assert abs((redis.zscore("collecting:acme", job.id) or 0) - store.now() - LEASE_MS) < 5_000
+        booked = due(redis, far.id)
+        assert abs(booked - store.now() - LEASE_MS) < 5_000
+        await said_to_be_at_work(store, far, tokens[far.id], 1_000)
+        assert due(redis, far.id) == booked
+        assert due(redis, near.id) == near.order.deadline_at
+        redis.hset(f"job:{near.id}", "deadline", store.now())  # the deadline passes: what is late is collected as well
+        await said_to_be_at_work(store, near, tokens[near.id])
+        assert due(redis, near.id) > near.order.deadline_at
+        await cancelled(store, far.id)
+        await said_to_be_at_work(store, far, tokens[far.id])
+        assert redis.zscore("due", far.id) is None
+
+
+async def test_a_collector_whose_job_another_has_taken_is_not_believed(store: JobStore, redis: Redis) -> None:
+    """It was thought dead: what it says of the job moves nothing any more."""
+    job = await storing(store)
+    collecting = Collecting(store._lane, store._common, 5)
+    async with collecting.claimed(job):
+        token = redis.hget(f"job:{job.id}", "collector") or b""
+        redis.delete("collecting:acme")  # its lease is over
+        async with collecting.claimed(job) as mine:
+            assert mine
+            held, booked = redis.zscore("collecting:acme", job.id), due(redis, job.id)
+            assert not await said_to_be_at_work(store, job, token, 2 * LEASE_MS)
+            assert (redis.zscore("collecting:acme", job.id), due(redis, job.id)) == (held, booked)
 
 
 async def test_a_look_is_booked_from_now(store: JobStore, redis: Redis) -> None:
