@@ -45,7 +45,7 @@ def succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
     missing = max(0, int(job.order.request.get("samples") or 1) - len(images))
     blanked = job.nsfw or any(image.nsfw for image in images)
     stored = replace(job, images=images, images_missing=missing, nsfw=blanked, late=job.is_terminal, error=None)
-    done = stored.moved(Status.SUCCEEDED, now, finished_at=now)
+    done = stored.moved(Status.SUCCEEDED, now)
     return Step(done, "late_result" if job.is_terminal else "stored", None, frees_place=not job.may_be_upstream)
 
 
@@ -58,10 +58,10 @@ def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseco
     if known and known.status in ("succeeded", "duplicate"):
         if known.status == "succeeded" and not job.links and answer.links and job.status is not Status.SUCCEEDED:
             # the first success came without addresses, this one has them
-            found = replace(job.with_attempt(replace(attempt, status="succeeded")), links=answer.links)
+            found = replace(job.with_attempt(attempt), links=answer.links)
             return replace(recorded(found, via, now, limits), collects=job.status is not Status.CANCELLED)
         fresh = attempt.request_id != known.request_id
-        return recorded(job.with_attempt(replace(attempt, status=known.status)), via, now, limits) if fresh else None
+        return recorded(job.with_attempt(attempt), via, now, limits) if fresh else None
     if known and known.status == "failed":
         return contradiction(job, now, limits)
     if job.completed_via:  # another attempt has won: its twin was paid for as well
@@ -75,7 +75,7 @@ def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseco
         return Step(storing, via, limits.work_lease, collects=True, frees_place=frees)
     if won.accepts_late_result:
         return Step(won.moved(job.status, now, tries=0), via, limits.work_lease, collects=True, frees_place=frees)
-    return replace(recorded(won, via, now, limits), due_in=None, frees_place=frees)
+    return replace(recorded(won, via, now, limits), frees_place=frees)
 
 
 def _upstream_failure(

@@ -319,6 +319,14 @@ def test_storing_succeeds_only_when_nothing_is_outstanding() -> None:
     assert (again.job.status, again.due_in) == (Status.SUCCEEDED, None)
 
 
+def test_a_request_that_does_not_say_how_many_asked_for_one() -> None:
+    """Then none is missing."""
+    one = replace(STORING, order=replace(STORING.order, request={"prompt": "a cat"}))
+    step = decisions.collected(one, (IMAGE,), 0, NOW, LIMITS)
+    assert step is not None
+    assert (step.job.status, step.job.images_missing) == (Status.SUCCEEDED, 0)
+
+
 def test_fewer_pictures_than_asked_for_is_success_that_says_so() -> None:
     """`images_missing` counts them."""
     two = replace(STORING, order=replace(STORING.order, request={"samples": 2}))

@@ -58,6 +58,10 @@ RECORDS = {
     "unknown, taken without an id": job(
         Status.UNKNOWN, attempt("processing"), on_unknown="resubmit", unknown_until=NOW
     ),
+    "unknown, as an older version left it: attempt 1 is taken": job(Status.UNKNOWN, TAKEN_ONE, attempt("unknown", 2)),
+    "unknown, one failed, another open": job(
+        Status.UNKNOWN, attempt("failed", request_id="77"), attempt("unknown", 2, request_id="78")
+    ),
     "unknown, with an id": job(Status.UNKNOWN, attempt("unknown", request_id="77"), tries=3),
     "processing": job(Status.PROCESSING, TAKEN_ONE, place="key-1", eta_at=1_030_000),
     "processing, asked often": job(Status.PROCESSING, TAKEN_ONE, tries=25, eta_at=1_030_000),
@@ -68,9 +72,13 @@ RECORDS = {
     "storing, stalled": job(Status.STORING, DONE_ONE, stalls=4, **SHOWN),
     "storing, stalled a little": job(Status.STORING, DONE_ONE, stalls=3, **SHOWN),
     "storing, its twin open": job(Status.STORING, OPEN_ONE, attempt("succeeded", 2, request_id="78"), **SHOWN),
+    "storing, its id was not told": job(Status.STORING, attempt("succeeded"), **SHOWN),
     "succeeded": job(Status.SUCCEEDED, DONE_ONE, images=IMAGES, finished_at=ENDED, **SHOWN),
     "succeeded, its twin open": job(
         Status.SUCCEEDED, OPEN_ONE, attempt("succeeded", 2, request_id="78"), finished_at=ENDED, **SHOWN
+    ),
+    "succeeded, bought twice": job(
+        Status.SUCCEEDED, DONE_ONE, attempt("duplicate", 2, request_id="78"), finished_at=ENDED, **SHOWN
     ),
     "failed upstream": job(
         Status.FAILED, attempt("failed", request_id="77"), error=Problem("upstream_failed", "…"), finished_at=ENDED
@@ -88,6 +96,7 @@ RECORDS = {
     "expired, nobody knows": job(Status.EXPIRED, OPEN_ONE, finished_at=ENDED, tries=30),
     "expired, taken": job(Status.EXPIRED, TAKEN_ONE, finished_at=ENDED, tries=1),
     "expired, being collected": job(Status.EXPIRED, DONE_ONE, finished_at=ENDED, **SHOWN),
+    "expired, as an older version left it: when is not known": job(Status.EXPIRED, DONE_ONE, **SHOWN),
     "expired, never asked": job(Status.EXPIRED, finished_at=ENDED),
 }
 

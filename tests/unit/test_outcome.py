@@ -1,7 +1,7 @@
 """What a POST came to: the table that decides whether anything may be bought again."""
 
 import json
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime, timedelta, timezone
 from email.utils import format_datetime
 from pathlib import Path
 
@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.upstream.outcome import LONGEST_WAIT_SECONDS, NotTaken, Open, Outcome, Reason, Taken, judge_answer
+from worker.upstream.wire import Answer
 
 # on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -149,6 +150,61 @@ def test_the_table_has_every_status_that_an_answer_may_have() -> None:
             assert named(judge_answer(status, {}, SHAPES[shape])) == OPEN, (status, shape)
 
 
+def told(status: str, message: str) -> bytes:
+    return json.dumps({"status": status, "id": 1, "message": message}).encode()
+
+
+AT_THE_ADDRESS = "from the upstream's address"
+RECORDED: list[tuple[int, dict[str, str], bytes, Outcome]] = [
+    (200, {}, told("processing", "soon"), Taken(Answer("processing", request_id="1", message="soon"))),
+    (200, {}, told("failed", "no memory"), Taken(Answer("failed", request_id="1", message="no memory"))),
+    (200, {}, error("Rate limit exceeded"), NotTaken(BUSY, "Rate limit exceeded")),
+    (200, {"retry-after": "7"}, error("Queue is full"), NotTaken(BUSY, "Queue is full", 7.0)),
+    (422, {"retry-after": "7"}, error("Queue is full"), NotTaken(BUSY, "Queue is full", 7.0)),
+    (429, {"retry-after": "7"}, error("Slow down"), NotTaken(BUSY, "Slow down", 7.0)),
+    (200, {}, error("Invalid API key"), NotTaken(KEY, "Invalid API key")),
+    (403, {}, error("No"), NotTaken(KEY, "No")),
+    (400, {}, error("width must be less"), NotTaken(REJECTED, "width must be less")),
+    (200, {}, b'{"message":""}', NotTaken(MISCONFIGURED, "the upstream's address answers without a status")),
+    (404, {}, b'{"message":""}', NotTaken(MISCONFIGURED, f"HTTP 404 {AT_THE_ADDRESS}")),
+    (308, LOCATION, HTML, NotTaken(MISCONFIGURED, f"HTTP 308 {AT_THE_ADDRESS}")),
+    (523, FROM_THE_EDGE, HTML, NotTaken(UNREACHABLE, "HTTP 523 from the edge before the upstream")),
+    (200, {}, error("Internal server error"), Open("server_error", "Internal server error")),
+    (200, {}, b'{"message":"Forbidden"}', Open("unreadable_answer", "Forbidden")),
+    (404, {}, told("success", "done"), Open("contradictory_http_404", "done")),
+    (503, {}, error("Busy"), Open("http_503", "Busy")),
+    (502, {}, b'{"message":"Bad gateway"}', Open("http_502", "Bad gateway")),
+]
+
+
+@pytest.mark.parametrize(("status", "headers", "body", "outcome"), RECORDED)
+def test_what_is_recorded_says_what_was_answered(
+    status: int, headers: dict[str, str], body: bytes, outcome: Outcome
+) -> None:
+    """One word for the record, the upstream's own words, its wait: whoever reads the job later needs no log."""
+    assert judge_answer(status, headers, body) == outcome
+
+
+@pytest.mark.parametrize("field", ["premium", "api_key", "credit"])
+def test_a_field_that_is_named_in_a_refusal_says_nothing_of_the_key(field: str) -> None:
+    """The upstream names what it refuses first: that is the caller's field, whatever it is called."""
+    body = json.dumps({"status": "error", "message": {field: ["is no field"]}}).encode()
+    assert named(judge_answer(200, {}, body)) == REJECTED
+
+
+@pytest.mark.parametrize(
+    ("message", "echoes"),
+    [
+        ("plan is not allowed", ["plan"]),
+        ("an api key with a cat is not allowed", ["with", "an api key with a cat"]),
+        ("an api key with a cat is not allowed", ["an api key with a cat", "with"]),
+    ],
+)
+def test_an_echo_is_taken_out_whole(message: str, echoes: list[str]) -> None:
+    """The longest first, so that a shorter text in it leaves no part of it behind; four letters are enough for one."""
+    assert named(judge_answer(200, {}, error(message), echoes)) == REJECTED
+
+
 @pytest.mark.parametrize(
     "echo", ["trial of the free credit", "rate limit", "an unauthorized premium plan", "internal server error"]
 )
@@ -206,9 +262,12 @@ def test_the_wait_may_be_words() -> None:
 
 def test_the_wait_may_be_a_date() -> None:
     """HTTP allows a date in Retry-After."""
-    told = waits({"retry-after": format_datetime(datetime.now(UTC) + timedelta(seconds=90), usegmt=True)})
-    assert told is not None
-    assert 85 < told <= 90
+    at = datetime.now(UTC) + timedelta(seconds=90)
+    elsewhere, nowhere = at.astimezone(timezone(timedelta(hours=2))), at.replace(tzinfo=None)
+    for date in (format_datetime(at, usegmt=True), format_datetime(elsewhere), format_datetime(nowhere)):
+        seconds = waits({"retry-after": date})
+        assert seconds is not None
+        assert 85 < seconds <= 90
 
 
 def test_a_date_that_is_past_means_now() -> None:
@@ -224,7 +283,7 @@ def test_a_wait_is_bounded(told: str) -> None:
     assert seconds <= LONGEST_WAIT_SECONDS
 
 
-@pytest.mark.parametrize("told", ["", "soon", "-1", "²", "1.5.2", "Mon, 1 Jan 99999999999 0:0:0"])
+@pytest.mark.parametrize("told", ["", "soon", "-1", "²", "1.5.2", "12345678", "Mon, 1 Jan 99999999999 0:0:0"])
 def test_an_unusable_wait_is_none(told: str) -> None:
     """What cannot be read is not guessed."""
     assert waits({"retry-after": told}) is None

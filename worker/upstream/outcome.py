@@ -70,7 +70,7 @@ Outcome = Taken | NotTaken | Open
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)
 KEY = re.compile(r"api[ _-]?key|credit|subscription|premium|unauthori[sz]ed|plan\b|trial", re.IGNORECASE)
 SERVER = re.compile(r"internal server|temporarily unavailable|try again|server error|timed? ?out", re.IGNORECASE)
-FIRST_WORDS = re.compile(r"[^:\"'`“‘«\n]*")
+AFTER_FIRST_WORDS = re.compile(r"[:\"'`“‘«\n]")
 FEWEST_ECHOED_CHARACTERS = 4
 """Shorter than that, a caller's text is no echo but chance."""
 KEY_STATUSES = frozenset({401, 402, 403})
@@ -141,8 +141,7 @@ def _own_words(message: str, echoes: Collection[str]) -> str:
     for echo in sorted((each.strip().lower() for each in echoes), key=len, reverse=True):
         if len(echo) >= FEWEST_ECHOED_CHARACTERS:
             words = words.replace(echo, " ")
-    found = FIRST_WORDS.match(words)
-    return found[0] if found else ""
+    return AFTER_FIRST_WORDS.split(words, maxsplit=1)[0]
 
 
 def _never_arrived(http_status: int, headers: Mapping[str, str]) -> bool:
