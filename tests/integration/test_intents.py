@@ -1,14 +1,17 @@
 """Between reading a job and buying it: a callback that comes then is read first, and the job is not forgotten."""
 
+import asyncio
 from collections.abc import AsyncIterator
 
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 
-from config.embedded import free_port
+from config.embedded import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.engine import Engine, running_engine
 from tests.support.queue import LIMITS
+from tests.support.slow_wire import slow_wire
 from worker import decisions, lifecycle
 from worker.job import Job, Status
 from worker.messages import queue_key
@@ -120,3 +123,26 @@ async def test_an_intent_that_comes_after_its_worker_has_looked_for_it_is_refuse
     await engine.work()
     job = await engine.job(job_id)
     assert (job.status, len(job.attempts)) == (Status.SUCCEEDED, 1)
+
+
+async def test_an_intent_whose_reply_is_lost_is_taken_back_at_once(
+    settings: Settings, redis: Redis, redis_server: EmbeddedRedis
+) -> None:
+    """Its worker cannot know that the intent is on disk, so it sends nothing: the job does not wait for a lease."""
+    with slow_wire(redis_server.port) as wire:
+        address = settings.redis_url.get_secret_value().replace(f":{redis_server.port}", f":{wire.port}")
+        async with running_engine(settings, redis, redis_url=SecretStr(address)) as engine:
+            await engine.accepted()
+            await engine.work()  # Redis knows the scripts by now
+            job_id = await engine.accepted()
+            redis.delete(queue_key("submit"))
+            wire.lose_reply(b"intent")
+            await lifecycle.submit(engine.r, job_id)
+            await asyncio.sleep(0.6)  # the intent has arrived, if late
+            job = await engine.job(job_id)
+            assert job.status is Status.QUEUED
+            assert {each.outcome for each in job.attempts} <= {"never_sent"}
+            await engine.work()
+            job = await engine.job(job_id)
+            assert job.status is Status.SUCCEEDED
+            assert [each.status for each in job.attempts if each.possibly_charged] == ["succeeded"]
