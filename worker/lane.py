@@ -31,6 +31,8 @@ MOST_CALLS_PER_TRIP = 256
 TRIPS_AT_ONCE = 2
 MOST_WAITING = 4096
 """Calls that have not left yet; more are refused at once."""
+HEARD_MS = 20
+"""Longer than a trip takes where Redis is well."""
 RUN_SHARE = 0.8
 """Of the time-out: until then a script may run. The rest is its answer's, so that what was done is heard of."""
 EARLY_MS = 100
@@ -82,12 +84,18 @@ class Lane:
         self._replicas = replicas
         self.clock = SharedClock()
         self._waiting: deque[Call] = deque()
+        self._answered_at: Milliseconds = 0
         self._trips: set[asyncio.Task[None]] = set()
 
     @property
     def verdict(self) -> Verdict:
         """On the server that was looked at last."""
         return self._gate.verdict
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether Redis is answering just now: a trip is under way, and the one before it has ended a moment ago."""
+        return bool(self._trips) and steady_ms() - self._answered_at <= HEARD_MS
 
     def now(self) -> Milliseconds:
         """Milliseconds since 1970 by Redis' clock, as of its last answer."""
@@ -192,6 +200,7 @@ class Lane:
         try:
             async with asyncio.timeout(self.timeout_seconds):
                 await self._exchange(calls)
+            self._answered_at = steady_ms()
         except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
             for call in calls:
                 _settle(call.answer, error)
