@@ -32,18 +32,24 @@ PURE_TESTS = (
     "test_ledger",
     "test_outcome",
 )
+COLLECTING = "times collecting"
 LUA_TESTS = {
-    "queue": "store fairness governor state_machine",
-    "governor": "governor state_machine",
-    "accept": "store budgets fairness governor state_machine",
-    "advance": "store budgets governor deliveries state_machine",
-    "tick": "store deliveries state_machine",
-    "callback": "store state_machine",
-    "ledger": "budgets state_machine",
+    "queue": "places bookkeeping one_moment store fairness governor state_machine",
+    "governor": "one_moment places governor state_machine",
+    "accept": "bookkeeping store budgets fairness governor state_machine",
+    "advance": "bookkeeping times places store budgets governor deliveries state_machine",
+    "tick": "bookkeeping times places overdue store deliveries state_machine",
+    "callback": "times store state_machine",
+    "ledger": "bookkeeping budgets state_machine",
     "standing": "fairness governor budgets",
-    "forget": "store ghosts deliveries state_machine",
+    "forget": "forgetting store ghosts deliveries state_machine",
+    "overdue": "overdue",
+    "collecting": COLLECTING,
+    "claim_collection": COLLECTING,
+    "keep_collecting": COLLECTING,
+    "end_collection": COLLECTING,
 }
-OTHER_LUA_TESTS = "store ghosts audit budgets fairness governor deliveries keys state_machine"
+OTHER_LUA_TESTS = "times store ghosts audit budgets fairness governor deliveries keys state_machine"
 Place = tuple[Path, str, Mutant]
 
 
