@@ -120,7 +120,7 @@ def _events(client: httpx.Client, job_id: str) -> Iterator[Row]:
 def _prove(client: httpx.Client, stack: Stack, job: Row) -> Proof:
     """Trusts nothing that the job says: the bytes on disk, the bytes that the sandbox served, its bill, Flower."""
     image, attempt = job["images"][0], job["attempts"][0]
-    path = next(stack.images.rglob(f"{job['id'].lower()}/0.*"), None)
+    path = next(stack.images.rglob(f"{job['id'].lower()}/0-{image['sha256'][:12]}.*"), None)
     if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != image["sha256"]:
         raise DemoFailed("the picture on disk is not the one that the job names")
     through_api = client.get(f"/v1/jobs/{job['id']}/images/0").content
