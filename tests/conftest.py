@@ -5,6 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
 from config.broker import KEY_PREFIX
@@ -14,6 +16,10 @@ from worker.app import app
 from worker.lane import Lane, connect
 from worker.messages import message_template
 from worker.store import JobStore
+
+# no test is about the speed of the machine: on a busy one a call may take any time
+hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+hypothesis_settings.load_profile("patient")
 
 # those of the tests themselves stay: where an S3 server is that they may use
 for name in [each for each in os.environ if each.startswith("DARKROOM_") and not each.startswith("DARKROOM_TEST_")]:
