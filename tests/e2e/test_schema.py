@@ -16,6 +16,7 @@ from tests.support.processes import KEY, Installation
 EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "1")
 SEED = "20261124"
 ARGUMENTS = ["--checks", "all", "--seed", SEED, "--request-timeout", "60", "--no-color", "--max-examples", EXAMPLES]
+ARGUMENTS += ["--max-response-time", "60"]  # OpenAI's call waits for its job, which may take long on a busy machine
 
 
 @pytest.fixture(scope="module")
