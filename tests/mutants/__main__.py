@@ -37,7 +37,7 @@ LUA_TESTS = {
     "queue": "places bookkeeping one_moment store fairness governor state_machine",
     "governor": "one_moment places governor state_machine",
     "accept": "bookkeeping store budgets fairness governor state_machine",
-    "advance": "bookkeeping times places store budgets governor deliveries state_machine",
+    "advance": "bookkeeping times places store budgets governor deliveries forgetting state_machine",
     "tick": "bookkeeping times places overdue store deliveries state_machine",
     "callback": "times store state_machine",
     "ledger": "bookkeeping budgets state_machine",
