@@ -130,7 +130,7 @@ def test_every_task_is_seen_to_start_and_to_end(here: Installation) -> None:
         here.redis.stop()
         here.redis.start()
         for each in ids:
-            here.reaches(each, "succeeded")
+            here.reaches(each, "succeeded", seconds=90)
         until(lambda: heard["submit", "task-succeeded"] == len(ids), what="all ended")
         assert heard["submit", "task-received"] == len(ids)
         assert not any(kind == "task-failed" for _, kind in heard)
