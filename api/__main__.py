@@ -11,7 +11,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from api.app import create_app
-from api.express import Express
+from api.fast_path import Express
 from api.keys import configured_keys
 from api.server import PromptProtocol, PromptServer, raise_descriptor_limit
 from config.logs import configure_logs

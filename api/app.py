@@ -4,10 +4,10 @@ from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
 from fastapi_offline import FastAPIOffline
 
-from api import (
+from api.endpoints import (
+    callbacks,
     compatible,
     deliveries,
-    error_page,
     health,
     images,
     jobs,
@@ -16,12 +16,12 @@ from api import (
     usage,
     verbs,
     webhook_settings,
-    webhooks,
 )
-from api.heads import HeadAsGet
-from api.limits import BodyLimit
+from api.http import error_page
+from api.http.body_size import BodyLimit
+from api.http.heads import HeadAsGet
+from api.http.problems import install_problem_handlers
 from api.openapi import complete
-from api.problems import install_problem_handlers
 from api.state import lifespan
 from config.settings import Settings
 
@@ -55,7 +55,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # a redirect is built from the Host header, which a caller writes
     )
     app.state.settings = settings
-    parts = (jobs, images, verbs, usage, deliveries, webhook_settings, webhooks, health, metrics, compatible, openai)
+    parts = (jobs, images, verbs, usage, deliveries, webhook_settings, callbacks, health, metrics, compatible, openai)
     for part in parts:
         app.include_router(part.router)
     app.include_router(error_page.router)

@@ -13,11 +13,11 @@ from pathlib import Path
 import structlog
 from fastapi import Request
 
-from api.problems import Problem
+from api.http.problems import Problem
 from config.settings import Settings, stop
-from worker.job import Milliseconds
-from worker.key_store import SCOPES, TENANT_PATTERN, Key, Keys, KeyStore, Scope, digest_of, is_made_key
-from worker.lane import Unavailable
+from worker.job.record import Milliseconds
+from worker.store.api_keys import SCOPES, TENANT_PATTERN, Key, Keys, KeyStore, Scope, digest_of, is_made_key
+from worker.store.lane import Unavailable
 
 log = structlog.get_logger()
 

@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from api.paging import DEFAULT_ROWS, MOST_ROWS
-from api.problems import PROBLEM_SCHEMA, problem_responses
-from worker.job import Status
+from api.http.paging import DEFAULT_ROWS, MOST_ROWS
+from api.http.problems import PROBLEM_SCHEMA, problem_responses
+from worker.job.record import Status
 
 
 def _parameter(name: str, place: str, description: str, **schema: Any) -> dict[str, Any]:

@@ -7,8 +7,8 @@ import asyncio
 
 import structlog
 
-from worker.lane import Lane, Unavailable
-from worker.memory import memory_of
+from worker.store.lane import Lane, Unavailable
+from worker.store.memory import memory_of
 
 log = structlog.get_logger()
 

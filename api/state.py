@@ -12,14 +12,14 @@ from api.room import Room
 from api.watch import Watch
 from config.settings import Settings
 from worker.composition import delivery_ledger, job_store, viewer_of
-from worker.deliveries import DeliveryLedger
 from worker.images.store import ImageStore, open_store
 from worker.installation import Installation, join_in_time
-from worker.key_store import KeyStore
-from worker.lane import Lane, connect
-from worker.store import JobStore
-from worker.view import Viewer
-from worker.webhook_secrets import WebhookSecrets
+from worker.shown.job import Viewer
+from worker.store.api_keys import KeyStore
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, connect
+from worker.telling.deliveries import DeliveryLedger
+from worker.telling.secrets import WebhookSecrets
 
 
 class State(TypedDict):

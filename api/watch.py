@@ -12,7 +12,7 @@ from contextlib import asynccontextmanager
 import structlog
 from redis.exceptions import RedisError
 
-from worker.lane import connect
+from worker.store.lane import connect
 
 log = structlog.get_logger()
 

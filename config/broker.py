@@ -31,8 +31,8 @@ def celery_options(redis_url: str) -> dict[str, Any]:
         # a message is only a wake-up: a redelivered one could POST again, a lost one is found by its due time
         "task_acks_late": False,
         "task_reject_on_worker_lost": False,
-        # coroutines; it takes a message when there is room for it (worker/celery_pool.py)
-        "worker_pool": "worker.celery_pool:CoroutinePool",
+        # coroutines; it takes a message when there is room for it (worker/running/celery_pool.py)
+        "worker_pool": "worker.running.celery_pool:CoroutinePool",
         "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,

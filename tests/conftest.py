@@ -9,13 +9,13 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from redis import Redis
 
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.broker import KEY_PREFIX
-from config.embedded import EmbeddedRedis, free_port
 from config.settings import Settings
 from worker.app import app
-from worker.lane import Lane, connect
-from worker.messages import message_template
-from worker.store import JobStore
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, connect
+from worker.store.messages import message_template
 
 # no test is about the speed of the machine: on a busy one a call may take any time
 hypothesis_settings.register_profile("patient", deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -29,7 +29,7 @@ def run_role(role: str, settings: Settings, parent: int) -> None:
     """Runs one Celery worker until SIGTERM, which waits for the tasks in flight; ends when `parent` is gone."""
     from worker.app import app
     from worker.installation import check_installation_at_start
-    from worker.process import Process
+    from worker.running.process import Process
     from worker.startup import check_redis_at_start, check_settings
 
     Process.role, Process.parent = role, parent

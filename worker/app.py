@@ -4,7 +4,7 @@ from celery import Celery
 
 from config.broker import celery_options
 from config.settings import load_settings
-from worker.celery_transport import install
+from worker.store.celery_transport import install
 
 install()
 app = Celery("darkroom", set_as_current=False, include=["worker.tasks"])

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.job import Attempt, Job, Status
+from worker.job.record import Attempt, Job, Status
 from worker.resources import Resources
 from worker.upstream.client import FETCH_SECONDS
 from worker.upstream.errors import UpstreamError
@@ -26,7 +26,7 @@ class Asked:
 
 
 async def ask(r: Resources, attempt: Attempt, request_id: str, seconds: float = FETCH_SECONDS) -> Asked:
-    """What the upstream says of that request now. Raises worker.lane.Unavailable; repeating it is harmless."""
+    """What the upstream says of that request now. Raises worker.store.lane.Unavailable; repeating it is harmless."""
     upstream = r.pool.key_to_ask(attempt.upstream, attempt.server)
     if upstream is None:
         log.warning("upstream.key_unknown", track_id=attempt.track_id, key=attempt.upstream)

@@ -2,15 +2,15 @@
 
 from config.broker import KEY_PREFIX
 from config.settings import Settings
-from worker.admission import Budget
 from worker.app import app
-from worker.collecting import Collecting
-from worker.deliveries import DeliveryLedger
-from worker.lane import Lane
-from worker.messages import message_template
-from worker.store import JobStore
-from worker.timing import SECOND, Limits
-from worker.view import Viewer
+from worker.images.claims import Collecting
+from worker.job.timing import SECOND, Limits
+from worker.shown.job import Viewer
+from worker.store.admission import Budget
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane
+from worker.store.messages import message_template
+from worker.telling.deliveries import DeliveryLedger
 
 SUBMIT_MARGIN_SECONDS = 10
 """Between the longest POST and the moment nobody waits for it any more."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import structlog
 
 from worker.images.store import ImageStore, StoreError
-from worker.store import JobStore
+from worker.store.jobs import JobStore
 
 log = structlog.get_logger()
 

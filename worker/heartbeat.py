@@ -10,11 +10,11 @@ from collections.abc import Awaitable, Callable
 
 import structlog
 
-from worker.forgetting import Forgetting
+from worker.images.removal import Forgetting
 from worker.installation import Installation, join_in_time
-from worker.lane import Unavailable
 from worker.overdue import end_overdue
 from worker.resources import Resources, pool_limits
+from worker.store.lane import Unavailable
 
 log = structlog.get_logger()
 

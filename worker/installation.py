@@ -18,8 +18,8 @@ import structlog
 from config.settings import Settings, stop
 from worker.composition import job_store
 from worker.images.store import ImageStore, NotStored, StoreError, open_store
-from worker.lane import Lane, Unavailable, connect
-from worker.store import JobStore
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, Unavailable, connect
 
 KEY = "installation"
 FILE = "installation.json"

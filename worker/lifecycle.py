@@ -10,25 +10,25 @@ from dataclasses import replace
 
 import structlog
 
-from worker import decisions
 from worker.asking import Asked, ask, askable
-from worker.compatible import callback_shape
-from worker.endings import contradicts
+from worker.crash_points import Point, reached
 from worker.images.collect import collect_pictures, keep_to_the_record
 from worker.images.store import StoreError
-from worker.job import Attempt, Job, Milliseconds, Status
-from worker.lane import Unavailable
+from worker.job import decisions
+from worker.job.endings import contradicts
+from worker.job.record import Attempt, Job, Milliseconds, Status
+from worker.job.step import Step
 from worker.recording import current, facts, note, record
-from worker.recovery import Point, reached
 from worker.resources import Resources
+from worker.shown.compatible import callback_shape
+from worker.shown.job import job_view
 from worker.signing import callback_token
-from worker.step import Step
-from worker.store import Loaded
-from worker.telling import Target
+from worker.store.jobs import Loaded
+from worker.store.lane import Unavailable
+from worker.telling.schedule import Target
 from worker.upstream.outcome import Outcome, Taken
 from worker.upstream.pool import UpstreamKey
 from worker.upstream.wire import parse_answer, submit_body
-from worker.view import job_view
 
 log = structlog.get_logger()
 

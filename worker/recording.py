@@ -8,17 +8,17 @@ from collections.abc import Callable
 
 import structlog
 
-from worker import decisions
-from worker.admission import OverBudget
 from worker.asking import ask, askable, is_end
-from worker.endings import contradicts
-from worker.job import Job, Milliseconds, Status
-from worker.lane import Unavailable
-from worker.recovery import Point, reached
+from worker.crash_points import Point, reached
+from worker.job import decisions
+from worker.job.endings import contradicts
+from worker.job.record import Job, Milliseconds, Status
+from worker.job.step import Step
+from worker.job.timing import next_look
 from worker.resources import Resources
-from worker.step import Step
-from worker.store import Loaded
-from worker.timing import next_look
+from worker.store.admission import OverBudget
+from worker.store.jobs import Loaded
+from worker.store.lane import Unavailable
 from worker.upstream.wire import Answer, parse_answer
 
 log = structlog.get_logger()

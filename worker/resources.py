@@ -3,21 +3,21 @@
 from dataclasses import dataclass, replace
 
 from config.settings import Settings
-from worker.collecting import Collecting
 from worker.composition import collecting, delivery_ledger, job_store, limits_of, viewer_of
 from worker.health import Health
+from worker.images.claims import Collecting
 from worker.images.collect import Pictures
 from worker.images.decoder import Decoder
 from worker.images.download import PictureSource
 from worker.images.store import open_store
-from worker.lane import Lane, connect
-from worker.notify import Notifier
-from worker.store import JobStore, UpstreamLimit
-from worker.timing import Limits
+from worker.job.timing import Limits
+from worker.shown.job import Viewer
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.lane import Lane, connect
+from worker.telling.notifier import Notifier
+from worker.telling.secrets import WebhookSecrets
 from worker.upstream.client import UpstreamClient
 from worker.upstream.pool import Pool
-from worker.view import Viewer
-from worker.webhook_secrets import WebhookSecrets
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError
 
 from config.settings import Settings, stop
-from worker.connection import SentinelPool, connect
-from worker.gate import look_at
-from worker.webhook_secrets import is_webhook_secret
+from worker.store.connection import SentinelPool, connect
+from worker.store.gate import look_at
+from worker.telling.secrets import is_webhook_secret
 
 log = structlog.get_logger()
 

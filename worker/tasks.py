@@ -8,12 +8,12 @@ import structlog
 
 from worker import lifecycle
 from worker.app import app
-from worker.celery_pool import ForgetUnacknowledged, TakeWhatFits, TaskFailed
-from worker.lane import Unavailable
-from worker.messages import Task
-from worker.process import Process
 from worker.resources import Resources
-from worker.task_events import TaskEvents, WakeUp
+from worker.running.celery_pool import ForgetUnacknowledged, TakeWhatFits, TaskFailed
+from worker.running.process import Process
+from worker.running.task_events import TaskEvents, WakeUp
+from worker.store.lane import Unavailable
+from worker.store.messages import Task
 
 log = structlog.get_logger()
 

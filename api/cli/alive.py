@@ -6,10 +6,10 @@ import platform
 import urllib.request
 from pathlib import Path
 
-from api.cli.nearby import settings_here
+from api.cli.stack.nearby import settings_here
 from config.broker import QUEUES
 from config.settings import Settings
-from worker.store import ALIVE_MS
+from worker.store.jobs import ALIVE_MS
 
 SECONDS = 3.0
 ROLES = len(QUEUES)
@@ -54,7 +54,7 @@ def _workers_here(settings: Settings) -> int:
 
 
 async def _heard(settings: Settings, names: list[str]) -> int:
-    from worker.lane import connect
+    from worker.store.lane import connect
 
     redis = connect(settings.redis_url.get_secret_value(), SECONDS)
     try:

@@ -12,7 +12,7 @@ from pydantic import Field
 from typing_extensions import TypedDict
 
 from api.schemas.numbers import decimal_pattern, whole_pattern
-from worker.job import OnUnknown
+from worker.job.record import OnUnknown
 
 Scheduler = Literal[
     "DDPMScheduler",

@@ -1,4 +1,4 @@
-"""Deliveries as OpenAPI describes them. Answers are written by worker/delivery_view.py; a test compares the two."""
+"""Deliveries as OpenAPI describes them. Answers are written by worker/shown/delivery.py; a test compares the two."""
 
 from typing import Literal
 

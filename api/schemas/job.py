@@ -1,4 +1,4 @@
-"""The job as OpenAPI describes it. Answers are written by worker/view.py; a test holds the two together."""
+"""The job as OpenAPI describes it. Answers are written by worker/shown/job.py; a test holds the two together."""
 
 from typing import Any, Literal
 

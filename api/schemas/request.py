@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic_core import from_json
 
-from api.problems import InvalidJson, InvalidRequest
+from api.http.problems import InvalidJson, InvalidRequest
 from api.schemas.attributes import (
     ALLOWED,
     FLAGS,
@@ -27,7 +27,7 @@ from api.schemas.attributes import (
     DeadlinePolicy,
     Own,
 )
-from worker.job import OnUnknown
+from worker.job.record import OnUnknown
 
 ATTRIBUTE_NAMES = frozenset(Attributes.__annotations__)
 OWN_NAMES = frozenset(Own.__annotations__)

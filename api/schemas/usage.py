@@ -1,4 +1,4 @@
-"""A tenant's usage as OpenAPI describes it. Answers are written by api/usage.py; a test holds the two together."""
+"""A tenant's usage as OpenAPI describes it. api/endpoints/usage.py answers; a test holds the two together."""
 
 from pydantic import BaseModel, Field
 

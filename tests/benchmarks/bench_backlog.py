@@ -23,14 +23,14 @@ from typing import Any
 import httpx
 from redis import Redis
 
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.broker import KEY_PREFIX
-from config.embedded import EmbeddedRedis, free_port
 from tests.support.processes import KEY, Installation, until
 from tests.support.queue import ROOM, answered, order
 from worker.app import app
-from worker.lane import Lane, connect
-from worker.messages import message_template
-from worker.store import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.lane import Lane, connect
+from worker.store.messages import message_template
 
 WAITING, TENANTS = int(os.environ.get("WAITING", "100000")), int(os.environ.get("TENANTS", "50"))
 ROUNDS, RELEASES = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("RELEASES", "200"))

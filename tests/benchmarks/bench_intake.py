@@ -18,7 +18,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from config.embedded import EmbeddedRedis, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 
 ROUNDS = 3
 SECONDS = float(os.environ.get("SECONDS", "6"))

@@ -15,7 +15,7 @@ from tests.chaos.acts import Acts
 from tests.chaos.evidence import Evidence, Ledger, gather_evidence, open_jobs, read_ledger
 from tests.chaos.load import Callers
 from tests.chaos.plan import LIES_ABOUT_IDS, Plan
-from worker.job import TRANSITIONS, Status
+from worker.job.record import TRANSITIONS, Status
 
 if TYPE_CHECKING:
     from tests.chaos.run import Run

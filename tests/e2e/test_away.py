@@ -15,7 +15,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from config.embedded import free_port
+from api.cli.stack.redis_server import free_port
 from tests.support.processes import Installation, until
 
 AWAY = 3

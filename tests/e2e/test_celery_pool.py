@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from config.broker import QUEUES, celery_options
 from tests.support.processes import Installation, children_of, until
-from worker.messages import queue_key
+from worker.store.messages import queue_key
 
 HELD, FEW_THREADS = 500, 50
 
@@ -147,7 +147,7 @@ def test_celery_shows_what_runs(here: Installation) -> None:
     assert {task["args"][0] for task in active} == set(ids)
     assert all(task["name"] == "darkroom.submit" and task["acknowledged"] for task in active)
     pool = (inspect.stats() or {})[name]["pool"]
-    assert (pool["implementation"], pool["running"]) == ("worker.celery_pool:CoroutinePool", 3)
+    assert (pool["implementation"], pool["running"]) == ("worker.running.celery_pool:CoroutinePool", 3)
     with watching(here) as heard:
         client.send_task("darkroom.submit", args=("no-such-job",), task_id="hand-right", ignore_result=True)
         client.send_task("darkroom.submit", args=("one", "too many"), task_id="hand-wrong", ignore_result=True)

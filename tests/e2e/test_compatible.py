@@ -15,7 +15,7 @@ from standardwebhooks import Webhook
 
 from tests.support.processes import KEY, Installation, until
 from tests.support.receiver import Receiver
-from worker.compatible import job_id_of
+from worker.shown.compatible import job_id_of
 
 with warnings.catch_warnings():  # the SDK, as it is published, is written for an older pydantic
     warnings.simplefilter("ignore")

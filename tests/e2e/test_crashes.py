@@ -15,7 +15,7 @@ import pytest
 from redis import Redis
 
 from tests.support.processes import Installation, children_of, until
-from worker.messages import queue_key
+from worker.store.messages import queue_key
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from config.embedded import free_port
+from api.cli.stack.redis_server import free_port
 from tests.support.processes import KEY, Installation, until
 
 PAGE = Path("docs/api.md")

@@ -16,7 +16,7 @@ from redis import Redis
 from api.cli.alive import ROLES
 from tests.support.processes import Installation, children_of, until
 from tests.support.receiver import Receiver
-from worker.recovery import Point
+from worker.crash_points import Point
 
 AT_THE_DOOR = {Point.ACCEPT_WRITTEN, Point.CALLBACK_KEPT}
 WRITES = range(1, 13, 2)

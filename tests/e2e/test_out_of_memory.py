@@ -15,9 +15,9 @@ from config.broker import KEY_PREFIX
 from tests.support.processes import Installation, until
 from tests.support.queue import ROOM, order
 from worker.app import app
-from worker.lane import Lane, Unavailable, connect
-from worker.messages import message_template
-from worker.store import JobStore
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, Unavailable, connect
+from worker.store.messages import message_template
 
 BODY = {"model_id": "m", "prompt": "a morning", "width": 64, "height": 64}
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import httpx
 
-from config.embedded import free_port
+from api.cli.stack.redis_server import free_port
 from tests.support.processes import Installation, until
 
 

@@ -12,7 +12,7 @@ from redis import Redis
 
 from config.broker import celery_options
 from tests.support.processes import KEY, Installation, until
-from worker.messages import queue_key
+from worker.store.messages import queue_key
 
 SLOW_JOBS = 70
 CALM_SECONDS = 15.0

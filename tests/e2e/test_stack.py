@@ -15,7 +15,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from config.embedded import free_port
+from api.cli.stack.redis_server import free_port
 from tests.support.processes import children_of, until
 
 ROOT = Path(__file__).parents[2]

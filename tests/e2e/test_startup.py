@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from config.embedded import EmbeddedRedis, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 
 WELL = {"DARKROOM_SECRET": "a-secret-for-tests-0123456789", "DARKROOM_UPSTREAM_KEY": "sandbox", "C_FORCE_ROOT": "1"}
 

@@ -20,9 +20,9 @@ from tests.support.deliveries import ended_job
 from tests.support.processes import KEY, Installation, until
 from tests.support.receiver import Receiver
 from worker.app import app
-from worker.lane import Lane, connect
-from worker.messages import message_template, queue_key
-from worker.store import JobStore
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, connect
+from worker.store.messages import message_template, queue_key
 
 DEAD, HEALTHY = 200, 20
 PER_HOST = 4

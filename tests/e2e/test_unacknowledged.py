@@ -16,7 +16,7 @@ from redis import Redis
 
 from config.broker import celery_options
 from tests.support.processes import Installation, until
-from worker.messages import queue_key
+from worker.store.messages import queue_key
 
 PLACES = 2
 

@@ -16,12 +16,12 @@ from opentelemetry import trace
 from redis import Redis
 
 from api.app import create_app
-from api.express import Express
+from api.fast_path import Express
 from api.schemas.usage import UsageView
 from config.settings import Settings
 from tests.support.queue import done_beside
 from worker.signing import callback_token
-from worker.store import MOST_INBOX_ROWS
+from worker.store.jobs import MOST_INBOX_ROWS
 
 BODY = {"model_id": "m", "prompt": "a cat"}
 

@@ -9,13 +9,13 @@ import pytest
 from redis import Redis
 
 from tests.support.queue import accepted, answered
-from worker import decisions
-from worker.audit import Audit
 from worker.images.folder import LocalImages
-from worker.job import new_job_id
-from worker.lane import Lane, connect
-from worker.messages import queue_key
-from worker.store import JobStore, UpstreamLimit
+from worker.job import decisions
+from worker.job.record import new_job_id
+from worker.operate.audit import Audit
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.lane import Lane, connect
+from worker.store.messages import queue_key
 from worker.upstream.outcome import Open, Taken
 from worker.upstream.wire import Answer
 

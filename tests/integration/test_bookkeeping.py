@@ -3,11 +3,11 @@
 from redis import Redis
 
 from tests.support.queue import IMAGE, LIMITS, SUCCESS, accepted, answered, order
-from worker import decisions
-from worker.admission import Allowance
-from worker.messages import queue_key
-from worker.step import Step
-from worker.store import JobStore, Loaded, UpstreamLimit
+from worker.job import decisions
+from worker.job.step import Step
+from worker.store.admission import Allowance
+from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.messages import queue_key
 from worker.upstream.outcome import Taken
 from worker.upstream.wire import Answer
 

@@ -11,12 +11,13 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.api_server import running_api
 from tests.support.queue import LIMITS, ROOM, accepted, answered, done, order, tried
-from worker import decisions, lifecycle
-from worker.admission import Allowance, OverBudget
-from worker.flow import FlowControl
-from worker.job import Status
+from worker import lifecycle
+from worker.job import decisions
+from worker.job.record import Status
+from worker.operate.flow import FlowControl
 from worker.resources import open_resources
-from worker.store import JobStore, UpstreamLimit, timeline_of
+from worker.store.admission import Allowance, OverBudget
+from worker.store.jobs import JobStore, UpstreamLimit, timeline_of
 from worker.upstream.outcome import NotTaken, Open, Reason
 
 TEN_A_DAY = Allowance(1000, images_day=10)

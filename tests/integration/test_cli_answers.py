@@ -8,7 +8,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from api.cli.connection import Api, Exit
+from api.cli.caller.connection import Api, Exit
 from api.cli.main import main
 from config.settings import load_settings
 
@@ -66,7 +66,7 @@ def test_a_lost_answer_to_a_submit_is_asked_for_again_under_the_same_idempotency
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The first POST is taken and its answer lost, the second finds the API away: one job, not two."""
-    monkeypatch.setattr("api.cli.submit.PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr("api.cli.caller.submit.PAUSE_SECONDS", 0.01)
 
     def answer(handler: BaseHTTPRequestHandler, times: int) -> None:
         if times == 1:

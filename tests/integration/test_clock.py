@@ -12,11 +12,11 @@ from structlog.testing import capture_logs
 from config.broker import KEY_PREFIX
 from tests.support.stepped_clock import SteppedRedis, stepped_redis
 from worker.app import app
-from worker.connection import connect
-from worker.lane import Lane
-from worker.messages import message_template
-from worker.script import Script
-from worker.store import JobStore
+from worker.store.connection import connect
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane
+from worker.store.messages import message_template
+from worker.store.script import Script
 
 TIMEOUT = 1.0
 LOAD = Script("clock", "load")

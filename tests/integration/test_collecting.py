@@ -9,10 +9,11 @@ from redis import Redis
 
 from config.settings import Settings
 from tests.support.engine import Engine, png, running_engine
-from worker import decisions, lifecycle
+from worker import lifecycle
 from worker.images.manifest import manifest_key
-from worker.job import Job, Status
-from worker.messages import queue_key
+from worker.job import decisions
+from worker.job.record import Job, Status
+from worker.store.messages import queue_key
 
 JOBS = 60
 

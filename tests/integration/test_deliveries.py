@@ -21,12 +21,12 @@ from config.settings import Settings
 from tests.integration.test_api import Server, problem
 from tests.support.deliveries import ended_job
 from worker.composition import delivery_ledger
-from worker.deliveries import FAILING_MS, IN_LINE_MS, MOST_REPLAYED, QUIET_MS, DeliveryLedger
-from worker.delivery_view import delivery_view, endpoint_view
-from worker.lane import Lane, connect
-from worker.messages import queue_key
-from worker.store import JobStore
-from worker.telling import Next, Target, Try
+from worker.shown.delivery import delivery_view, endpoint_view
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, connect
+from worker.store.messages import queue_key
+from worker.telling.deliveries import FAILING_MS, IN_LINE_MS, MOST_REPLAYED, QUIET_MS, DeliveryLedger
+from worker.telling.schedule import Next, Target, Try
 
 URL = "https://hooks.example/told?job=1"
 HERE = Target.of("acme", URL)

@@ -16,10 +16,10 @@ from redis import Redis
 from config.broker import KEY_PREFIX
 from tests.support.queue import ROOM, accepted, answered, order, release_order
 from worker.app import app
-from worker.flow import FlowControl
-from worker.lane import Lane, connect
-from worker.messages import message_template
-from worker.store import JobStore, UpstreamLimit
+from worker.operate.flow import FlowControl
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.lane import Lane, connect
+from worker.store.messages import message_template
 
 LARGEST_HEAD_START = 9
 """Turns between the lowest and the highest priority."""

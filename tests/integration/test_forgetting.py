@@ -11,13 +11,15 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.engine import Engine, running_engine
 from tests.support.queue import ROOM, order
-from worker import decisions, forgetting, lifecycle
-from worker.bulk import Filter, purge_matching
-from worker.forgetting import Forgetting
+from worker import lifecycle
 from worker.heartbeat import forget_old
+from worker.images import removal as forgetting
 from worker.images.folder import LocalImages
+from worker.images.removal import Forgetting
 from worker.images.store import folder_of
-from worker.job import TERMINAL, Job, Status
+from worker.job import decisions
+from worker.job.record import TERMINAL, Job, Status
+from worker.operate.bulk import Filter, purge_matching
 
 MANY = 250
 EVERYTHING = Filter(("acme",), TERMINAL)

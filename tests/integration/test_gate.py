@@ -7,12 +7,12 @@ import pytest
 from redis import Redis
 from structlog.testing import capture_logs
 
-from config.embedded import EmbeddedRedis, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
-from worker import gate
-from worker.connection import connect
-from worker.lane import Lane, Refused
+from worker.store import gate
+from worker.store.connection import connect
+from worker.store.lane import Lane, Refused
 
 TIMEOUT = 2.0
 REQUEST = {"model_id": "m", "prompt": "p"}

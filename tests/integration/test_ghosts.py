@@ -8,10 +8,11 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.engine import Engine, running_engine
 from tests.support.queue import LIMITS
-from worker import decisions, lifecycle
-from worker.audit import Audit
-from worker.job import Status, new_job_id
-from worker.store import Loaded
+from worker import lifecycle
+from worker.job import decisions
+from worker.job.record import Status, new_job_id
+from worker.operate.audit import Audit
+from worker.store.jobs import Loaded
 from worker.upstream.wire import Answer
 
 FAILED = b'{"status":"failed","id":"1","message":"out of paint"}'

@@ -7,10 +7,10 @@ from redis import Redis
 
 from config.settings import Settings
 from tests.support.queue import LIMITS, ROOM, accepted, answered, done, order
-from worker import decisions
-from worker.flow import FlowControl
-from worker.messages import queue_key
-from worker.store import JobStore, UpstreamLimit
+from worker.job import decisions
+from worker.operate.flow import FlowControl
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.messages import queue_key
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken
 from worker.upstream.pool import Pool
 from worker.upstream.wire import Answer

@@ -17,7 +17,7 @@ from worker.health import Health
 from worker.images import bucket as product
 from worker.images.bucket import S3Images
 from worker.images.store import NotStored, StoreError, open_store
-from worker.store import JobStore
+from worker.store.jobs import JobStore
 
 KEY = "acme/2026/11/24/01jxabc/0.png"
 DATA = bytes(range(256)) * 3000

@@ -7,15 +7,16 @@ import pytest
 from pydantic import SecretStr
 from redis import Redis
 
-from config.embedded import EmbeddedRedis, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.engine import Engine, running_engine
 from tests.support.queue import LIMITS
 from tests.support.slow_wire import slow_wire
-from worker import decisions, lifecycle
-from worker.job import Job, Status
-from worker.messages import queue_key
+from worker import lifecycle
+from worker.job import decisions
+from worker.job.record import Job, Status
 from worker.recording import record
+from worker.store.messages import queue_key
 from worker.upstream.outcome import Taken
 from worker.upstream.wire import Answer
 

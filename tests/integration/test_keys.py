@@ -13,16 +13,16 @@ from fastapi.routing import APIRoute
 from redis import Redis
 
 from api.app import create_app
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from api.keys import REFRESH_SECONDS, KeyRing, configured_keys
-from config.embedded import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
-from worker import key_store
-from worker.admission import Allowance
-from worker.job import Order, new_job_id
-from worker.key_store import Key, KeyStore, Scope, TooManyKeys, digest_of, new_key
-from worker.lane import Lane, Unavailable, connect
-from worker.store import JobStore
+from worker.job.record import Order, new_job_id
+from worker.store import api_keys as key_store
+from worker.store.admission import Allowance
+from worker.store.api_keys import Key, KeyStore, Scope, TooManyKeys, digest_of, new_key
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, Unavailable, connect
 
 ABSENT = "01M859N4P0ZK88SXJWVC1PBXXR"
 BODY = {"model_id": "m", "prompt": "a cat"}

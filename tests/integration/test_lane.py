@@ -11,11 +11,11 @@ from contextlib import contextmanager
 import pytest
 from redis import Redis
 
-from config.embedded import EmbeddedRedis, free_port
-from worker.clock import STEP_MS
-from worker.connection import connect
-from worker.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, Unavailable
-from worker.script import Script
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
+from worker.store.clock import STEP_MS
+from worker.store.connection import connect
+from worker.store.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, Unavailable
+from worker.store.script import Script
 
 TIMEOUT = 1.0
 LOAD = Script("clock", "load")

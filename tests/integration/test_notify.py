@@ -12,11 +12,11 @@ from standardwebhooks import Webhook
 from config.settings import Settings
 from tests.support.receiver import Receiver
 from worker.composition import delivery_ledger
-from worker.deliveries import CLAIM_MS, Claim
-from worker.lane import Lane, connect
-from worker.notify import TIMEOUT_SECONDS, Notifier
-from worker.telling import Next, Target
-from worker.webhook_secrets import WebhookSecrets
+from worker.store.lane import Lane, connect
+from worker.telling.deliveries import CLAIM_MS, Claim
+from worker.telling.notifier import TIMEOUT_SECONDS, Notifier
+from worker.telling.schedule import Next, Target
+from worker.telling.secrets import WebhookSecrets
 
 ID = "msg_01M859N4P0ZK88SXJWVC1PBXXR_2"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
@@ -194,7 +194,7 @@ async def test_an_answer_that_drips_ends_with_the_time_for_one_try(
         finally:
             writer.close()
 
-    monkeypatch.setattr("worker.notify.TIMEOUT_SECONDS", 1.0)
+    monkeypatch.setattr("worker.telling.notifier.TIMEOUT_SECONDS", 1.0)
     server = await asyncio.start_server(drip, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     began = time.monotonic()
@@ -236,7 +236,7 @@ async def test_a_receiver_that_hangs_is_given_up_in_time_and_counted_as_hanging(
     settings: Settings, redis: Redis, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Setup: a shorter time-out. Proves: the row, the next try, and that the endpoint is known to hang."""
-    monkeypatch.setattr("worker.notify.TIMEOUT_SECONDS", 0.3)
+    monkeypatch.setattr("worker.telling.notifier.TIMEOUT_SECONDS", 0.3)
     async with opened(settings, redis) as notifier:
         following = await told(notifier, receiver.url.replace("/told", "/hang"))
     assert (following.state, receiver.hanging) == ("pending", [ID])

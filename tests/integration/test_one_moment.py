@@ -4,10 +4,10 @@ import pytest
 from redis import Redis
 
 from tests.support.queue import LIMITS, SUCCESS, accepted, answered, claimed
-from worker import decisions
-from worker.job import Job
-from worker.step import Step
-from worker.store import JobStore, Loaded, UpstreamLimit
+from worker.job import decisions
+from worker.job.record import Job
+from worker.job.step import Step
+from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 

@@ -15,20 +15,20 @@ from pydantic import SecretStr
 from redis import Redis
 from redis.exceptions import OutOfMemoryError
 
-from config.embedded import EmbeddedRedis, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
 from tests.support.processes import until
 from tests.support.queue import LIMITS, ROOM, accepted, answered, order
-from worker import decisions
-from worker.bulk import Filter, cancel_matching, purge_matching
-from worker.collecting import Collecting
-from worker.forgetting import Forgetting
 from worker.heartbeat import forget_old
-from worker.job import OPEN, TERMINAL, Image, Status
-from worker.lane import Unavailable
+from worker.images.claims import Collecting
+from worker.images.removal import Forgetting
+from worker.job import decisions
+from worker.job.record import OPEN, TERMINAL, Image, Status
+from worker.operate.bulk import Filter, cancel_matching, purge_matching
 from worker.resources import Resources, open_resources
-from worker.store import JobStore, Loaded, UpstreamLimit
+from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.lane import Unavailable
 from worker.upstream.outcome import Taken
 from worker.upstream.wire import Answer
 

@@ -9,12 +9,12 @@ from redis import Redis
 
 from config.settings import Settings
 from tests.support.queue import ROOM, accepted, answered, order
-from worker.job import Job, Status
+from worker.job.record import Job, Status
 from worker.lifecycle import rescue
-from worker.messages import queue_key
 from worker.overdue import PAGE, end_overdue
 from worker.resources import Resources, open_resources
-from worker.store import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.messages import queue_key
 
 MANY = 2000
 

@@ -4,11 +4,11 @@ import pytest
 from redis import Redis
 
 from tests.support.queue import LIMITS, SUCCESS, accepted, answered, claimed, done
-from worker import decisions
-from worker.flow import FlowControl
-from worker.job import Job, Status
-from worker.step import Step
-from worker.store import JobStore, Loaded, UpstreamLimit
+from worker.job import decisions
+from worker.job.record import Job, Status
+from worker.job.step import Step
+from worker.operate.flow import FlowControl
+from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken
 from worker.upstream.wire import Answer
 

@@ -18,7 +18,7 @@ from celery import Celery
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.broker import celery_options
-from worker.lane import Lane, Unavailable, connect
+from worker.store.lane import Lane, Unavailable, connect
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from config.embedded import free_port
+from api.cli.stack.redis_server import free_port
 from tests.support.processes import until
 
 STOP_SECONDS = 6

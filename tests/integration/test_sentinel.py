@@ -9,8 +9,8 @@ import pytest
 
 from tests.support.processes import Installation, until
 from tests.support.sentinel import Cluster
-from worker.lane import Lane, SentinelPool, Unavailable, connect
 from worker.startup import check_redis
+from worker.store.lane import Lane, SentinelPool, Unavailable, connect
 
 FAILOVER_SECONDS = 20.0
 

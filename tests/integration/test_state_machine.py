@@ -22,28 +22,29 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from redis import Redis
 
+from api.cli.stack.redis_server import EmbeddedRedis
 from config.broker import KEY_PREFIX
-from config.embedded import EmbeddedRedis
 from config.settings import Settings
 from tests.support.skipped_clock import skip, skippable_clock, start_over
 from tests.support.upstream_model import FATES, TAKING, Fate, Post, Says, Upstream
-from worker import decisions, lifecycle
-from worker.admission import Allowance, OverBudget
+from worker import lifecycle
 from worker.app import app
-from worker.audit import Audit
-from worker.codec import decode_timeline
-from worker.flow import FlowControl
 from worker.health import Health
 from worker.images.folder import LocalImages
-from worker.job import OPEN, TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
-from worker.lane import Lane, connect
-from worker.ledger import Cost, cost_of
-from worker.messages import message_template
+from worker.job import decisions
+from worker.job.codec import decode_timeline
+from worker.job.cost import Cost, cost_of
+from worker.job.record import OPEN, TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
+from worker.job.timing import Limits
+from worker.operate.audit import Audit
+from worker.operate.flow import FlowControl
 from worker.overdue import end_overdue
 from worker.recording import record
 from worker.resources import Resources
-from worker.store import JobStore, UpstreamLimit
-from worker.timing import Limits
+from worker.store.admission import Allowance, OverBudget
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.lane import Lane, connect
+from worker.store.messages import message_template
 from worker.upstream.pool import Pool
 
 USUAL_EXAMPLES = 20

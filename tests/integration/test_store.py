@@ -10,16 +10,16 @@ from redis import Redis
 
 from config.settings import Settings
 from tests.support.api_server import running_api
-from worker import decisions
-from worker.admission import Allowance
 from worker.app import app
-from worker.codec import decode_timeline, numbered
 from worker.images.store import folder_of
-from worker.job import Job, Order, Status, new_job_id
-from worker.ledger import day_of
-from worker.messages import Task, queue_key
-from worker.store import JobStore, Loaded, UpstreamLimit
-from worker.timing import Limits
+from worker.job import decisions
+from worker.job.codec import decode_timeline, numbered
+from worker.job.cost import day_of
+from worker.job.record import Job, Order, Status, new_job_id
+from worker.job.timing import Limits
+from worker.store.admission import Allowance
+from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.messages import Task, queue_key
 from worker.upstream.outcome import NotTaken, Reason, Taken
 from worker.upstream.wire import Answer
 

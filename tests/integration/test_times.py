@@ -3,12 +3,12 @@
 from redis import Redis
 
 from tests.support.queue import LIMITS, ROOM, accepted, answered, order
-from worker import decisions
-from worker.collecting import KEEP, Collecting
-from worker.job import Job
-from worker.ledger import day_of
-from worker.messages import queue_key
-from worker.store import MOST_INBOX_ROWS, JobStore, Loaded, UpstreamLimit
+from worker.images.claims import KEEP, Collecting
+from worker.job import decisions
+from worker.job.cost import day_of
+from worker.job.record import Job
+from worker.store.jobs import MOST_INBOX_ROWS, JobStore, Loaded, UpstreamLimit
+from worker.store.messages import queue_key
 from worker.upstream.outcome import Taken
 from worker.upstream.wire import Answer
 

@@ -1,6 +1,6 @@
 """`make mutants`: small faults are planted one at a time; which of them does no test notice?
 
-Python (mutmut, every mutant): worker/decisions.py, attempts.py, endings.py, timing.py, ledger.py, upstream/outcome.py.
+Python (mutmut, every mutant): worker/job/{decisions,attempts,endings,timing,cost}.py, worker/upstream/outcome.py.
 Lua (tests/mutants/lua.py): SAMPLE mutants drawn by SEED, all of them with SAMPLE=0; ONLY=advance,tick names scripts.
 Everything happens in copies of the tree. A run that takes much longer than without a fault counts as noticed.
 """
@@ -120,7 +120,7 @@ def _lua(folder: Path) -> None:
 
 def _drawn() -> list[tuple[str, Mutant]]:
     only = set(filter(None, os.environ.get("ONLY", "").split(",")))
-    files = sorted((ROOT / "worker" / "lua").glob("*.lua"))
+    files = sorted((ROOT / "worker" / "store" / "lua").glob("*.lua"))
     every = [(file.stem, each) for file in files if not only or file.stem in only for each in mutants(file.read_text())]
     size = int(os.environ.get("SAMPLE") or 150)
     if not size or size >= len(every):
@@ -145,7 +145,7 @@ def _longest(trees: "Queue[Path]", tests: str) -> float:
 
 def _survives(trees: "Queue[Path]", script: str, mutant: Mutant, seconds: float) -> bool:
     tree = trees.get()
-    file = tree / "worker" / "lua" / f"{script}.lua"
+    file = tree / "worker" / "store" / "lua" / f"{script}.lua"
     kept = file.read_text()
     try:
         file.write_text(mutant.script)

@@ -9,7 +9,7 @@ import httpx
 import uvicorn
 
 from api.app import create_app
-from api.express import Express
+from api.fast_path import Express
 from config.settings import Settings
 
 STOP_SECONDS = 10

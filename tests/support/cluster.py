@@ -7,7 +7,7 @@ from pathlib import Path
 
 from redis import Redis
 
-from config.embedded import EmbeddedRedis, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 
 SLOTS = 16_384
 SECONDS = 20.0

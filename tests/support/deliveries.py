@@ -1,9 +1,9 @@
 """Deliveries made as they come to be: a job is accepted with a webhook, and ends."""
 
-from worker import decisions
-from worker.admission import Allowance
-from worker.job import Order, new_job_id
-from worker.store import JobStore
+from worker.job import decisions
+from worker.job.record import Order, new_job_id
+from worker.store.admission import Allowance
+from worker.store.jobs import JobStore
 
 MOST = Allowance(100_000)
 

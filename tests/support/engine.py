@@ -19,8 +19,8 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.queue import ROOM, order
 from worker import lifecycle
-from worker.messages import queue_key
 from worker.resources import Resources, open_resources, pool_limits
+from worker.store.messages import queue_key
 
 STORIES = {
     "submit": lifecycle.submit,

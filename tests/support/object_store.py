@@ -18,7 +18,7 @@ import httpx
 import obstore
 from obstore.store import S3Store
 
-from config.embedded import free_port
+from api.cli.stack.redis_server import free_port
 from tests.support.faulty_proxy import FaultyProxy, faulty_proxy
 from tests.support.processes import until
 

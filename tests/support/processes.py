@@ -13,7 +13,7 @@ from typing import Any
 import httpx
 
 from api.cli.alive import ROLES
-from config.embedded import EmbeddedRedis, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, free_port
 
 KEY = "e2e-key-0123456789"
 SECONDS = 30.0

@@ -6,14 +6,14 @@ from typing import Any
 from redis import Redis
 
 from config.broker import KEY_PREFIX
-from worker import decisions
-from worker.admission import Accepted, Allowance
 from worker.app import app
-from worker.job import Image, Order, new_job_id
-from worker.lane import Lane, connect
-from worker.messages import message_template
-from worker.store import JobStore, UpstreamLimit
-from worker.timing import Limits
+from worker.job import decisions
+from worker.job.record import Image, Order, new_job_id
+from worker.job.timing import Limits
+from worker.store.admission import Accepted, Allowance
+from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.lane import Lane, connect
+from worker.store.messages import message_template
 from worker.upstream.outcome import Outcome, Taken
 from worker.upstream.wire import Answer
 

@@ -6,7 +6,7 @@ from pathlib import Path
 from redis import Redis
 from redis.exceptions import RedisError
 
-from config.embedded import find_server, free_port
+from api.cli.stack.redis_server import find_server, free_port
 from tests.support.processes import until
 
 PASSWORD, SENTINEL_PASSWORD = "a redis/password", "a sentinel/password"

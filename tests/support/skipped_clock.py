@@ -7,8 +7,8 @@ from hashlib import sha1
 
 from redis import Redis
 
-from worker import clock
-from worker.lane import Script
+from worker.store import clock
+from worker.store.lane import Script
 
 KEY = "test:skipped_ms"
 SHOWN = "local now = shown\n"

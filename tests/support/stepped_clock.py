@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from config.embedded import EmbeddedRedis, find_server, free_port
+from api.cli.stack.redis_server import EmbeddedRedis, find_server, free_port
 
 KEPT_SECONDS = 0.15
 

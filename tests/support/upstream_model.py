@@ -6,7 +6,7 @@ from typing import Literal
 
 import orjson
 
-from worker.job import parse_track_id
+from worker.job.record import parse_track_id
 from worker.upstream.errors import Unavailable
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer

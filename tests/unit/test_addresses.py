@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.addresses import AddressRefused, check_dialled, check_url, host_allowed, is_public
+from worker.network.addresses import AddressRefused, check_dialled, check_url, host_allowed, is_public
 
 MUST_BLOCK = (
     "0.0.0.0",

@@ -20,10 +20,10 @@ from tests.unit.test_decisions import (
     attempt,
     job,
 )
-from worker import decisions
-from worker.attempts import stands_at
-from worker.job import Attempt, Job, Problem, Status
-from worker.timing import LATE_SECONDS, SECOND, next_look
+from worker.job import decisions
+from worker.job.attempts import stands_at
+from worker.job.record import Attempt, Job, Problem, Status
+from worker.job.timing import LATE_SECONDS, SECOND, next_look
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken
 from worker.upstream.wire import Answer
 

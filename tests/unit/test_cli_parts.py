@@ -7,17 +7,17 @@ from typing import Any
 
 import pytest
 
-from api.cli import nearby
-from api.cli.connection import Exit, Refusal, exit_of, plain
-from api.cli.following import exit_of_job, read_events
-from api.cli.keys import _lasts, _scopes
-from api.cli.nearby import Running, note_running, running_here
-from api.cli.premises import choose_ports
-from api.cli.rendering import job_path
-from api.cli.submit import request_body
-from config.embedded import free_port
+from api.cli.caller.connection import Exit, Refusal, exit_of, plain
+from api.cli.caller.following import exit_of_job, read_events
+from api.cli.caller.rendering import job_path
+from api.cli.caller.submit import request_body
+from api.cli.operator.keys import _lasts, _scopes
+from api.cli.stack import nearby
+from api.cli.stack.nearby import Running, note_running, running_here
+from api.cli.stack.premises import choose_ports
+from api.cli.stack.redis_server import free_port
 from config.settings import Settings
-from worker.key_store import Key, decode_key, encode_key, is_made_key, new_key
+from worker.store.api_keys import Key, decode_key, encode_key, is_made_key, new_key
 
 
 def test_events_are_read_from_lines_and_a_half_one_is_none() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.codec import decode_job, decode_order, encode_doc, encode_order
-from worker.job import Attempt, Image, Job, Order, Problem, Status
+from worker.job.codec import decode_job, decode_order, encode_doc, encode_order
+from worker.job.record import Attempt, Image, Job, Order, Problem, Status
 
 WHOLE = st.integers(-(2**53), 2**53) | st.just(0)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)

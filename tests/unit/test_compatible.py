@@ -7,9 +7,9 @@ from typing import Any
 
 import pytest
 
-from worker.compatible import NOT_FOUND, callback_shape, fetch_shape, job_id_of, public_id, submit_shape
-from worker.job import Image, Job, Order, Problem, Status, new_job_id
-from worker.view import Viewer
+from worker.job.record import Image, Job, Order, Problem, Status, new_job_id
+from worker.shown.compatible import NOT_FOUND, callback_shape, fetch_shape, job_id_of, public_id, submit_shape
+from worker.shown.job import Viewer
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 NOW = 1_800_000_000_000

@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from worker import decisions
-from worker.job import Attempt, Image, Job, Order, Problem, Status
-from worker.timing import Limits, next_look
+from worker.job import decisions
+from worker.job.record import Attempt, Image, Job, Order, Problem, Status
+from worker.job.timing import Limits, next_look
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 

@@ -3,8 +3,8 @@
 import re
 from pathlib import Path
 
-from api.error_page import MEANINGS, PAGE
-from api.problems import CODES
+from api.http.error_page import MEANINGS, PAGE
+from api.http.problems import CODES
 
 
 def test_every_problem_code_and_its_status_is_in_the_docs() -> None:
@@ -26,6 +26,6 @@ def test_the_page_that_a_problems_type_leads_to_has_the_same_words() -> None:
 def test_every_code_of_a_failed_job_is_in_the_docs() -> None:
     """And no other."""
     text = Path("docs/errors.md").read_text().partition("## Why a job failed")[2]
-    code = "".join(Path(f"worker/{name}.py").read_text() for name in ("decisions", "endings", "attempts"))
+    code = "".join(Path(f"worker/job/{name}.py").read_text() for name in ("decisions", "endings", "attempts"))
     coded = set(re.findall(r'Problem\("(\w+)"', code))
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == coded

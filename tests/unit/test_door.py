@@ -6,12 +6,12 @@ from typing import Any
 
 import pytest
 
-from api.images import names
-from api.listing import Query, parse_query
-from api.problems import InvalidRequest, Problem
+from api.endpoints.images import names
+from api.endpoints.listing import Query, parse_query
+from api.http.problems import InvalidRequest, Problem
 from api.schemas.request import MOST_ERRORS, parse_batch, parse_request
 from config.settings import Settings
-from worker.addresses import AddressRefused, check_url
+from worker.network.addresses import AddressRefused, check_url
 from worker.startup import check_settings
 
 LEAST = {"model_id": "m", "prompt": "a cat"}

@@ -10,10 +10,10 @@ from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import Any
 
-from worker import decisions
-from worker.job import Attempt, Image, Job, Order, Problem, Status
-from worker.step import Step
-from worker.timing import Limits, next_look
+from worker.job import decisions
+from worker.job.record import Attempt, Image, Job, Order, Problem, Status
+from worker.job.step import Step
+from worker.job.timing import Limits, next_look
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 

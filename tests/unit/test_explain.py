@@ -4,9 +4,9 @@ from dataclasses import replace
 
 import pytest
 
-from worker.explain import explain
-from worker.job import Attempt, Job, Order, Status
-from worker.standing import PLACED, KeyState, Standing
+from worker.job.record import Attempt, Job, Order, Status
+from worker.shown.explain import explain
+from worker.store.standing import PLACED, KeyState, Standing
 
 JOB = Job(Order("01M859N4P0ZK88SXJWVC1PBXXR", "acme", 1000, 9000, {}))
 STANDING = Standing(

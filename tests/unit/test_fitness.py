@@ -2,7 +2,7 @@
 
 import pytest
 
-from worker.fitness import (
+from worker.store.fitness import (
     CUT_OFF,
     EVICTS,
     FORGETS,

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.job import (
+from worker.job.record import (
     TERMINAL,
     TRANSITIONS,
     Attempt,

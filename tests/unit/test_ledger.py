@@ -2,8 +2,8 @@
 
 import pytest
 
-from worker.job import Attempt, Job, Order, Status
-from worker.ledger import Cost, cost_of, day_of
+from worker.job.cost import Cost, cost_of, day_of
+from worker.job.record import Attempt, Job, Order, Status
 
 JOB_ID = "01M859N4P0ZK88SXJWVC1PBXXR"
 

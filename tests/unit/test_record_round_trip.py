@@ -10,8 +10,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.codec import decode_job, decode_order, decode_timeline, encode_doc, encode_order, encode_row
-from worker.job import Job, Order, Status
+from worker.job.codec import decode_job, decode_order, decode_timeline, encode_doc, encode_order, encode_row
+from worker.job.record import Job, Order, Status
 
 EARLIER = json.loads((Path(__file__).parent.parent / "support" / "records_of_d27eb87.json").read_text())["records"]
 NUMBERS = st.integers(-(2**53), 2**53)

@@ -10,7 +10,7 @@ from redis import Connection, SSLConnection
 
 from config.broker import celery_options
 from config.redis_address import parse_redis_address
-from worker.lane import connect
+from worker.store.lane import connect
 
 SENTINELS = "sentinel://user:p%40ss%3B@one,two:26380,[::1]/mymaster/2?sentinel_username=s&sentinel_password=s%2Fs"
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from api.problems import InvalidJson, InvalidRequest
+from api.http.problems import InvalidJson, InvalidRequest
 from api.schemas.attributes import ALLOWED, FLAGS, Scheduler
 from api.schemas.numbers import whole_pattern
 from api.schemas.request import ATTRIBUTE_NAMES, OWN_NAMES, ParsedRequest, parse_batch, parse_compatible, parse_request

@@ -7,9 +7,10 @@ from pydantic import ValidationError
 from standardwebhooks import Webhook
 
 from config.settings import Settings
-from worker.notify import TIMEOUT_SECONDS
-from worker.store import IDEMPOTENCY_MS
-from worker.telling import (
+from worker.job.timing import LATE_SECONDS
+from worker.store.jobs import IDEMPOTENCY_MS
+from worker.telling.notifier import TIMEOUT_SECONDS
+from worker.telling.schedule import (
     LONGEST_RETRY_AFTER_SECONDS,
     MOST_ROWS_KEPT,
     SCHEDULE_SECONDS,
@@ -18,8 +19,7 @@ from worker.telling import (
     Try,
     after_try,
 )
-from worker.timing import LATE_SECONDS
-from worker.webhook_secrets import is_webhook_secret, new_webhook_secret, sign, signature_header
+from worker.telling.secrets import is_webhook_secret, new_webhook_secret, sign, signature_header
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

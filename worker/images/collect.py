@@ -14,7 +14,7 @@ from worker.images.download import DownloadError, PictureSource, decode_inline
 from worker.images.manifest import manifest, manifest_key
 from worker.images.picture import BrokenPicture, Picture
 from worker.images.store import ImageStore, StoreError, folder_of, image_key
-from worker.job import Image, Job
+from worker.job.record import Image, Job
 
 log = structlog.get_logger()
 

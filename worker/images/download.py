@@ -13,9 +13,9 @@ from urllib.parse import urljoin, urlsplit
 import httpx
 
 from config.settings import Settings
-from worker.addresses import AddressRefused, check_url, host_allowed
+from worker.network.addresses import AddressRefused, check_url, host_allowed
+from worker.network.transport import open_transport
 from worker.upstream.pool import upstream_hosts
-from worker.upstream.transport import open_transport
 
 TOTAL_SECONDS = 120.0
 TIMEOUT = httpx.Timeout(20.0, connect=10.0)

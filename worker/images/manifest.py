@@ -5,8 +5,8 @@ from typing import Any
 import orjson
 
 from worker.images.store import folder_of
-from worker.job import Image, Job
-from worker.view import rfc3339
+from worker.job.record import Image, Job
+from worker.shown.job import rfc3339
 
 
 def manifest_key(job: Job) -> str:

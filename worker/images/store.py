@@ -11,7 +11,7 @@ from typing import Protocol
 
 from config.settings import Settings
 from worker.images.picture import EXTENSIONS
-from worker.job import Job, Milliseconds
+from worker.job.record import Job, Milliseconds
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*\.(png|jpg|webp|json)")
 

@@ -7,9 +7,9 @@ from collections.abc import Collection
 import httpx
 
 from config.settings import Settings
+from worker.network.transport import open_transport
 from worker.upstream.errors import Unavailable, Unreadable
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, judge_answer
-from worker.upstream.transport import open_transport
 from worker.upstream.wire import Answer, parse_answer
 
 FETCH_SECONDS = 20.0

@@ -1,0 +1,1 @@
+"""Verbs of callers: they speak HTTP to the API, as any backend does."""

@@ -1,0 +1,87 @@
+"""`darkroom bulk cancel` and `darkroom bulk purge`: by filter; without `--yes` they only count."""
+
+import argparse
+import sys
+from datetime import datetime
+
+from api.cli.operator.engine import Engine, on_engine
+from api.cli.operator.installation import installation_of
+from config.settings import stop
+from worker.images.removal import Forgetting
+from worker.images.store import StoreError
+from worker.installation import Installation, OtherInstallation
+from worker.job.record import OPEN, TERMINAL, Status
+from worker.operate.bulk import Filter, cancel_matching, matching, purge_matching
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The verb, the filter, and the word that makes it real."""
+    parser.add_argument("act", choices=("cancel", "purge"), help="cancel open jobs, or remove finished ones")
+    whose = parser.add_mutually_exclusive_group(required=True)
+    whose.add_argument("--tenant", help="only this tenant's jobs")
+    whose.add_argument("--all-tenants", action="store_true", help="every tenant's")
+    parser.add_argument("--status", choices=[status.value for status in Status], action="append", default=[])
+    parser.add_argument("--created-after", type=_time, default=0, metavar="TIME", help="RFC 3339")
+    parser.add_argument("--created-before", type=_time, default=2**53, metavar="TIME", help="RFC 3339")
+    parser.add_argument("--metadata", action="append", default=[], type=_pair, metavar="KEY=VALUE")
+    parser.add_argument("--yes", action="store_true", help="do it; without this it is only counted")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Counts or acts. Exit code 1 where no job matches."""
+    return on_engine(lambda engine: _act(engine, arguments))
+
+
+async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
+    chosen = await _filter(engine, arguments)
+    if not arguments.yes:
+        found = [job.status async for job in matching(engine.store, chosen)]
+        print(f"{len(found)} jobs match; to {arguments.act} them add --yes")
+        return 0 if found else 1
+    if arguments.act == "cancel":
+        done = await cancel_matching(engine.store, chosen)
+    else:
+        installation = installation_of(engine)
+        await _checked(installation)
+        forgetting = Forgetting(engine.lane, engine.store, installation.images)
+        purged = await purge_matching(engine.store, forgetting, chosen)
+        print(f"{purged.jobs} jobs removed, {purged.files} files with them")
+        if purged.folders_left:
+            print(f"the folders of {purged.folders_left} could not be removed yet: the workers go on trying")
+        return 0 if purged.jobs else 1
+    print(f"{done} jobs cancelled")
+    return 0 if done else 1
+
+
+async def _checked(installation: Installation) -> None:
+    """Records are not removed from here where their pictures are elsewhere."""
+    try:
+        await installation.check()
+    except (OtherInstallation, StoreError) as error:
+        stop(f"nothing was removed: {error}")
+
+
+async def _filter(engine: Engine, arguments: argparse.Namespace) -> Filter:
+    fitting = OPEN if arguments.act == "cancel" else TERMINAL
+    asked = frozenset(map(Status, arguments.status)) or fitting
+    if asked - fitting:
+        print(f"{arguments.act} is for {', '.join(sorted(fitting))} jobs only", file=sys.stderr)
+        raise SystemExit(2)
+    return Filter(
+        tenants=(arguments.tenant,) if arguments.tenant else tuple(await engine.flow.tenants()),
+        statuses=asked,
+        after=arguments.created_after,
+        before=arguments.created_before,
+        metadata=dict(arguments.metadata),
+    )
+
+
+def _time(text: str) -> int:
+    return int(datetime.fromisoformat(text).timestamp() * 1000)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals:
+        raise ValueError(text)
+    return key, value

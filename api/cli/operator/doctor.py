@@ -1,0 +1,34 @@
+"""`darkroom doctor`: is this installation fit to buy, in plain words. Exit code 0: it is; 1: it is not; 3: no Redis."""
+
+import argparse
+import asyncio
+import json
+
+from api.cli.stack.nearby import settings_here
+from config.settings import Settings
+from worker.operate.doctor import examine
+from worker.startup import check_settings
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The verb's options."""
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Looks, and says what it found."""
+    settings = settings_here()
+    check_settings(settings)
+    return asyncio.run(_examine(settings, as_json=arguments.json))
+
+
+async def _examine(settings: Settings, *, as_json: bool) -> int:
+    ill, away = 0, False
+    async for diagnosis in examine(settings):
+        ill += not diagnosis.well
+        away = away or diagnosis.away
+        if as_json:
+            print(json.dumps({"subject": diagnosis.subject, "well": diagnosis.well, "words": diagnosis.words}))
+        else:
+            print(f"{'ok ' if diagnosis.well else 'BAD'}  {diagnosis.subject}: {diagnosis.words}")
+    return 3 if away else 1 if ill else 0

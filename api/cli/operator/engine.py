@@ -1,0 +1,51 @@
+"""What the operator's verbs work on: the store itself, without the API, so that they work while that is down."""
+
+import asyncio
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from api.cli.stack.nearby import settings_here
+from config.settings import Settings
+from worker.composition import job_store
+from worker.operate.flow import FlowControl
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, Unavailable, connect
+
+TIMEOUT_SECONDS = 30.0
+
+
+@dataclass(frozen=True)
+class Engine:
+    """Open for one command."""
+
+    settings: Settings
+    lane: Lane
+    store: JobStore
+    flow: FlowControl
+
+
+def on_engine(act: Callable[[Engine], Awaitable[int]]) -> int:
+    """Runs one command on the configured Redis. Its exit code, or 3 with a sentence where that is away."""
+    try:
+        return asyncio.run(_run(act))
+    except Unavailable as error:
+        print(f"darkroom: Redis does not answer ({error}): see DARKROOM_REDIS_URL.", file=sys.stderr)
+        return 3
+
+
+async def _run(act: Callable[[Engine], Awaitable[int]]) -> int:
+    async with _opened(settings_here()) as engine:
+        await engine.store.health()  # sets the clock that times are told by
+        return await act(engine)
+
+
+@asynccontextmanager
+async def _opened(settings: Settings) -> AsyncIterator[Engine]:
+    lane = Lane(connect(settings.redis_url.get_secret_value(), TIMEOUT_SECONDS), TIMEOUT_SECONDS)
+    store = job_store(settings, lane)
+    try:
+        yield Engine(settings, lane, store, FlowControl(lane, store))
+    finally:
+        await lane.aclose()

@@ -1,0 +1,27 @@
+"""`darkroom explain`: why a job is where it is, in one sentence, straight from the store."""
+
+import argparse
+
+from api.cli.operator.engine import Engine, on_engine
+from worker.job.record import is_job_id
+from worker.shown.explain import explain
+from worker.store.standing import Standing
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Which job."""
+    parser.add_argument("job", help="its id")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Says it. Exit code 1 where there is no such job."""
+    return on_engine(lambda engine: _explain(engine, arguments.job))
+
+
+async def _explain(engine: Engine, job_id: str) -> int:
+    found = await engine.store.view(job_id) if is_job_id(job_id) else None
+    if found is None:
+        print("there is no such job")
+        return 1
+    print(f"{found.job.status}: {explain(found.job, found.standing or Standing(), found.now)}")
+    return 0

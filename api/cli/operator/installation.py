@@ -1,0 +1,35 @@
+"""`darkroom installation`: do this Redis and this image store belong together? `--adopt` says that they do."""
+
+import argparse
+
+from api.cli.operator.engine import Engine, on_engine
+from config.settings import stop
+from worker.images.store import StoreError, open_store
+from worker.installation import Installation, OtherInstallation
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """The word that makes it so."""
+    parser.add_argument("--adopt", action="store_true", help="give the one without an id that of the other")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Exit code 0 where both have one id."""
+    return on_engine(lambda engine: _look(engine, adopt=arguments.adopt))
+
+
+async def _look(engine: Engine, *, adopt: bool) -> int:
+    installation = installation_of(engine)
+    try:
+        if adopt:
+            await installation.join(adopt=True)
+        ours, theirs = await installation.ids()
+    except (OtherInstallation, StoreError) as error:
+        stop(str(error))
+    print(f"Redis {ours or 'has none'}\nimage store {theirs or 'has none'}")
+    return 0 if ours and ours == theirs else 1
+
+
+def installation_of(engine: Engine) -> Installation:
+    """Both halves, as the settings name them."""
+    return Installation(engine.lane, engine.store, open_store(engine.settings))

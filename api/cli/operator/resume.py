@@ -1,0 +1,20 @@
+"""`darkroom resume`: lets go what `darkroom pause` holds back."""
+
+import argparse
+
+from api.cli.operator.engine import on_engine
+from api.cli.operator.pause import hold
+from api.cli.operator.tenants import add_new_option
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """What to let go."""
+    add_new_option(parser)
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument("--tenant", help="only this tenant's jobs")
+    what.add_argument("--key", metavar="NAME", help="only this upstream key")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Hands out again, at once."""
+    return on_engine(lambda engine: hold(engine, arguments, None))

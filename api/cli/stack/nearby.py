@@ -1,0 +1,63 @@
+"""The stack that `darkroom up` runs in this folder: other verbs find it here, with nothing set."""
+
+import fcntl
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from api.cli.stack.premises import kept_secrets
+from config.settings import Settings, load_settings
+
+FOLDER = Path(".darkroom")
+
+
+@dataclass(frozen=True)
+class Running:
+    """Where it is, and with what. There are secrets in it: only the owner can read the note."""
+
+    api_url: str
+    redis_url: str
+    settings: dict[str, Any] = field(default_factory=dict)
+    """What its processes were started with, by the names of Settings."""
+
+
+def note_running(folder: Path, running: Running) -> None:
+    """Leaves word for others; it is believed only while the folder is locked."""
+    temporary = folder / "running.new"
+    temporary.touch(mode=0o600)
+    temporary.write_text(json.dumps(vars(running)))
+    temporary.replace(folder / "running.json")
+
+
+def running_here(folder: Path = FOLDER) -> Running | None:
+    """The stack that is running in this folder now, or None."""
+    if not _is_locked(folder / "lock"):
+        return None
+    try:
+        return Running(**json.loads((folder / "running.json").read_text()))
+    except (FileNotFoundError, PermissionError):  # just starting, or another user's
+        return None
+
+
+def key_here(folder: Path = FOLDER) -> str:
+    """The key that the stack in this folder was started with."""
+    return kept_secrets(folder / "secrets.json").key
+
+
+def settings_here() -> Settings:
+    """The settings; where they name no Redis, those of the stack that runs in this folder: they go together."""
+    settings = load_settings()
+    running = None if "redis_url" in settings.model_fields_set else running_here()
+    return Settings(**{"redis_url": running.redis_url} | running.settings) if running else settings
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        with path.open("rb+") as lock:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return True
+    except OSError:
+        return False
+    return False

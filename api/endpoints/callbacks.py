@@ -1,0 +1,57 @@
+"""POST /webhooks/modelslab/{token}: authenticate, bound, record, hand over, answer. Nothing is decided here.
+
+Public, and its sender signs nothing: the token in the address is checked before anything is looked up, and a wrong
+one gets the same answer at the same cost whether it was near or far. The body is kept raw, as a hint, for the worker.
+"""
+
+import time
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic_core import from_json
+
+from api.http.problems import Problem, problem_responses
+from api.state import state
+from worker.crash_points import Point, reached
+from worker.signing import check_callback_token
+from worker.upstream.wire import parse_answer
+
+router = APIRouter(tags=["upstream"])
+
+
+PREFIX = "/webhooks/modelslab/"
+ENDS = ("success", "failed", "error")
+
+
+@router.post(
+    PREFIX + "{token}",
+    summary="The upstream's callback",
+    responses=problem_responses("not_found", "invalid_json", "body_too_large", "unavailable"),
+)
+async def receive_callback(token: str, request: Request) -> Response:
+    """Keeps the callback of one attempt and wakes its job. A duplicate answers 200 and changes nothing."""
+    here = state(request)
+    known = check_callback_token(token, here["settings"].secrets)
+    if known is None:
+        raise Problem("not_found", "There is nothing here.")
+    body = await request.body()
+    if not _is_json_object(body):
+        raise Problem("invalid_json", "A callback is a JSON object.")
+    if parse_answer(body).kind not in ENDS:  # progress changes nothing, and must not fill the inbox
+        return Response(orjson.dumps({"received": "noted"}), media_type="application/json")
+    job_id, attempt = known
+    orphan = orjson.dumps({"at": int(time.time() * 1000), "job": job_id, "attempt": attempt, "body": body.decode()})
+    verdict = await here["store"].keep_callback(job_id, attempt, body, orphan)
+    reached(Point.CALLBACK_KEPT)
+    if verdict == "full":
+        raise Problem(
+            "unavailable", "More callbacks wait for this attempt than are kept.", headers={"retry-after": "5"}
+        )
+    return Response(orjson.dumps({"received": verdict}), media_type="application/json")
+
+
+def _is_json_object(body: bytes) -> bool:
+    try:
+        return isinstance(from_json(body, allow_inf_nan=False), dict)
+    except ValueError:
+        return False

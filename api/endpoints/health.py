@@ -1,0 +1,69 @@
+"""The operator's door: alive, ready, measured. Needs no key and tells nothing about any job."""
+
+import asyncio
+import secrets
+from collections.abc import Awaitable
+from typing import Any
+from urllib.parse import urlsplit
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from api.state import State, state
+from worker.images.store import StoreError
+from worker.store.lane import Refused, Unavailable
+
+router = APIRouter(tags=["operator"])
+
+
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {
+        "description": "Not ready: names what is away",
+        "content": {"application/json": {"schema": {"type": "object"}}},
+    }
+}
+
+
+@router.get("/healthz", summary="Alive")
+async def alive() -> dict[str, str]:
+    """Answers as long as the process does."""
+    return {"status": "alive"}
+
+
+@router.get("/readyz", summary="Ready", responses=NOT_READY)
+async def ready(request: Request) -> Response:
+    """Each dependency by a real write; 503 naming what is away. No worker is a warning: jobs are accepted and wait."""
+    here = state(request)
+    redis, images = await asyncio.gather(_state_of(_write_redis(here)), _state_of(here["images"].check()))
+    workers = await _workers(here) if redis == "ok" else 0
+    well = redis == images == "ok"
+    facts: dict[str, Any] = {
+        "status": "ready" if well else "unavailable",
+        "redis": redis,
+        "durability": "; ".join(here["lane"].verdict.warnings) or "ok",
+        "memory": here["room"].words,
+        "images": images,
+        "workers": workers,
+    }
+    if "modelslab.com" not in here["settings"].upstream_url:
+        facts["upstream"] = f"not the provider: {urlsplit(here['settings'].upstream_url).hostname}"
+    headers = None if well else {"retry-after": "2"}
+    return Response(orjson.dumps(facts), 200 if well else 503, headers, "application/json")
+
+
+async def _write_redis(here: State) -> None:
+    await here["lane"].write("SET", "ready", secrets.token_hex(4), "EX", 60)
+
+
+async def _state_of(check: Awaitable[object]) -> str:
+    try:
+        await check
+    except Refused as error:
+        return f"refused: {error}"
+    except (Unavailable, StoreError) as error:
+        return f"away ({error})"
+    return "ok"
+
+
+async def _workers(here: State) -> int:
+    return await here["store"].workers_alive()

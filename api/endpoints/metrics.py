@@ -1,0 +1,89 @@
+"""/metrics: what Redis knows of all processes, as Prometheus text: one source, right over any number of them."""
+
+from collections.abc import Iterator, Mapping
+
+from fastapi import APIRouter, Request, Response
+from fastapi.responses import PlainTextResponse
+from prometheus_client import CollectorRegistry, generate_latest
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.registry import Collector
+
+from api.http.problems import problem_responses
+from api.state import state
+from worker.health import callbacks_arrive
+from worker.job.record import Milliseconds, Status
+from worker.store.census import Census
+from worker.telling.schedule import STATES
+
+router = APIRouter(tags=["operator"])
+
+
+class CensusCollector(Collector):
+    """The census as metric families."""
+
+    def __init__(
+        self,
+        census: Census,
+        now: Milliseconds,
+        deliveries: Mapping[str, int] | None = None,
+        memory_share: float = 0.0,
+    ) -> None:
+        self._census, self._memory_share = census, memory_share
+        self._deliveries = dict.fromkeys(STATES, 0) | dict(deliveries or {})
+        self._oldest = max(0, now - (census.oldest_waiting_at or now)) / 1000
+
+    def collect(self) -> Iterator[Metric]:
+        census = self._census
+        jobs = GaugeMetricFamily("darkroom_jobs", "Jobs by status", labels=["status"])
+        for status in Status:
+            jobs.add_metric([status.value], census.by_status.get(status.value, 0))
+        yield jobs
+        steps = CounterMetricFamily("darkroom_steps", "Recorded steps by status and cause", labels=["status", "cause"])
+        for (status_name, cause), times in census.steps.items():
+            steps.add_metric([status_name, cause], times)
+        yield steps
+        yield GaugeMetricFamily("darkroom_waiting_jobs", "Jobs that wait for a place upstream", census.waiting)
+        yield GaugeMetricFamily(
+            "darkroom_oldest_waiting_seconds", "Age of the oldest job that waits for a place upstream", self._oldest
+        )
+        yield from _labelled("darkroom_tenant_waiting_jobs", "Waiting jobs by tenant", census.tenants, "tenant")
+        yield GaugeMetricFamily("darkroom_paused", "1 while an operator has paused everything", int(census.paused))
+        yield GaugeMetricFamily("darkroom_overdue_seconds", "Age of the oldest due step", census.overdue_seconds)
+        trusted = callbacks_arrive(census.callbacks, census.winning_polls)
+        yield GaugeMetricFamily(
+            "darkroom_callbacks_arrive", "0 while callbacks do not come, and polls do", int(trusted)
+        )
+        yield CounterMetricFamily("darkroom_clock_steps", "How often Redis' clock was set", census.clock_steps)
+        yield GaugeMetricFamily(
+            "darkroom_clock_ahead_seconds", "What our time still goes ahead of Redis' clock", census.clock_ahead_seconds
+        )
+        yield GaugeMetricFamily("darkroom_images_away", "1 while pictures cannot be stored", int(census.images_away))
+        yield GaugeMetricFamily(
+            "darkroom_redis_memory_share", "Used share of Redis' maxmemory; 0 where none is set", self._memory_share
+        )
+        yield GaugeMetricFamily(
+            "darkroom_removals_failing", "Jobs and folders that could not be removed", census.removals_failing
+        )
+        yield GaugeMetricFamily("darkroom_audit_findings", "Findings of the last audit", census.audit_findings)
+        yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
+        yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
+        yield from _labelled("darkroom_deliveries", "Deliveries to callers by state", self._deliveries, "state")
+        yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)
+
+
+@router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse,
+            responses=problem_responses("unavailable"))  # fmt: skip
+async def metrics(request: Request) -> Response:
+    """Counts over all processes; no label holds anything that a caller wrote."""
+    registry = CollectorRegistry(auto_describe=False)
+    here = state(request)
+    store, deliveries = here["store"], await here["deliveries"].counts()
+    registry.register(CensusCollector(await store.census(), store.now(), deliveries, here["room"].share))
+    return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
+
+
+def _labelled(name: str, help_text: str, values: Mapping[str, float], by: str = "name") -> Iterator[Metric]:
+    family = GaugeMetricFamily(name, help_text, labels=[by])
+    for label, value in values.items():
+        family.add_metric([label], value)
+    yield family

@@ -1,0 +1,54 @@
+"""What the caller's tenant uses and may use: its queue, its rate, its images of this day and month."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from api.http.problems import problem_responses
+from api.intake.refusals import allowance_of
+from api.keys import authenticate
+from api.schemas.usage import UsageView
+from api.state import state
+from worker.operate.flow import FlowControl, TenantFlow, Used
+from worker.store.admission import Allowance
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+
+@router.get("/usage", summary="What you use and may use", response_model=UsageView,
+            responses=problem_responses("unauthorized", "unavailable"))  # fmt: skip
+async def show_usage(request: Request) -> Response:
+    """Images: `open` are reserved, being bought, or nobody knows; `spent` are bought. A limit of null is none."""
+    tenant, here = await authenticate(request, "read"), state(request)
+    flow = await FlowControl(here["lane"], here["store"]).tenant(tenant)
+    return Response(orjson.dumps(usage_view(flow, allowance_of(here))), media_type="application/json")
+
+
+def usage_view(flow: TenantFlow, allowance: Allowance) -> dict[str, Any]:
+    """A tenant's usage as plain data; `allowance` is what holds where nothing is set for it."""
+    limits = {
+        "rate": allowance.rate,
+        "burst": allowance.burst,
+        "waiting": allowance.tenant_waiting,
+        "images_day": allowance.images_day,
+        "images_month": allowance.images_month,
+    } | flow.limits
+    return {
+        "tenant": flow.name,
+        "paused": flow.paused is not None,
+        "weight": flow.weight,
+        "waiting": {"jobs": flow.waiting, "limit": _limit(limits["waiting"])},
+        "rate": {"requests_per_second": limits["rate"] or None, "burst": _limit(limits["burst"])},
+        "day": _period(flow.day, limits["images_day"]),
+        "month": _period(flow.month, limits["images_month"]),
+    }
+
+
+def _period(used: Used, limit: float) -> dict[str, Any]:
+    images = {"open": used.open, "spent": used.spent, "limit": _limit(limit)}
+    return {"period": used.period, "images": images}
+
+
+def _limit(limit: float) -> int | None:
+    return int(limit) or None

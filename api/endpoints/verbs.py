@@ -1,0 +1,145 @@
+"""What a caller can do with a job that is there: list, cancel, retry, resolve, delete."""
+
+from typing import Any, Literal
+
+import orjson
+from fastapi import APIRouter, Request, Response
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from api.endpoints.jobs import accept_orders, current_job, find_job
+from api.endpoints.listing import list_jobs
+from api.http.problems import Problem, problem_responses
+from api.intake.idempotency import idempotency_of
+from api.intake.refusals import budget_exceeded
+from api.keys import authenticate
+from api.schemas.job import JobList, JobView
+from api.state import State, state
+from worker.composition import limits_of
+from worker.images.removal import Forgetting
+from worker.job import decisions
+from worker.job.record import Job, Milliseconds, Order, Status, new_job_id
+from worker.job.step import Step
+from worker.shown.job import job_view
+from worker.store.admission import OverBudget
+from worker.store.jobs import Loaded
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
+
+REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable",
+            "insufficient_storage")  # fmt: skip
+PROBLEMS = problem_responses("unauthorized", "not_found", "conflict", "unavailable")
+
+
+class Resolution(BaseModel):
+    """How an `unknown` is decided by hand."""
+
+    model_config = ConfigDict(extra="forbid")
+    action: Literal["resubmit", "fail"]
+
+
+@router.get("/jobs", summary="List jobs", response_model=JobList,
+            responses=problem_responses("unauthorized", "invalid_request", "unavailable"))  # fmt: skip
+async def show_list(request: Request) -> Response:
+    """Newest first; filters status, track_id, metadata.KEY, created_after, created_before; pages by cursor."""
+    tenant, here = await authenticate(request, "read"), state(request)
+    return _json(await list_jobs(here, tenant, request.query_params))
+
+
+@router.post("/jobs/{job_id}/cancel", summary="Cancel a job", response_model=JobView, responses=PROBLEMS)
+async def cancel_job(job_id: str, request: Request) -> Response:
+    """Ends the job. Once the upstream has been asked, this cannot stop the charge: `charged` says so."""
+    return await _apply(job_id, request, lambda job, now, here: decisions.cancelled(job, now))
+
+
+@router.post(
+    "/jobs/{job_id}/resolve",
+    summary="Decide an unknown by hand",
+    response_model=JobView,
+    responses=PROBLEMS | problem_responses("invalid_json", "invalid_request", "budget_exceeded"),
+    openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
+        "schema": Resolution.model_json_schema()}}}},
+)  # fmt: skip
+async def resolve_job(job_id: str, request: Request) -> Response:
+    """`resubmit` sends the request once more, which may buy it twice; `fail` ends the job."""
+    await authenticate(request, "submit")
+    action = _resolution(await request.body()).action
+    return await _apply(
+        job_id, request, lambda job, now, here: decisions.resolved(job, action, now, limits_of(here["settings"]))
+    )
+
+
+@router.post("/jobs/{job_id}/retry", status_code=202, summary="Run a failed job again", response_model=JobView,
+             responses=PROBLEMS | problem_responses(*REFUSALS))  # fmt: skip
+async def retry_job(job_id: str, request: Request) -> Response:
+    """A new job with the same request, which names its origin in `retry_of`."""
+    tenant, here = await authenticate(request, "submit"), state(request)
+    idempotency = await idempotency_of(request, tenant, b"")
+    # before the status: a late success, or a deletion, of the origin must not hide the job that the key made
+    if idempotency and (made := await here["store"].made_for(idempotency)):
+        return await current_job(here, made)
+    _, found = await find_job(job_id, request, "submit")
+    if found.job.status not in (Status.FAILED, Status.EXPIRED, Status.CANCELLED):
+        raise Problem(
+            "conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}."
+        )
+    order = _again(found.job.order, here)
+    refuse_late = [order.id] if here["settings"].deadline_policy == "refuse" else []
+    accepted = await accept_orders(request, here, [order], b"", refuse_late)
+    return await current_job(here, accepted.ids[0])
+
+
+@router.delete("/jobs/{job_id}", status_code=204, summary="Delete a finished job", responses=PROBLEMS)
+async def delete_job(job_id: str, request: Request) -> Response:
+    """Removes a finished job and its images."""
+    here, found = await find_job(job_id, request, "submit")
+    if not found.job.is_terminal:
+        raise Problem("conflict", f"Only a finished job can be deleted; this one is {_word(found)}. Cancel it first.")
+    # where the folder cannot be removed now, the workers' sweep goes on with it
+    await Forgetting(here["lane"], here["store"], here["images"]).forget(found.job)
+    return Response(status_code=204)
+
+
+async def _apply(job_id: str, request: Request, decide: Any) -> Response:
+    while True:
+        here, found = await find_job(job_id, request, "submit")
+        step: Step | None = decide(found.job, found.now, here)
+        if step is None:
+            raise Problem("conflict", f"This cannot be done to a job that is {_word(found)}.")
+        if await _advanced(here, found, step):
+            _, found = await find_job(job_id, request, "submit")
+            return _json(_view(found, here))
+
+
+async def _advanced(here: State, found: Loaded, step: Step) -> bool:
+    try:
+        return await here["store"].advance(found, step)
+    except OverBudget as over:
+        raise budget_exceeded(over.refusal, here["store"].now()) from None
+
+
+def _again(order: Order, here: State) -> Order:
+    now: Milliseconds = here["store"].now()
+    deadline = now + (order.deadline_at - order.created_at)
+    values = {name: getattr(order, name) for name in order.__slots__}
+    values |= {"id": new_job_id(now), "created_at": now, "deadline_at": deadline, "retry_of": order.id}
+    return Order(**values)
+
+
+def _resolution(body: bytes) -> Resolution:
+    try:
+        return Resolution.model_validate_json(body)
+    except ValidationError:
+        raise Problem("invalid_request", 'The body is {"action": "resubmit"} or {"action": "fail"}.') from None
+
+
+def _word(found: Loaded) -> str:
+    job: Job = found.job
+    return job.status.value
+
+
+def _view(found: Loaded, here: State) -> dict[str, Any]:
+    return job_view(found.job, found.timeline, here["viewer"], found.now, found.standing)
+
+
+def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), status, headers, "application/json")

@@ -1,0 +1,70 @@
+"""How a caller is told: its endpoints, disabled and enabled again, and the secret that signs."""
+
+from typing import Any
+
+import orjson
+from fastapi import APIRouter, Request, Response
+
+from api.http.problems import Problem, problem_responses
+from api.keys import authenticate
+from api.schemas.delivery import EndpointList, EndpointView, WebhookSecretView
+from api.state import state
+from worker.shown.delivery import endpoint_view
+from worker.shown.job import rfc3339
+from worker.telling.schedule import ENDPOINT_ID
+from worker.telling.secrets import Signing
+
+router = APIRouter(prefix="/v1", tags=["deliveries"])
+PROBLEMS = problem_responses("unauthorized", "unavailable")
+
+
+@router.get("/webhook-endpoints", summary="Your webhook addresses", response_model=EndpointList,
+            responses=PROBLEMS)  # fmt: skip
+async def show_endpoints(request: Request) -> Response:
+    """The 1,000 used last, without query, and how telling them goes."""
+    tenant, here = await authenticate(request, "read"), state(request)
+    endpoints = await here["deliveries"].endpoints(tenant)
+    return _json({"endpoints": [endpoint_view(each) for each in endpoints]})
+
+
+@router.post("/webhook-endpoints/{endpoint_id}/enable", summary="Tell an endpoint again", response_model=EndpointView,
+             responses=PROBLEMS | problem_responses("not_found"))  # fmt: skip
+async def enable_endpoint(endpoint_id: str, request: Request) -> Response:
+    """Deliveries go there again. Those that were not sent meanwhile are told with a replay."""
+    tenant, here = await authenticate(request, "admin"), state(request)
+    known = ENDPOINT_ID.fullmatch(endpoint_id) is not None
+    endpoint = await here["deliveries"].enable(tenant, endpoint_id) if known else None
+    if endpoint is None:
+        raise Problem("not_found", "There is no such endpoint.")
+    return _json(endpoint_view(endpoint))
+
+
+@router.get("/webhook-secret", summary="Your signing secret", response_model=WebhookSecretView,
+            responses=PROBLEMS)  # fmt: skip
+async def show_secret(request: Request) -> Response:
+    """Your own. The installation's, which others verify with as well, is its operator's to hand out."""
+    tenant, here = await authenticate(request, "admin"), state(request)
+    return _secret(await here["webhook_secrets"].of(tenant))
+
+
+@router.post("/webhook-secret/rotate", summary="Make a new signing secret", response_model=WebhookSecretView,
+             responses=PROBLEMS)  # fmt: skip
+async def rotate_secret(request: Request) -> Response:
+    """The new one signs from now on; what signed so far signs along for 24 hours: two signatures, either verifies."""
+    tenant, here = await authenticate(request, "admin"), state(request)
+    return _secret(await here["webhook_secrets"].rotate(tenant))
+
+
+def _secret(signing: Signing) -> Response:
+    return _json(
+        {
+            "secret": signing.secrets[0] if signing.own else None,
+            "shared": not signing.own,
+            "previous_until": rfc3339(signing.previous_until),
+        },
+        {"cache-control": "no-store"},
+    )
+
+
+def _json(content: Any, headers: dict[str, str] | None = None) -> Response:
+    return Response(orjson.dumps(content), headers=headers, media_type="application/json")

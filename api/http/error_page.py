@@ -1,0 +1,89 @@
+"""`/docs/errors`: the page that every problem's `type` leads to. docs/errors.md has the same words; a test compares."""
+
+import re
+from html import escape
+
+from fastapi import APIRouter
+from fastapi.responses import HTMLResponse
+
+from api.http.problems import CODES
+
+router = APIRouter()
+
+MEANINGS: dict[str, tuple[str, str]] = {
+    "invalid_json": ("the body is not one JSON value", "mend the body"),
+    "unauthorized": (
+        "no valid key: none, an unknown, a revoked or an expired one, all alike",
+        "send `Authorization: Bearer <api key>`",
+    ),
+    "forbidden": (
+        "the key is valid and lacks the scope that `detail` names (`submit`, `read` or `admin`)",
+        "use a key with that scope: [scopes](cli.md#keys)",
+    ),
+    "not_found": ("there is no such thing, or it is not yours", "check the id"),
+    "method_not_allowed": ("the address does not take that method", "see `/docs`"),
+    "conflict": ("the job's status does not allow this", "read `detail`, look at the job"),
+    "body_too_large": ("more than 64 KiB (a batch: 4 MiB)", "send less"),
+    "unsupported_media_type": ("compressed, or not JSON", "send plain JSON"),
+    "range_not_satisfiable": ("the range is outside the picture", "see `Content-Range`"),
+    "invalid_request": ("fields that are not allowed", "see `errors`"),
+    "idempotency_mismatch": ("the key was used with another body", "use a new key"),
+    "queue_full": ("as many jobs wait as this installation takes", "repeat after `Retry-After`"),
+    "tenant_queue_full": ("as many jobs of yours wait as may", "repeat after `Retry-After`"),
+    "rate_limited": ("more requests than your rate allows", "repeat after `Retry-After`"),
+    "budget_exceeded": (
+        "the images of this day or month are bought or reserved",
+        "repeat after `Retry-After`, or ask for more",
+    ),
+    "deadline_unreachable": (
+        "with `deadline_policy` `refuse`: the predicted wait is in `detail`",
+        "give it more time, or repeat later",
+    ),
+    "internal": ("our fault; it has been logged", "repeat with the same `Idempotency-Key`, tell us"),
+    "unavailable": (
+        "the job store or the image store does not answer",
+        "repeat after `Retry-After` with the same `Idempotency-Key`",
+    ),
+    "generation_failed": (
+        "`/v1/images/generations` only: the job ended without pictures",
+        "read the message; a repetition buys again",
+    ),
+    "timeout": (
+        "`/v1/images/generations` only: the job did not end in time and goes on",
+        "look at the job that the message names",
+    ),
+    "insufficient_storage": (
+        "pictures cannot be stored, so nothing is bought, or the job store has no room for more jobs",
+        "repeat after `Retry-After`; tell the operator",
+    ),
+}
+"""What each code means, and what to do."""
+
+HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Darkroom: errors</title>
+<style>body{font:16px/1.6 system-ui;max-width:60rem;margin:3rem auto;padding:0 1rem;background:#151013;color:#eee}
+h1{color:#ff5a4a}code{color:#ff7a6b}th,td{text-align:left;vertical-align:top;padding:.3rem .8rem .3rem 0}
+tr:target{background:#3a1f1f}</style>
+<h1>Errors</h1><p>Every refusal is <code>application/problem+json</code> (RFC 9457) with a stable <code>code</code>;
+<code>errors</code> names each field of a bad body. Nothing that you wrote as text is echoed.</p>
+<table><tr><th>code<th>status<th>meaning<th>what to do"""
+
+
+@router.get("/docs/errors", include_in_schema=False, response_class=HTMLResponse)
+async def show_errors() -> str:
+    """Every code as a row that its address leads to."""
+    return PAGE
+
+
+def _words(markdown: str) -> str:
+    """A cell of the table: code is shown as such, of a link its words stay."""
+    text = escape(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", markdown))
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
+
+
+def _row(code: str) -> str:
+    meaning, to_do = MEANINGS[code]
+    cells = (f"<code>{code}</code>", str(CODES[code][0]), _words(meaning), _words(to_do))
+    return f'<tr id="{code}">' + "".join(f"<td>{cell}" for cell in cells)
+
+
+PAGE = HEAD + "\n".join(map(_row, MEANINGS)) + "</table></html>"

@@ -1,0 +1,112 @@
+"""How finished jobs are forgotten: the record first, leaving a tombstone that names its folder, then the folder.
+
+A worker that is storing a picture of the job meanwhile finds no record and removes what it stored; should it die before
+that, the sweep does, because the tombstone outlives the longest collection. So a kill between any two steps leaves the
+whole job, or a tombstone and nothing else that lasts.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+
+import structlog
+
+from worker.images.store import ImageStore, StoreError, folder_of
+from worker.job.record import Job, Milliseconds
+from worker.store.jobs import TOMBSTONE_MS, JobStore
+from worker.store.lane import Lane, Script, Unavailable
+
+CLAIM_DUE = Script("clock", "claim_due")
+REMOVAL_FAILED = Script("clock", "removal_failed")
+REMOVED = Script("clock", "removed")
+
+PAGE = 100
+AT_ONCE = 4
+"""Removals at once of one process: they share its threads with pictures that are being stored."""
+PAGE_MS = 120_000
+"""After it, a page whose process has died comes back."""
+FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 60_000, 3_600_000
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True)
+class Forgetting:
+    """Of one process. Raises worker.store.lane.Unavailable where Redis is away."""
+
+    lane: Lane
+    store: JobStore
+    images: ImageStore
+
+    async def forget(self, job: Job) -> int | None:
+        """Forgets one finished job. How many files went with it; None where they could not be removed now."""
+        await self.store.forget(job)
+        return await self._remove(folder_of(job), for_good=self._is_settled(job))
+
+    async def expired(self, retention: Milliseconds, *, keep_folders: bool = False) -> None:
+        """Forgets every job that ended longer ago. With `keep_folders` (the store is away) the sweep removes theirs."""
+
+        async def act(job_id: str) -> None:
+            loaded = await self.store.load(job_id)
+            if loaded is None:
+                await self.store.lay_ghost(job_id)
+            elif keep_folders:
+                await self.store.forget(loaded.job)
+            else:
+                await self.forget(loaded.job)
+
+        await self._pages("finished", retention, act)
+
+    async def sweep(self) -> None:
+        """Removes the folders of forgotten jobs once nobody can be storing in them any more."""
+
+        async def act(folder: str) -> None:
+            await self._remove(folder, for_good=True)
+
+        await self._pages("tombstones", 0, act)
+
+    async def _pages(self, index: str, age: Milliseconds, act: Callable[[str], Awaitable[None]]) -> None:
+        """Everything that is due, page by page; what fails stops nothing else."""
+        while True:
+            names = [each.decode() for each in (await self.lane.run(CLAIM_DUE, index, age, PAGE, PAGE_MS))[1]]
+            await _some_at_once(names, lambda name: self._tried(index, age, name, act))
+            if len(names) < PAGE:
+                return
+
+    async def _tried(self, index: str, age: Milliseconds, name: str, act: Callable[[str], Awaitable[None]]) -> None:
+        try:
+            await act(name)
+        except Unavailable:
+            raise
+        except Exception as error:  # noqa: BLE001 - whatever is wrong with one must not keep the others
+            await self._failed(index, age, name, error)
+
+    async def _remove(self, folder: str, *, for_good: bool) -> int | None:
+        try:
+            files = await self.images.delete(folder)
+        except StoreError as error:
+            await self._failed("tombstones", 0, folder, error)
+            return None
+        if for_good:
+            await self.lane.run(REMOVED, folder)
+        return files
+
+    async def _failed(self, index: str, age: Milliseconds, name: str, error: Exception) -> None:
+        """Counted, said once, tried again later: one folder that cannot be removed must not stop the others."""
+        arguments = (index, age, name, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
+        if (await self.lane.run(REMOVAL_FAILED, *arguments))[1] == 1:
+            log.warning("removal.failed", name=name, reason=f"{type(error).__name__}: {error}")
+
+    def _is_settled(self, job: Job) -> bool:
+        """Whether nobody can be storing pictures of it: then its tombstone may go with its folder."""
+        return not job.accepts_late_result and job.updated_at + TOMBSTONE_MS < self.store.now()
+
+
+async def _some_at_once(names: Sequence[str], act: Callable[[str], Awaitable[None]]) -> None:
+    turns = asyncio.Semaphore(AT_ONCE)
+
+    async def in_turn(name: str) -> None:
+        async with turns:
+            await act(name)
+
+    await asyncio.gather(*(in_turn(name) for name in names))

@@ -1,0 +1,90 @@
+"""How a job ends, and what an end that comes too late or twice still changes. Pure; part of decisions.py.
+
+The first end of the first attempt wins; whatever comes later is recorded and shown, never hidden.
+"""
+
+from dataclasses import replace
+
+from worker.job.attempts import awaits_result, fail, follow
+from worker.job.record import OPEN, Attempt, Image, Job, Milliseconds, Problem, Status, Via
+from worker.job.step import KeyNews, Step, recorded
+from worker.job.timing import Limits, next_late_look
+from worker.upstream.wire import Answer
+
+
+def ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
+    """The upstream's part is over: the first end of the first attempt wins, later ones are recorded."""
+    attempt = replace(attempt, request_id=attempt.request_id or answer.request_id)
+    if answer.kind == "success":
+        step = _result(job, attempt, answer, via, now, limits)
+        return step and replace(step, key_news=KeyNews("heard", attempt.upstream))
+    return _upstream_failure(job, attempt, answer, via, now, limits)
+
+
+def contradicts(attempt: Attempt, answer: Answer) -> bool:
+    other_track = answer.track_id is not None and answer.track_id != attempt.track_id
+    known = attempt.request_id is not None and answer.request_id is not None
+    return other_track or (known and attempt.request_id != answer.request_id)
+
+
+def contradiction(job: Job, now: Milliseconds, limits: Limits) -> Step:
+    return recorded(replace(job, contradictions=job.contradictions + 1), "contradiction", now, limits)
+
+
+def overdue(job: Job, now: Milliseconds) -> Step:
+    if job.status is not Status.STORING:
+        expired = expire(job, now)
+        return replace(expired, due_in=next_late_look(expired.job, now))
+    if job.images:  # some are there and the rest has run out of time
+        return succeed(job, job.images, now)
+    problem = Problem("images_unavailable", "the pictures could not be fetched and stored before the deadline")
+    return fail(job, "deadline", now, problem)
+
+
+def succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
+    missing = max(0, int(job.order.request.get("samples") or 1) - len(images))
+    blanked = job.nsfw or any(image.nsfw for image in images)
+    stored = replace(job, images=images, images_missing=missing, nsfw=blanked, late=job.is_terminal, error=None)
+    done = stored.moved(Status.SUCCEEDED, now)
+    return Step(done, "late_result" if job.is_terminal else "stored", None, frees_place=not job.may_be_upstream)
+
+
+def expire(job: Job, now: Milliseconds) -> Step:
+    return Step(job.moved(Status.EXPIRED, now), "deadline", None, frees_place=not job.may_be_upstream)
+
+
+def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
+    known = job.numbered(attempt.number)
+    if known and known.status in ("succeeded", "duplicate"):
+        if known.status == "succeeded" and not job.links and answer.links and job.status is not Status.SUCCEEDED:
+            # the first success came without addresses, this one has them
+            found = replace(job.with_attempt(attempt), links=answer.links)
+            return replace(recorded(found, via, now, limits), collects=job.status is not Status.CANCELLED)
+        fresh = attempt.request_id != known.request_id
+        return recorded(job.with_attempt(attempt), via, now, limits) if fresh else None
+    if known and known.status == "failed":
+        return contradiction(job, now, limits)
+    if job.completed_via:  # another attempt has won: its twin was paid for as well
+        duplicate = job.with_attempt(replace(attempt, status="duplicate"))
+        return replace(recorded(duplicate, "duplicate_spend", now, limits), frees_place=not duplicate.may_be_upstream)
+    won = job.with_attempt(replace(attempt, status="succeeded"))
+    won = replace(won, links=answer.links, seed=answer.seed, nsfw=answer.nsfw, completed_via=via)
+    frees = not won.may_be_upstream  # a newer attempt may still be there
+    if job.status in OPEN:
+        storing = won.moved(Status.STORING, now)
+        return Step(storing, via, limits.work_lease, collects=True, frees_place=frees)
+    if won.accepts_late_result:
+        return Step(won.moved(job.status, now, tries=0), via, limits.work_lease, collects=True, frees_place=frees)
+    return replace(recorded(won, via, now, limits), frees_place=frees)
+
+
+def _upstream_failure(
+    job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits
+) -> Step | None:
+    known = job.numbered(attempt.number)
+    if known and known.status in ("succeeded", "duplicate", "failed"):
+        return contradiction(job, now, limits) if known.status != "failed" else None
+    noted = job.with_attempt(replace(attempt, status="failed", message=answer.message or None))
+    if awaits_result(job):
+        return follow(noted, via, now, limits)
+    return replace(recorded(noted, via, now, limits), frees_place=not noted.may_be_upstream)

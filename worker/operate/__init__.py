@@ -1,0 +1,1 @@
+"""What only operators load: audit, doctor, bulk operations, the hand on the queue."""

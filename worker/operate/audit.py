@@ -1,0 +1,180 @@
+"""Does the whole store still keep its promises? Invariants checked over every job, and what is safe to repair.
+
+A live system moves while it is looked at, so each finding is looked at twice, a moment apart, before it counts.
+"""
+
+import asyncio
+import hashlib
+from collections import Counter
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from config.broker import KEY_PREFIX, QUEUES
+from worker.images.store import ImageStore, StoreError
+from worker.job.codec import decode_job, decode_timeline
+from worker.job.cost import Cost
+from worker.job.record import Job, Status
+from worker.operate.audit_rules import Broken, Seen, broken
+from worker.operate.audit_structures import Sums, keys_like, places
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, Script
+
+MEND_COUNTER = Script("clock", "mend_counter")
+SECOND_LOOK_SECONDS = 2.0
+WHOLE = frozenset({b"order", b"doc", b"status", b"version", b"timeline"})
+"""The fields without which no job can be read from a record."""
+
+Repair = Callable[[], Awaitable[object]]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One broken invariant; `repair` only where mending it cannot buy, lose or change anything."""
+
+    rule: str
+    subject: str
+    repair: Repair | None = None
+
+
+@dataclass(frozen=True)
+class Audit:
+    """What an audit needs."""
+
+    lane: Lane
+    store: JobStore
+    images: ImageStore
+    second_look_seconds: float = SECOND_LOOK_SECONDS
+
+    async def findings(self) -> list[Finding]:
+        """What is broken at two looks in a row."""
+        first = {(each.rule, each.subject) for each in await self._look()}
+        if not first:
+            return []
+        await asyncio.sleep(self.second_look_seconds)
+        return [each for each in await self._look() if (each.rule, each.subject) in first]
+
+    async def note(self, findings: int) -> None:
+        """Leaves the result for /metrics."""
+        await self.lane.write("HSET", "audit", "findings", findings, "at", self.store.now())
+
+    async def _look(self) -> list[Finding]:
+        sums, found = Sums(), []
+        async for seen in self._records(sums):
+            found += [self._finding(seen.job, each) for each in broken(seen, self.store.now())]
+            if seen.job.status is Status.SUCCEEDED and not await self._readable(seen.job):
+                found.append(Finding("succeeded without readable bytes of its hash", seen.job.id))
+        found += [finding async for finding in self._between(sums)]
+        found += [finding async for finding in self._messages()]
+        found += [finding async for finding in self._backlogs()]
+        found += [finding async for finding in self._counters(sums.counts)]
+        return found
+
+    async def _records(self, sums: Sums) -> AsyncIterator[Seen]:
+        held = await places(self.lane)
+        async for keys in keys_like(self.lane, "job:*"):
+            for name, seen in await asyncio.gather(*(self._seen(key, held) for key in keys)):
+                if seen is None:
+                    sums.ghosts.add(name)
+                elif name not in sums.ids:  # a scan may name a key twice
+                    sums.add(seen.job)
+                    yield seen
+
+    async def _seen(self, key: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | None]:
+        """The name of a record and what is to be seen of it; nothing where it is no whole record."""
+        name = key.partition(":")[2]
+        row, due = await asyncio.gather(self.lane.call("HGETALL", key), self.lane.call("ZSCORE", "due", name))
+        if not row.keys() >= WHOLE:
+            return name, None
+        job = decode_job(row)
+        waits = await self.lane.call("ZSCORE", f"backlog:{job.order.tenant}", name)
+        booked = Cost(int(row.get(b"open", 0)), int(row.get(b"spent", 0)))
+        at = None if due is None else int(float(due))
+        holds = held.get(name, frozenset())
+        return name, Seen(job, decode_timeline(row[b"timeline"]), booked, at, waits is not None, holds)
+
+    def _finding(self, job: Job, each: Broken) -> Finding:
+        subject = f"{job.id} at {each.key}" if each.key else job.id
+        return Finding(each.rule, subject, self._mending(job, each))
+
+    def _mending(self, job: Job, each: Broken) -> Repair | None:
+        match each.mend:
+            case None:
+                return None
+            case "look":
+                return lambda: self.store.again_at(job.id, 0)
+            case "enqueue":
+                return lambda: self.store.put_back(job)
+            case what:
+                return lambda: self.store.mend(what, job.id, each.key)
+
+    async def _between(self, sums: Sums) -> AsyncIterator[Finding]:
+        """What one record alone cannot tell."""
+        for name in sorted(sums.ghosts):
+            if await self.lane.call("EXISTS", f"job:{name}"):  # else it was deleted while it was looked at
+                yield Finding("keys of a job without a record", name, self._laying(name))
+        async for name, where in sums.strays(self.lane):
+            yield Finding("a name of a job that has no record", f"{name} in {where}", self._forgetting(name))
+        for subject in sums.shared_request_ids():
+            yield Finding("two jobs have one request id", subject)
+        async for subject, key, field, missing in sums.wrong_budgets(self.lane):
+            yield Finding("less is booked than was bought", subject, self._booking(key, field, missing))
+
+    def _laying(self, job_id: str) -> Repair:
+        return lambda: self.store.lay_ghost(job_id)
+
+    def _forgetting(self, name: str) -> Repair:
+        return lambda: self.store.mend("forget", name)
+
+    def _booking(self, key: str, field: str, missing: int) -> Repair:
+        return lambda: self.lane.write("HINCRBY", key, field, missing)
+
+    async def _readable(self, job: Job) -> bool:
+        for image in job.images:
+            try:
+                stored = await self.images.open(image.key)
+                digest = hashlib.sha256()
+                async for chunk in stored.chunks:
+                    digest.update(chunk)
+            except StoreError:
+                return False
+            if digest.hexdigest() != image.sha256:
+                return False
+        return bool(job.images)
+
+    async def _messages(self) -> AsyncIterator[Finding]:
+        for queue in QUEUES:
+            key = f"{KEY_PREFIX}{queue}"
+            for message in await self.lane.call("LRANGE", key, 0, 9999):
+                an_id = orjson.loads(orjson.loads(message)["body"])[0][0]
+                holder = f"delivery:{an_id}" if queue == "tell" else f"job:{an_id}"
+                if not await self.lane.call("EXISTS", holder):
+                    remove = self._removal(key, message)
+                    yield Finding("a message without a job", an_id, remove)
+
+    def _removal(self, key: str, message: bytes) -> Repair:
+        return lambda: self.lane.write("LREM", key, 1, message)
+
+    async def _backlogs(self) -> AsyncIterator[Finding]:
+        """What positions and fairness are computed from must be what waits."""
+        total = 0
+        for name in await self.lane.call("SMEMBERS", "tenants"):
+            size = int(await self.lane.call("ZCARD", f"backlog:{name.decode()}"))
+            total += size
+            if size != int(await self.lane.call("HGET", "backlogs", name) or 0):
+                yield Finding("a backlog's size is wrong", name.decode(), self._counting("backlog", name))
+        if total != int(await self.lane.call("GET", "waiting") or 0):
+            yield Finding("the number of waiting jobs is wrong", "waiting", self._counting("waiting"))
+
+    async def _counters(self, counts: Counter[str]) -> AsyncIterator[Finding]:
+        for status in Status:
+            noted = int(await self.lane.call("HGET", "counts", status.value) or 0)
+            if noted != counts[status.value]:
+                subject = f"{status.value}: {noted} noted, {counts[status.value]} found"
+                mend = self._counting("count", status.value, noted, counts[status.value])
+                yield Finding("a counter is wrong", subject, mend)
+
+    def _counting(self, *what: Any) -> Repair:
+        return lambda: self.lane.run(MEND_COUNTER, *what)

@@ -1,0 +1,109 @@
+"""What must hold between records: places, budgets, request ids, and names of jobs that have no record. Read only."""
+
+from collections import Counter, defaultdict
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass, field
+
+from worker.job.cost import cost_of, day_of
+from worker.job.record import Job, is_job_id
+from worker.store.lane import Lane
+
+PAGE = 500
+LONGEST_AFTER_THE_END_MS = 3_600_000
+"""A place may outlive its job, also one that was deleted, while the upstream may still work on it; never for longer."""
+
+
+@dataclass
+class Sums:
+    """What a look over all records adds up to; compared with what is noted once the look is over."""
+
+    counts: Counter[str] = field(default_factory=Counter)
+    ids: set[str] = field(default_factory=set)
+    ghosts: set[str] = field(default_factory=set)
+    """Names of records without an order: nothing that a job could be read from."""
+    _usage: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
+    _owners: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
+
+    def add(self, job: Job) -> None:
+        """One record more."""
+        self.ids.add(job.id)
+        self.counts[job.status.value] += 1
+        usage, cost = self._usage[job.order.tenant, day_of(job.order.created_at)], cost_of(job)
+        usage[0] += cost.open
+        usage[1] += cost.spent
+        for attempt in job.attempts:
+            if attempt.request_id is not None:
+                self._owners[attempt.upstream, attempt.request_id].add(job.id)
+
+    def shared_request_ids(self) -> Iterator[str]:
+        """Jobs that the upstream gave one and the same id: one of them would be told the other's pictures."""
+        for (upstream, request_id), owners in self._owners.items():
+            if len(owners) > 1:
+                yield f"{request_id} at {upstream}: {', '.join(sorted(owners))}"
+
+    async def wrong_budgets(self, lane: Lane) -> AsyncIterator[tuple[str, str, str, int]]:
+        """(what, usage key, field, what is missing in it): less is booked than the records cost.
+
+        More is no fault: what a deleted job has cost stays booked.
+        """
+        for (tenant, day), found in self._usage.items():
+            key = f"usage:{tenant}:{day}"
+            noted = await lane.call("HMGET", key, "open", "spent")
+            for name, booked, cost in zip(("open", "spent"), (int(each or 0) for each in noted), found, strict=True):
+                if booked < cost:
+                    yield f"{tenant} {day} {name}: {booked} booked, {cost} found", key, name, cost - booked
+
+    async def strays(self, lane: Lane) -> AsyncIterator[tuple[str, str]]:
+        """(job id, where): names of jobs that have no record, in structures and as keys of their own."""
+        async for where, name in _named(lane):
+            if name not in self.ids and not await _is_there(lane, name):
+                yield name, where
+
+
+async def places(lane: Lane) -> dict[str, frozenset[str]]:
+    """Job id → names of the upstream keys at which it holds a place."""
+    held: dict[str, set[str]] = defaultdict(set)
+    for name in await lane.call("SMEMBERS", "upstreams"):
+        for member in await lane.call("ZRANGE", f"places:{name.decode()}", 0, -1):
+            if is_job_id(member.decode()):  # else of an attempt that another was sent beside: given back by itself
+                held[member.decode()].add(name.decode())
+    return {job_id: frozenset(names) for job_id, names in held.items()}
+
+
+async def keys_like(lane: Lane, pattern: str) -> AsyncIterator[list[str]]:
+    """All keys of that pattern, in pages; one that is there all the time is given at least once."""
+    cursor = b"0"
+    while True:
+        cursor, keys = await lane.call("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
+        yield [key.decode() for key in keys]
+        if cursor in (b"0", 0):
+            return
+
+
+async def _named(lane: Lane) -> AsyncIterator[tuple[str, str]]:
+    tenants = [each.decode() for each in await lane.call("SMEMBERS", "tenants")]
+    upstreams = [each.decode() for each in await lane.call("SMEMBERS", "upstreams")]
+    sets = [f"{kind}:{tenant}" for tenant in tenants for kind in ("backlog", "jobs")]
+    for key in ["due", "finished", *sets]:
+        async for member in _members(lane, key):
+            yield key, member
+    for key in (f"places:{name}" for name in upstreams):
+        for member in await lane.call("ZRANGEBYSCORE", key, lane.now() + LONGEST_AFTER_THE_END_MS, "+inf"):
+            yield key, member.decode().partition("-")[0]
+    for pattern in ("inbox:*", "deliveries:*"):
+        async for page in keys_like(lane, pattern):
+            for key in page:
+                if is_job_id(name := key.partition(":")[2]):
+                    yield pattern, name
+
+
+async def _members(lane: Lane, key: str) -> AsyncIterator[str]:
+    at = 0
+    while members := await lane.call("ZRANGE", key, at, at + PAGE - 1):
+        for member in members:
+            yield member.decode()
+        at += PAGE
+
+
+async def _is_there(lane: Lane, job_id: str) -> bool:
+    return bool(await lane.call("HEXISTS", f"job:{job_id}", "order"))

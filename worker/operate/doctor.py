@@ -1,0 +1,162 @@
+"""`darkroom doctor`: is this installation fit to buy, in plain words. Spends nothing.
+
+It sends itself a callback through DARKROOM_PUBLIC_URL, because a tunnel, a proxy or a name that does not lead back here
+is the most frequent reason that callbacks never come.
+"""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+
+import httpx
+import orjson
+from redis.exceptions import RedisError
+
+from config.settings import Settings
+from worker.images.store import StoreError, open_store
+from worker.network.transport import open_transport
+from worker.signing import callback_token
+from worker.startup import check_redis
+from worker.store.lane import connect
+from worker.store.memory import Memory
+from worker.upstream.pool import upstream_pool
+from worker.upstream.wire import parse_answer
+
+PROBE_TRACK_ID = "00000000000000000000000000-0"
+MOST_SKEW_SECONDS = 5.0
+STEP_IS_NEWS_SECONDS = 86_400
+STEPS = ["steps", "last_step", "stepped_at"]
+SECONDS = 10.0
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    """One thing that was looked at: well or not, and what it means."""
+
+    subject: str
+    well: bool
+    words: str
+    away: bool = False
+    """It is Redis, and it does not answer: nothing can be said of the rest."""
+
+
+async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
+    """Looks at everything that a job needs, one after another."""
+    for subject, look in _LOOKS.items():
+        away = False
+        try:
+            async with asyncio.timeout(SECONDS):
+                problem = await look(settings)
+        except (RedisError, OSError, TimeoutError, StoreError, httpx.HTTPError) as error:
+            away = look is _redis
+            problem = f"does not answer ({type(error).__name__}: {error})"
+        yield Diagnosis(subject, problem is None, problem or "well", away)
+
+
+async def _redis(settings: Settings) -> str | None:
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        warnings = await check_redis(redis, settings.redis_replicas)
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    return "; ".join(warnings) or None
+
+
+async def _memory(settings: Settings) -> str | None:
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        facts = await redis.info("memory")
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    memory = Memory(facts["used_memory"] - facts.get("mem_not_counted_for_evict", 0), facts.get("maxmemory", 0))
+    if memory.share < settings.redis_memory_share:
+        return None
+    return f"{memory.share:.0%} of its maxmemory is used, so nothing is accepted: give it more, or remove finished jobs"
+
+
+async def _clock(settings: Settings) -> str | None:
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        seconds, microseconds = await redis.time()
+        steps, last, at = map(int, (each or 0 for each in await redis.hmget("clock", STEPS)))
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    skew = abs(time.time() - seconds - microseconds / 1e6)
+    if skew > MOST_SKEW_SECONDS:
+        return f"this machine's clock is {skew:.0f} s off Redis': set up NTP"
+    if steps and seconds - at / 1000 < STEP_IS_NEWS_SECONDS:
+        return f"Redis' clock was set {steps} times, at last by {last / 1000:+.0f} s: let it slew, not step"
+    return None
+
+
+async def _images(settings: Settings) -> str | None:
+    await open_store(settings).check()
+    return None
+
+
+async def _callback(settings: Settings) -> str | None:
+    """A callback for a job that does not exist: the API that holds our secret keeps it as an orphan and says so."""
+    url = f"{settings.public_url}/webhooks/modelslab/{callback_token(PROBE_TRACK_ID, settings.secrets)}"
+    async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
+        answer = await client.post(url, json={"status": "failed", "id": "", "track_id": PROBE_TRACK_ID})
+    await _drop_probes(settings)
+    if answer.status_code == 404:
+        return "the API behind DARKROOM_PUBLIC_URL does not know our secret: is DARKROOM_SECRET the same there?"
+    if answer.status_code != 200 or b"orphan" not in answer.content:
+        return f"DARKROOM_PUBLIC_URL answers {answer.status_code}, not as our API does: callbacks would not arrive"
+    if settings.public_url.startswith("http://") and "modelslab.com" in settings.upstream_url:
+        return "it arrives, but the provider wants https: set DARKROOM_PUBLIC_URL to a public https address"
+    return None
+
+
+async def _drop_probes(settings: Settings) -> None:
+    """The probe is no orphan that anybody should look for."""
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        for row in await redis.lrange("orphans", 0, -1):
+            if orjson.loads(row)["job"] == PROBE_TRACK_ID.partition("-")[0]:
+                await redis.lrem("orphans", 1, row)  # type: ignore[arg-type]
+    finally:
+        await redis.aclose(close_connection_pool=True)
+
+
+async def _upstream(settings: Settings) -> str | None:
+    """Asks each key for its server's details, which costs nothing."""
+    problems = []
+    async with httpx.AsyncClient(transport=open_transport(settings), timeout=SECONDS, trust_env=False) as client:
+        for upstream in upstream_pool(settings).values():
+            body = orjson.dumps({"key": upstream.key})
+            headers = {"content-type": "application/json"}
+            answer = await client.post(f"{upstream.base_url}/system_details", content=body, headers=headers)
+            told = parse_answer(answer.content)
+            if answer.status_code != 200 or told.kind == "error":
+                problems.append(f"{upstream.name} is refused: HTTP {answer.status_code} {told.message}".strip())
+    return "; ".join(problems) or None
+
+
+async def _strays(settings: Settings) -> str | None:
+    """Jobs at the upstream whose key has left the configuration: only a key of the same server can ask for them."""
+    known, redis = upstream_pool(settings), connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        names = {bytes(name).decode() for name in await redis.smembers("upstreams")} - known.keys()  # type: ignore[arg-type]
+        held = {name: count for name in sorted(names) if (count := await redis.zcard(f"places:{name}"))}
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    words = (
+        f"{name} has {count} at the upstream and is not in DARKROOM_UPSTREAM_KEY: "
+        "without a key of the same server nobody can ask for them"
+        for name, count in held.items()
+    )
+    return "; ".join(words) or None
+
+
+_LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
+    "Redis keeps what it accepts": _redis,
+    "Redis has room for more jobs": _memory,
+    "the clocks agree": _clock,
+    "the image store can be written": _images,
+    "a callback comes back here": _callback,
+    "the upstream takes our key": _upstream,
+    "every job upstream can be asked for": _strays,
+}

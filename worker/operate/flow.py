@@ -1,0 +1,169 @@
+"""An operator's hand on the queue: pause and resume, limits, weights and budgets of tenants, drained keys.
+
+What is set here lives in Redis, holds at once for every process, and outlives restarts and deployments; where nothing
+is set, the settings say. Every change hands out what it sets free.
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Literal
+
+from worker.job.cost import day_of
+from worker.job.record import Milliseconds
+from worker.store.jobs import JobStore
+from worker.store.lane import Lane, Script
+
+PAUSE = Script("clock", "prelude", "queue", "pause")
+TENANT_LIMITS = ("rate", "burst", "waiting", "images_day", "images_month")
+Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "weight"]
+
+
+@dataclass(frozen=True, slots=True)
+class KeyFlow:
+    """One upstream key as it is used now."""
+
+    name: str
+    held: int
+    limit: int
+    learned: bool
+    override: int | None
+    drained: str | None
+    paused_until: Milliseconds
+    reason: str
+    seen: Milliseconds
+
+
+@dataclass(frozen=True, slots=True)
+class Used:
+    """What a tenant has used of a day or month."""
+
+    period: str
+    open: int
+    spent: int
+
+
+@dataclass(frozen=True, slots=True)
+class TenantFlow:
+    """One tenant: what waits, what it has used, and what an operator has set for it."""
+
+    name: str
+    waiting: int
+    paused: str | None
+    weight: float
+    limits: dict[str, float]
+    day: Used
+    month: Used
+
+
+class FlowControl:
+    """See the module. Raises worker.store.lane.Unavailable where Redis is away."""
+
+    def __init__(self, lane: Lane, store: JobStore) -> None:
+        self._lane = lane
+        self._store = store
+
+    async def pause(self, reason: str) -> None:
+        """Nothing is handed out any more; what is upstream goes on, and jobs are accepted."""
+        await self._lane.write("SET", "paused", reason)
+
+    async def resume(self) -> None:
+        """Hands out again."""
+        await self._lane.write("DEL", "paused")
+        await self._store.tick()
+
+    async def pause_tenant(self, tenant: str, reason: str | None) -> None:
+        """Keeps a tenant's jobs waiting; None lets them go, without credit for the pause."""
+        await self._lane.write("SADD", "tenants", tenant)
+        await self._lane.run(PAUSE, tenant, reason or "")
+        await self._store.tick()
+
+    async def drain(self, upstream: str, reason: str | None) -> bool:
+        """Gives a key no more jobs; None takes it into use again. False where there is no such key."""
+        if not await self._known(upstream):
+            return False
+        key = f"upstream:{upstream}"
+        await (self._lane.write("HSET", key, "drained", reason) if reason else self._lane.write("HDEL", key, "drained"))
+        await self._store.tick()
+        return True
+
+    async def limit_upstream(self, upstream: str, limit: int | None) -> bool:
+        """Sets how many jobs a key may hold, above the configuration; None gives that back to it (or to learning)."""
+        if not await self._known(upstream):
+            return False
+        key = f"upstream:{upstream}"
+        if limit is None:
+            await self._lane.write("HDEL", key, "override", "learned", "probing")  # a worker's next look sets it anew
+        else:
+            await self._lane.write("HSET", key, "override", limit, "limit", limit, "learned", 0)
+            await self._lane.write("HDEL", key, "probing")
+        await self._store.tick()
+        return True
+
+    async def limit_tenant(self, tenant: str, what: Limit, value: float | None) -> None:
+        """Sets one limit, 0 for none, or the weight of a tenant; None gives it back to the settings."""
+        await self._lane.write("SADD", "tenants", tenant)
+        key, field = ("fair:weights", tenant) if what == "weight" else (f"tenant:{tenant}", what)
+        await (self._lane.write("HDEL", key, field) if value is None else self._lane.write("HSET", key, field, value))
+
+    async def paused(self) -> str | None:
+        """Why everything is paused, or None."""
+        reason = await self._lane.call("GET", "paused")
+        return None if reason is None else reason.decode()
+
+    async def keys(self) -> list[KeyFlow]:
+        """All upstream keys, by name."""
+        names = sorted(name.decode() for name in await self._lane.call("SMEMBERS", "upstreams"))
+        return [await self._key(name) for name in names]
+
+    async def tenants(self) -> list[str]:
+        """Names of the tenants that have ever had a job, or for whom something is set."""
+        return sorted(name.decode() for name in await self._lane.call("SMEMBERS", "tenants"))
+
+    async def tenant(self, name: str) -> TenantFlow:
+        """One tenant; one that was never heard of has nothing waiting and nothing set."""
+        known = _texts(await self._lane.call("HGETALL", f"tenant:{name}"))
+        weight = await self._lane.call("HGET", "fair:weights", name)
+        used = await self._used(name, today := day_of(self._store.now()))
+        return TenantFlow(
+            name=name,
+            waiting=int(await self._lane.call("HGET", "backlogs", name) or 0),
+            paused=known.get("paused"),
+            weight=float(weight or 1),
+            limits={limit: float(known[limit]) for limit in TENANT_LIMITS if limit in known},
+            day=used[-1],
+            month=_sum(today[:7], used),
+        )
+
+    async def _known(self, upstream: str) -> bool:
+        return bool(await self._lane.call("SISMEMBER", "upstreams", upstream))
+
+    async def _key(self, name: str) -> KeyFlow:
+        known = _texts(await self._lane.call("HGETALL", f"upstream:{name}"))
+        return KeyFlow(
+            name=name,
+            held=int(await self._lane.call("ZCARD", f"places:{name}")),
+            limit=int(known.get("limit", 0)),
+            learned=known.get("learned") == "1",
+            override=int(known["override"]) if "override" in known else None,
+            drained=known.get("drained"),
+            paused_until=int(known.get("paused_until", 0)),
+            reason=known.get("reason", ""),
+            seen=int(known.get("seen", 0)),
+        )
+
+    async def _used(self, tenant: str, today: str) -> list[Used]:
+        """Every day of the month until today."""
+        days = [f"{today[:7]}-{day:02}" for day in range(1, int(today[8:]) + 1)]
+        keys = (f"usage:{tenant}:{day}" for day in days)
+        rows = await asyncio.gather(*(self._lane.call("HMGET", key, "open", "spent") for key in keys))
+        return [Used(day, *(int(value or 0) for value in row)) for day, row in zip(days, rows, strict=True)]
+
+
+def _sum(period: str, days: list[Used]) -> Used:
+    return Used(period, sum(day.open for day in days), sum(day.spent for day in days))
+
+
+def _texts(reply: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
+    """A hash as RESP3 gives it, or as RESP2 does."""
+    pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
+    return {name.decode(): value.decode() for name, value in pairs}

@@ -1,0 +1,1 @@
+"""How a worker process runs: Celery's pool and events, the event loop beside it."""

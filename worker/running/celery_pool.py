@@ -1,0 +1,144 @@
+"""Celery's pool, for tasks that only wait: each is a coroutine on the process's loop, and none has a thread.
+
+Celery's own thread pool would park a thread for each POST under way: two thousand of them, where a container's limit
+of processes may be a thousand. Celery runs on the main thread and is told there what its own pools tell it: accepted,
+succeeded, failed. So Flower and `celery inspect` show the same, and Celery's own state has one thread.
+
+What Celery's tracer would add (results, chains, retries, time limits, signals around a task) is not done: our tasks
+have none of it, the record is the result and its due time the retry.
+"""
+
+import os
+import sys
+import time
+from collections.abc import Callable
+from inspect import isawaitable
+from queue import Empty, SimpleQueue
+from typing import Any
+
+import structlog
+from billiard.einfo import ExceptionInfo
+from celery import bootsteps
+from celery.concurrency.base import BasePool
+from kombu.serialization import loads
+
+from worker.running.process import Process
+
+log = structlog.get_logger()
+
+Result = tuple[int, Any, float]
+"""1 where it failed; the ExceptionInfo then, else the result as text; seconds that it took."""
+Tell = Callable[[Result], None]
+
+
+class TaskFailed(Exception):
+    """A task ended in a bug. Carries the kind of the error only: its text may hold what a caller wrote."""
+
+
+class CoroutinePool(BasePool):
+    """See the module. At most `limit` tasks at once; everything but the coroutines runs on Celery's thread."""
+
+    signal_safe = False  # stopping waits, and a signal handler must not
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._running = 0
+        self._ended: SimpleQueue[tuple[Tell, Result]] = SimpleQueue()
+        self._wake: Callable[[Callable[[], None]], object] = _nobody_to_wake
+
+    def register_with_event_loop(self, loop: Any) -> None:
+        """Celery calls it with its hub, again after it has connected again."""
+        self._wake = loop.call_soon
+
+    def has_room(self) -> bool:
+        """Whether another task may be taken from the queue."""
+        return bool(self._running < self.limit)
+
+    def on_apply(
+        self, _trace: Any, args: tuple[Any, ...], _kwargs: Any, *, accept_callback: Any, callback: Tell, **_: Any
+    ) -> None:
+        """Begins a task. A crash from here on is found by the job's due time."""
+        name, _id, _request, body, content_type, encoding = args
+        accept_callback(os.getpid(), time.monotonic())
+        self._running += 1
+        Process.loop.begin(self._run(name, (body, content_type, encoding), callback))
+
+    async def _run(self, name: str, message: tuple[Any, Any, Any], tell: Tell) -> None:
+        began = time.monotonic()
+        failure = await _failure_of(self.app.tasks[name], message)
+        result = (1, failure) if failure else (0, "None")
+        self._ended.put((tell, (*result, time.monotonic() - began)))
+        self._wake(self._tell_ended)
+
+    def _tell_ended(self) -> None:
+        while True:
+            try:
+                self._tell(*self._ended.get_nowait())
+            except Empty:
+                return
+
+    def _tell(self, tell: Tell, result: Result) -> None:
+        self._running -= 1
+        try:
+            tell(result)
+        except Exception as error:
+            log.exception("task.not_told", kind=type(error).__name__)
+
+    def on_stop(self) -> None:
+        """Waits for what runs: a POST that was sent is paid for, and its answer is recorded."""
+        while self._running:
+            self._tell(*self._ended.get())
+
+    on_terminate = on_stop
+
+    def _get_info(self) -> dict[str, Any]:
+        return super()._get_info() | {"running": self._running}
+
+
+class TakeWhatFits(bootsteps.StartStopStep):
+    """Takes a message only while there is room for it, so that the queue's length is the true backlog.
+
+    A task that ends wakes Celery's loop, which looks again: a worker that was full takes its next message at once.
+    """
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
+
+    def start(self, parent: Any) -> None:
+        """Celery calls it again after it has connected again; the tasks of before still count."""
+        parent.task_consumer.channel.qos.can_consume = parent.pool.has_room
+
+
+class ForgetUnacknowledged(bootsteps.StartStopStep):
+    """Removes what a version before this one noted of messages that it had taken: their jobs are woken by due time."""
+
+    requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
+
+    def start(self, parent: Any) -> None:
+        """With each connection: it costs one command, and a worker of that version may still run beside this one."""
+        channel = parent.task_consumer.channel
+        with channel.conn_or_acquire() as redis:
+            redis.delete(channel.unacked_key, channel.unacked_index_key)
+
+
+async def _failure_of(task: Any, message: tuple[Any, Any, Any]) -> ExceptionInfo | None:
+    """What went wrong with a task, as Celery's pools tell it; None where nothing did."""
+    try:
+        arguments, keywords, _ = loads(*message, accept={"application/json"})
+        result = task.run(*arguments, **keywords)
+        if isawaitable(result):
+            await result
+    except Exception:  # noqa: BLE001 - Celery is told of it
+        return ExceptionInfo()
+    except BaseException:  # noqa: BLE001 - or it would end the loop, and every other task with it
+        return _ended_by_force()
+    return None
+
+
+def _ended_by_force() -> ExceptionInfo:
+    # Celery would take a SystemExit of a task for one of its own
+    kind, _, traceback = sys.exc_info()
+    return ExceptionInfo((TaskFailed, TaskFailed(kind.__name__ if kind else ""), traceback))
+
+
+def _nobody_to_wake(_: Callable[[], None]) -> None:
+    """Before Celery's loop runs nothing is taken."""

@@ -1,0 +1,112 @@
+"""A job in the upstream's own words, for clients that know nothing of Darkroom. Pure: the record in, plain data out.
+
+The shapes are those of the provider's documentation: an answer to text2img, to fetch, and a callback.
+"""
+
+from typing import Any
+
+from worker.job.record import CROCKFORD, Job, Milliseconds, Status, is_job_id
+from worker.shown.job import Viewer, image_url, job_row
+from worker.store.standing import Standing
+
+UNKNOWN_ETA_SECONDS = 5.0
+"""Told while nothing is known: clients of the upstream expect a number."""
+MOST_ID_DIGITS = 39
+FAILED = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
+ENDED_WITHOUT_ERROR = {Status.CANCELLED: "The request was cancelled", Status.EXPIRED: "The request timed out"}
+NOT_FOUND = {
+    "status": "failed",
+    "id": "",
+    "message": "Request not found",
+    "output": "",
+    "tip": "Check the request id",
+}
+
+
+def public_id(job_id: str) -> str:
+    """The job's id as a whole number in text, which is what clients of the upstream keep: the ULID in decimal."""
+    number = 0
+    for letter in job_id:
+        number = number * 32 + CROCKFORD.index(letter)
+    return str(number)
+
+
+def job_id_of(given: Any) -> str | None:
+    """The job that a request id names, or None; it may come as a number, as text, or as Darkroom's own id."""
+    text = str(given)
+    if is_job_id(text):
+        return text
+    if isinstance(given, bool) or not (text.isascii() and text.isdigit() and len(text) <= MOST_ID_DIGITS):
+        return None
+    number = int(text)
+    return "".join(CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5)) if number < 1 << 128 else None
+
+
+def submit_shape(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | None = None) -> dict[str, Any]:
+    """The answer to text2img: `processing` with where the pictures will be, or how the job has ended."""
+    if job.is_terminal:
+        return fetch_shape(job, viewer, now)
+    identity, links = public_id(job.id), future_links(job, viewer)
+    eta = job_row(job, viewer, now, standing)["eta_seconds"]
+    return {
+        "status": "processing",
+        "tip": "Your image is processing in background",
+        "eta": UNKNOWN_ETA_SECONDS if eta is None else eta,
+        "messege": "Try to fetch request after seconds estimated",
+        "webhook_status": "",
+        "fetch_result": f"{viewer.public_url}/api/v1/enterprise/fetch/{identity}",
+        "id": identity,
+        "output": [],
+        "meta": _meta(job) | {"id": identity, "output": links},
+        "future_links": links,
+    }
+
+
+def fetch_shape(job: Job, viewer: Viewer, now: Milliseconds) -> dict[str, Any]:
+    """The answer to fetch."""
+    if job.status is Status.SUCCEEDED:
+        links = _output(job, viewer, now)
+        return {"status": "success", "id": public_id(job.id), "output": links, "proxy_links": links} | _nsfw(job)
+    if job.status in FAILED:
+        return {"status": "failed", "id": public_id(job.id), "message": _why(job), "output": ""}
+    return {
+        "status": "processing",
+        "messege": "try again later.",
+        "output": "",
+        "tip": "Your image is processing in background",
+    }
+
+
+def callback_shape(job: Job, viewer: Viewer, now: Milliseconds) -> dict[str, Any]:
+    """What the caller is told when the job has ended, as the upstream would."""
+    told: dict[str, Any] = {"status": "failed", "id": public_id(job.id), "track_id": job.order.track_id}
+    if job.status is not Status.SUCCEEDED:
+        return told | {"message": _why(job)}
+    seconds = ((job.finished_at or now) - job.order.created_at) / 1000
+    told |= {"status": "success", "output": _output(job, viewer, now), "generationTime": round(seconds, 2)}
+    return told | {"meta": _meta(job) | {"seed": job.seed}} | _nsfw(job)
+
+
+def future_links(job: Job, viewer: Viewer) -> list[str]:
+    """Addresses that answer 404 until the picture is there; valid as long after the deadline as any picture's."""
+    samples = int(job.order.request.get("samples", 1))
+    return [image_url(job.id, index, viewer, job.order.deadline_at) for index in range(samples)]
+
+
+def _output(job: Job, viewer: Viewer, now: Milliseconds) -> list[str]:
+    return [image_url(job.id, image.index, viewer, now) for image in job.images]
+
+
+def _nsfw(job: Job) -> dict[str, Any]:
+    return {"nsfw_content_detected": True} if job.nsfw else {}
+
+
+def _why(job: Job) -> str:
+    if job.error:
+        return job.error.upstream_message or job.error.message
+    return ENDED_WITHOUT_ERROR.get(job.status, "Failed, Try Again")
+
+
+def _meta(job: Job) -> dict[str, Any]:
+    names = {"width": "W", "height": "H", "num_inference_steps": "steps", "samples": "n_samples"}
+    return {names.get(name, name): value for name, value in job.order.request.items()}

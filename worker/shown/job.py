@@ -1,0 +1,149 @@
+"""The job as callers see it, in `GET` and in what they are told. Pure: the record in, plain data out.
+
+The shape is docs/api.md's. Times are RFC 3339 in UTC with milliseconds; what is not known yet is null.
+"""
+
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from worker.job.codec import decode_timeline
+from worker.job.record import Attempt, Image, Job, Milliseconds, Status
+from worker.shown.explain import explain
+from worker.signing import image_signature
+from worker.store.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Viewer:
+    """What a view needs beside the record: our public address, how image addresses are signed, for how long."""
+
+    public_url: str
+    secrets: tuple[bytes, ...]
+    image_url_ms: Milliseconds
+
+
+def job_view(
+    job: Job, timeline: bytes, viewer: Viewer, now: Milliseconds, standing: Standing | None = None
+) -> dict[str, Any]:
+    """The whole job."""
+    view = job_row(job, viewer, now, standing)
+    view["attempts"] = [_attempt(attempt) for attempt in job.attempts]
+    view["timeline"] = [row | {"at": rfc3339(row["at"])} for row in decode_timeline(timeline)]
+    return view
+
+
+def job_row(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | None = None) -> dict[str, Any]:
+    """The job without its attempts and timeline, as lists show it."""
+    order, where = job.order, standing or Standing()
+    return {
+        "id": job.id,
+        "status": job.status.value,
+        "track_id": order.track_id,
+        "created_at": rfc3339(order.created_at),
+        "updated_at": rfc3339(job.updated_at),
+        "finished_at": rfc3339(job.finished_at),
+        "deadline_at": rfc3339(order.deadline_at),
+        "priority": order.priority,
+        "request": order.request,
+        "adjustments": list(order.adjustments),
+        "position": (where.position or 0) if job.status is Status.QUEUED else None,
+        "eta_seconds": _eta_seconds(job, where, now),
+        "explain": explain(job, where, now),
+        "late": job.late,
+        "charged": job.charged,
+        "completed_via": job.completed_via,
+        "nsfw": job.nsfw,
+        "images_missing": job.images_missing,
+        "images": [_image(job, image, viewer, now) for image in _shown(job)],
+        "error": job.error
+        and {
+            "code": job.error.code,
+            "message": job.error.message,
+            "upstream_message": job.error.upstream_message,
+        },
+        "metadata": order.metadata,
+        "retry_of": order.retry_of,
+        "links": links(job.id, viewer.public_url),
+    }
+
+
+def links(job_id: str, public_url: str) -> dict[str, str]:
+    """Where to go on from a job."""
+    address = f"{public_url}/v1/jobs/{job_id}"
+    return {
+        "self": address,
+        "events": f"{address}/events",
+        "cancel": f"{address}/cancel",
+        "images": f"{address}/images",
+    }
+
+
+def image_url(job_id: str, index: int, viewer: Viewer, now: Milliseconds) -> str:
+    """An address of one picture that needs no key and expires."""
+    # whole hours, so that asking twice gives the same address and a browser may keep the picture
+    expires = (now + viewer.image_url_ms) // 3_600_000 * 3_600_000 + 3_600_000
+    signature = image_signature(job_id, index, expires, viewer.secrets)
+    return f"{viewer.public_url}/v1/jobs/{job_id}/images/{index}?expires={expires}&signature={signature}"
+
+
+def rfc3339(at: Milliseconds | None) -> str | None:
+    """`2026-11-23T12:34:56.789Z`, or None."""
+    if at is None:
+        return None
+    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def from_rfc3339(text: str) -> Milliseconds:
+    """The time that the text names; without a zone it is UTC. Raises ValueError."""
+    try:
+        parsed = datetime.fromisoformat(text)
+        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
+    except OverflowError:
+        raise ValueError(text) from None
+
+
+def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:
+    """Until the job is expected to end: by the queue while it waits, then by the upstream's word or recent jobs."""
+    if job.status is Status.QUEUED and where.own_position is not None:
+        return where.eta_seconds
+    if job.status is Status.QUEUED:
+        return where.done_ms and round(where.done_ms / 1000, 1)
+    if job.status is Status.PROCESSING and job.eta_at and job.eta_at > now:
+        return round((job.eta_at - now) / 1000, 1)
+    if job.is_terminal or job.status is Status.UNKNOWN or where.done_ms is None or job.attempt is None:
+        return None
+    return max(0.0, round((job.attempt.started_at + where.done_ms - now) / 1000, 1))
+
+
+def _shown(job: Job) -> tuple[Image, ...]:
+    """Pictures are shown once the job has succeeded: before that some may still be missing."""
+    return job.images if job.status is Status.SUCCEEDED else ()
+
+
+def _image(job: Job, image: Image, viewer: Viewer, now: Milliseconds) -> dict[str, Any]:
+    return {
+        "index": image.index,
+        "url": image_url(job.id, image.index, viewer, now),
+        "sha256": image.sha256,
+        "width": image.width,
+        "height": image.height,
+        "format": image.format,
+        "bytes": image.bytes,
+        "seed": image.seed,
+        "nsfw": image.nsfw,
+    }
+
+
+def _attempt(attempt: Attempt) -> dict[str, Any]:
+    return {
+        "number": attempt.number,
+        "track_id": attempt.track_id,
+        "request_id": attempt.request_id,
+        "upstream": attempt.upstream,
+        "status": attempt.status,
+        "started_at": rfc3339(attempt.started_at),
+        "answered_at": rfc3339(attempt.answered_at),
+        "outcome": attempt.outcome,
+        "message": attempt.message,
+    }

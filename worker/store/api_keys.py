@@ -1,0 +1,133 @@
+"""API keys made by the operator: kept in Redis by their SHA-256, each with its tenant and what it may do.
+
+The key itself is shown once, by whoever makes it, and is nowhere else.
+"""
+
+import re
+import secrets
+import string
+from collections.abc import Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from typing import Literal, get_args
+
+import orjson
+
+from worker.job.record import Milliseconds
+from worker.store.lane import Lane, Script
+
+MAKE_KEY = Script("clock", "make_key", new_load=True)
+DROP_KEYS = Script("clock", "drop_keys")
+CHANGED_KEYS = Script("clock", "changed_keys")
+
+Scope = Literal["submit", "read", "admin"]
+SCOPES: tuple[Scope, ...] = get_args(Scope)
+TENANT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
+TENANT_ALLOWED = "1 to 63 of a-z 0-9 _ -, beginning with a letter or a digit"
+MOST_KEYS = 5000
+"""Every API process holds a copy of them all."""
+ID_LETTERS = string.ascii_lowercase + string.digits
+ID_LENGTH = 8
+MADE_KEY = re.compile(r"dk_[a-z0-9]{8}[A-Za-z0-9_-]{43}")
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """What is known of a key. `id` is the beginning of the key itself: enough to name it, too little to use it."""
+
+    id: str
+    tenant: str
+    scopes: tuple[Scope, ...]
+    name: str = ""
+    created_at: Milliseconds | None = None
+    expires_at: Milliseconds | None = None
+
+    def allows(self, scope: Scope) -> bool:
+        """Whether the key may do that; `admin` may do everything."""
+        return scope in self.scopes or "admin" in self.scopes
+
+    def expired(self, now: Milliseconds) -> bool:
+        """Whether its time is over."""
+        return self.expires_at is not None and self.expires_at <= now
+
+
+Keys = Mapping[bytes, Key]
+"""Keys by the SHA-256 of their text."""
+
+
+class TooManyKeys(Exception):
+    """There are as many keys as an installation may have."""
+
+
+def digest_of(key: str) -> bytes:
+    """The SHA-256 by which a key is known, of any text at all."""
+    return sha256(key.encode(errors="surrogatepass")).digest()
+
+
+def is_made_key(text: str) -> bool:
+    """Whether the text has the form of a key that was made here, before anything is looked up with it."""
+    return MADE_KEY.fullmatch(text) is not None
+
+
+def new_key() -> tuple[str, str]:
+    """A key of 256 random bits beside its id, and the id."""
+    key_id = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
+    return f"dk_{key_id}{secrets.token_urlsafe(32)}", key_id
+
+
+def encode_key(key: Key) -> bytes:
+    """The record as JSON."""
+    return orjson.dumps({name: getattr(key, name) for name in Key.__slots__})
+
+
+def decode_key(record: bytes) -> Key:
+    """The record out of its JSON. A scope that this version does not know gives no right."""
+    values = orjson.loads(record)
+    values["scopes"] = tuple(scope for scope in values["scopes"] if scope in SCOPES)
+    return Key(**{name: values[name] for name in Key.__slots__ if name in values})
+
+
+class KeyStore:
+    """The keys in Redis. Raises worker.store.lane.Unavailable where Redis is away."""
+
+    def __init__(self, lane: Lane) -> None:
+        self._lane = lane
+
+    async def changed(self, version: bytes | None) -> tuple[bytes, Keys] | None:
+        """Version and all keys, or None where the asker's version is the one that stands."""
+        reply = await self._lane.run(CHANGED_KEYS, "none" if version is None else version)
+        if len(reply) == 1:
+            return None
+        _, now_version, flat = reply
+        records = zip(flat[::2], flat[1::2], strict=True)
+        return now_version, {bytes.fromhex(digest.decode()): decode_key(record) for digest, record in records}
+
+    async def all(self) -> Keys:
+        """Every key, by its SHA-256."""
+        changed = await self.changed(None)
+        return changed[1] if changed else {}
+
+    async def make(
+        self, tenant: str, scopes: tuple[Scope, ...], name: str = "", lasts: Milliseconds | None = None
+    ) -> tuple[str, Key]:
+        """A new key, for the only time that it is seen, and its record. Raises TooManyKeys."""
+        now = await self._now()
+        text, key_id = new_key()
+        key = Key(key_id, tenant, scopes, name, now, None if lasts is None else now + lasts)
+        digest = digest_of(text).hex()
+        _, kept = await self._lane.run(MAKE_KEY, digest, encode_key(key), MOST_KEYS, secrets.token_hex(8))
+        if not kept:
+            raise TooManyKeys
+        return text, key
+
+    async def revoke(self, key_id: str) -> Key | None:
+        """Ends a key. None where there is no such id."""
+        found = {digest: key for digest, key in (await self.all()).items() if key.id == key_id}
+        if not found:
+            return None
+        await self._lane.run(DROP_KEYS, secrets.token_hex(8), *(digest.hex() for digest in found))
+        return next(iter(found.values()))
+
+    async def _now(self) -> Milliseconds:
+        seconds, microseconds = await self._lane.call("TIME")
+        return int(seconds) * 1000 + int(microseconds) // 1000

@@ -1,0 +1,236 @@
+"""The delivery ledger on Redis: what each caller was told, try by try; claims, replays, disabled endpoints.
+
+Every method is one script or a few commands over the shared lane; lua/telling.lua has the keys. Light enough for the
+door: nothing here sends.
+"""
+
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import orjson
+
+from config.settings import Settings
+from worker.job.record import Milliseconds
+from worker.store.lane import Lane, Script
+from worker.telling.schedule import MOST_ROWS_KEPT, Delivery, Next, Target, Try, try_row
+
+CLAIM = Script("clock", "prelude", "lines", "telling", "claim_delivery")
+KEEP_TRY = Script("clock", "prelude", "lines", "telling", "keep_try")
+LOOK_AT_LINES = Script("clock", "prelude", "lines", "telling", "look_at_lines")
+CLOSE = Script("clock", "prelude", "telling", "close_delivery")
+PAGE = Script("clock", "page_deliveries")
+REPLAY = Script("clock", "prelude", "telling", "replay_deliveries")
+
+CLAIM_MS = 30_000
+"""Longer than a try can last: a worker that died in one gives it back."""
+IN_LINE_MS = 600_000
+"""One in line is woken by whoever gives its place back, and its line is looked at; after this it comes by itself."""
+LINES_LOOKED_AT = 50
+FAILING_MS = 5 * 86_400_000
+"""An endpoint that has failed for so long, without one success, is disabled."""
+QUIET_MS = 2 * 86_400_000
+"""Failures further apart are not one outage. Longer than the longest pause between two tries."""
+REPLAY_PACE_MS = 20
+"""Between two deliveries that are replayed in bulk: fifty a second, however many."""
+MOST_REPLAYED = 10_000
+REPLAYED_AT_ONCE = 100
+LOOKED_AT_PER_PAGE = 500
+"""Both bound how long one script keeps Redis from everybody else: some ten milliseconds."""
+
+Verdict = Literal["none", "endpoint_disabled", "put_off", "claimed"]
+Cursor = tuple[Milliseconds, str]
+
+
+@dataclass(frozen=True, slots=True)
+class Claim:
+    """What a worker that has a delivery's message may do with it; `at` is the time by Redis' clock."""
+
+    verdict: Verdict
+    at: Milliseconds
+    delivery: Delivery | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some of a tenant's deliveries, newest first."""
+
+    rows: tuple[Delivery, ...]
+    next: Cursor | None
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """What a bulk replay came to. `next_since` is where to go on where there were more."""
+
+    replayed: int
+    skipped: int
+    next_since: Milliseconds | None
+
+
+@dataclass(frozen=True, slots=True)
+class Endpoint:
+    """A URL of a tenant, without query, and how telling it goes."""
+
+    id: str
+    url: str
+    told_at: Milliseconds | None
+    failed_at: Milliseconds | None
+    failing_since: Milliseconds | None
+    failures: int
+    disabled_at: Milliseconds | None
+    reason: str | None
+
+
+class DeliveryLedger:
+    """See the module. Raises worker.store.lane.Unavailable where Redis is away."""
+
+    def __init__(self, settings: Settings, lane: Lane, common: tuple[bytes, str, Milliseconds]) -> None:
+        self._lane = lane
+        caps = {
+            "endpoint": settings.tell_per_endpoint,
+            "pair": settings.tell_per_host,
+            "tenant": settings.tell_per_tenant,
+            "host": settings.tell_per_shared_host,
+        }
+        self._common = (*common, CLAIM_MS, orjson.dumps(caps))
+
+    async def read(self, delivery_id: str) -> Delivery | None:
+        """The delivery with its rows, or None where there is none."""
+        return _delivery(delivery_id, await self._lane.call("HGETALL", f"delivery:{delivery_id}"))
+
+    async def of_job(self, job_id: str) -> list[Delivery]:
+        """What the caller of a job was told, oldest first."""
+        ids = await self._lane.call("LRANGE", f"deliveries:{job_id}", 0, -1)
+        found = [await self.read(each.decode()) for each in ids]
+        return [each for each in found if each]
+
+    async def page(
+        self, tenant: str, *, since: Milliseconds = 0, state: str = "", most: int = 50, cursor: Cursor | None = None
+    ) -> Page:
+        """A tenant's deliveries made since then; a page that finds little ends early, with a cursor to go on from."""
+        at, last = cursor or (0, "")
+        _, rows, following = await self._lane.run(PAGE, tenant, since, state, most, LOOKED_AT_PER_PAGE, at, last)
+        found = (_delivery(an_id.decode(), flat) for an_id, flat in rows)
+        going_on = (int(following[0]), following[1].decode()) if following else None
+        return Page(tuple(each for each in found if each), going_on)
+
+    async def claim(self, delivery_id: str, target: Target) -> Claim:
+        """The right to one try, where it is due, nobody else's, its endpoint not disabled and a place free."""
+        now, verdict, flat = await self._lane.run(
+            CLAIM, *self._common, delivery_id, target.tenant, target.host, target.endpoint, IN_LINE_MS
+        )
+        return Claim(verdict.decode(), now, _delivery(delivery_id, flat))
+
+    async def keep(self, delivery: Delivery, target: Target, at: Milliseconds, last: Try, following: Next) -> str:
+        """Writes the row of one try, gives its place back. Why the endpoint is disabled by it, or nothing."""
+        rows = orjson.dumps([*delivery.attempts, try_row(at, last, following)][-MOST_ROWS_KEPT:])
+        pause = "" if following.pause_seconds is None else int(following.pause_seconds * 1000)
+        _, _, disabled = await self._lane.run(
+            KEEP_TRY, *self._common, delivery.id, delivery.tries, rows, following.state, pause, target.tenant,
+            target.host, target.endpoint, target.address, last.kind, FAILING_MS, QUIET_MS,
+        )  # fmt: skip
+        return str(disabled.decode())
+
+    async def look_at_lines(self) -> None:
+        """Gives the places of workers that died to those in line."""
+        await self._lane.run(LOOK_AT_LINES, *self._common, LINES_LOOKED_AT)
+
+    async def close(self, delivery_id: str, state: str) -> None:
+        """Ends a delivery that cannot be made."""
+        await self._lane.run(CLOSE, delivery_id, state)
+
+    async def replay(self, tenant: str, delivery_id: str) -> str:
+        """Has one told again now: replayed, under_way (it is being told anyway), endpoint_disabled or missing."""
+        _, [verdict] = await self._lane.run(REPLAY, tenant, 0, "", "", delivery_id)
+        return str(verdict.decode())
+
+    async def replay_since(
+        self, tenant: str, since: Milliseconds, *, state: str = "", counts_only: bool = False
+    ) -> Replayed:
+        """Has all that were made since then told again, oldest first, at a bounded pace and a bounded number."""
+        verdicts: list[bytes] = []
+        async for ids in self._made_since(tenant, since):
+            if len(verdicts) == MOST_REPLAYED:
+                score = await self._lane.call("ZSCORE", f"deliveries:tenant:{tenant}", ids[0])
+                return _replayed(verdicts, int(score or since))
+            mode = "1" if counts_only else ""
+            verdicts += (await self._lane.run(REPLAY, tenant, REPLAY_PACE_MS, mode, state, *ids))[1]
+        return _replayed(verdicts, None)
+
+    async def endpoints(self, tenant: str) -> list[Endpoint]:
+        """The tenant's endpoints, the one used last first."""
+        ids = await self._lane.call("ZREVRANGE", f"endpoints:{tenant}", 0, -1)
+        found = [await self.endpoint(tenant, each.decode()) for each in ids]
+        return [each for each in found if each]
+
+    async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        """One of them."""
+        row = _fields(await self._lane.call("HGETALL", f"endpoint:{tenant}:{endpoint_id}"))
+        return _endpoint(endpoint_id, row) if row else None
+
+    async def enable(self, tenant: str, endpoint_id: str) -> Endpoint | None:
+        """Lets deliveries go there again; what was not sent meanwhile can be replayed. None where it is not known."""
+        if await self.endpoint(tenant, endpoint_id) is None:
+            return None
+        past = ("disabled_at", "reason", "failing_since", "failures", "hung")
+        await self._lane.write("HDEL", f"endpoint:{tenant}:{endpoint_id}", *past)
+        return await self.endpoint(tenant, endpoint_id)
+
+    async def counts(self) -> dict[str, int]:
+        """Deliveries by state, over all tenants."""
+        flat = await self._lane.call("HGETALL", "deliveries:counts")
+        return {name: max(0, int(count)) for name, count in _fields(flat).items()}
+
+    async def _made_since(self, tenant: str, since: Milliseconds) -> AsyncIterator[list[bytes]]:
+        at = 0
+        while ids := await self._lane.call(
+            "ZRANGEBYSCORE", f"deliveries:tenant:{tenant}", since, "+inf", "LIMIT", at, REPLAYED_AT_ONCE
+        ):
+            yield ids
+            at += len(ids)
+
+
+def _replayed(verdicts: Sequence[bytes], next_since: Milliseconds | None) -> Replayed:
+    count = sum(verdict == b"replayed" for verdict in verdicts)
+    return Replayed(count, len(verdicts) - count, next_since)
+
+
+def _fields(flat: Any) -> dict[str, str]:
+    pairs = flat.items() if isinstance(flat, dict) else zip(flat[::2], flat[1::2], strict=True)
+    return {name.decode(): value.decode() for name, value in pairs}
+
+
+def _delivery(delivery_id: str, flat: Any) -> Delivery | None:
+    row = _fields(flat)
+    if "job" not in row:
+        return None
+    waits = row["state"] == "pending" and "not_before" in row
+    return Delivery(
+        id=delivery_id,
+        job_id=row["job"],
+        tenant=row.get("tenant", ""),
+        state=row["state"],
+        created_at=int(row.get("created_at", 0)),
+        attempts=tuple(orjson.loads(row.get("attempts", "[]"))),
+        tries=int(row.get("tries", 0)),
+        replayed_after=int(row.get("round", 0)),
+        next_try_at=int(float(row["not_before"])) if waits else None,
+        endpoint=row.get("endpoint"),
+    )
+
+
+def _endpoint(endpoint_id: str, row: dict[str, str]) -> Endpoint:
+    def at(name: str) -> Milliseconds | None:
+        return int(row[name]) if name in row else None
+
+    return Endpoint(
+        id=endpoint_id,
+        url=row.get("url", ""),
+        told_at=at("told_at"),
+        failed_at=at("failed_at"),
+        failing_since=at("failing_since"),
+        failures=int(row.get("failures", 0)),
+        disabled_at=at("disabled_at"),
+        reason=row.get("reason"),
+    )

@@ -1,0 +1,91 @@
+"""What signs what callers are told: Standard Webhooks 1.0.0, one secret a tenant, two while one is changed.
+
+A tenant's own secrets are in Redis; without any, those of DARKROOM_WEBHOOK_SECRET; without that, one that is made at
+the first start. Never logged, never in a Celery argument.
+"""
+
+import binascii
+import hmac
+import secrets
+from base64 import b64decode, b64encode
+from dataclasses import dataclass, field
+from hashlib import sha256
+
+from config.settings import Settings
+from worker.job.record import Milliseconds
+from worker.store.lane import Lane, Script
+
+OF = Script("clock", "secrets_of")
+ROTATE = Script("clock", "rotate_secret")
+OVERLAP_MS = 24 * 3_600_000
+"""How long the secret before a rotation signs along."""
+MOST_AT_ONCE = 5
+FOREVER = float("inf")
+
+
+def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
+    """One signature of the `webhook-signature` header, with a `whsec_…` secret."""
+    key = b64decode(secret.removeprefix("whsec_"))
+    signed = f"{message_id}.{timestamp}.".encode() + body
+    return "v1," + b64encode(hmac.digest(key, signed, sha256)).decode()
+
+
+def signature_header(secrets_: list[str], message_id: str, timestamp: int, body: bytes) -> str:
+    """The whole `webhook-signature` header: a receiver takes the message if one of them is its own."""
+    return " ".join(sign(secret, message_id, timestamp, body) for secret in secrets_)
+
+
+def new_webhook_secret() -> str:
+    """A fresh `whsec_…` secret of 32 random bytes."""
+    return "whsec_" + b64encode(secrets.token_bytes(32)).decode()
+
+
+def is_webhook_secret(text: str) -> bool:
+    """Whether it is `whsec_` and base64, as the specification says."""
+    try:
+        return text.startswith("whsec_") and len(b64decode(text.removeprefix("whsec_"), validate=True)) > 0
+    except (binascii.Error, ValueError):
+        return False
+
+
+@dataclass(frozen=True, slots=True)
+class Signing:
+    """The secrets that sign for a tenant now, newest first."""
+
+    secrets: tuple[str, ...] = field(repr=False)
+    own: bool
+    """Whether they are the tenant's own, and not shared by all that have none."""
+    previous_until: Milliseconds | None = None
+    """Until when those before the newest sign along."""
+
+
+class WebhookSecrets:
+    """See the module."""
+
+    def __init__(self, settings: Settings, lane: Lane) -> None:
+        self._settings = settings
+        self._lane = lane
+
+    async def of(self, tenant: str) -> Signing:
+        """What signs for the tenant now."""
+        _, flat = await self._lane.run(OF, tenant)
+        if not flat:
+            return Signing(tuple(await self.shared()), own=False)
+        until = [float(score) for score in flat[1::2] if float(score) != FOREVER]
+        return Signing(
+            tuple(each.decode() for each in flat[::2]), own=True, previous_until=int(max(until, default=0)) or None
+        )
+
+    async def rotate(self, tenant: str) -> Signing:
+        """Gives the tenant a new secret; what signed so far signs along for a day."""
+        before = [] if (signing := await self.of(tenant)).own else list(signing.secrets)
+        await self._lane.run(ROTATE, tenant, new_webhook_secret(), OVERLAP_MS, MOST_AT_ONCE, *before)
+        return await self.of(tenant)
+
+    async def shared(self) -> list[str]:
+        """The configured secrets, newest first, or the one that was made at the first start and is kept in Redis."""
+        configured = self._settings.webhook_secret.get_secret_value()
+        if configured:
+            return [part.strip() for part in reversed(configured.split(",")) if part.strip()]
+        await self._lane.write("SET", "webhook_secret", new_webhook_secret(), "NX")
+        return [(await self._lane.call("GET", "webhook_secret")).decode()]
