@@ -22,7 +22,7 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
 
-demo: setup ## Run one job through the whole stack, show where its picture is, stop
+demo: setup ## Run one job through the whole stack, show where its image is, stop
 	@$(BIN)/darkroom demo
 
 up: setup ## Keep the whole stack running with a sandbox upstream (Ctrl-C stops it)

@@ -44,7 +44,7 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         redoc_url=None,
-        # its own spans would hold what is in an address: signed pictures, filters, and nobody asked for them
+        # its own spans would hold what is in an address: signed images, filters, and nobody asked for them
         telemetry={
             "tracing": False,
             "metrics": False,

@@ -17,7 +17,7 @@ from api.http.problems import Problem
 from config.settings import Settings, stop
 from worker.job.record import Milliseconds
 from worker.store.api_keys import SCOPES, TENANT_PATTERN, Key, Keys, KeyStore, Scope, digest_of, is_made_key
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 
 log = structlog.get_logger()
 
@@ -43,7 +43,7 @@ class KeyRing:
         self._read_at = -READ_PAUSE_SECONDS
         self._reading = asyncio.Lock()
         self._refreshing: asyncio.Task[None] | None = None
-        self._failure: Unavailable | None = None
+        self._failure: RedisUnavailable | None = None
         self._take({})
 
     @property
@@ -62,7 +62,7 @@ class KeyRing:
             await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def find(self, text: str) -> Key | None:
-        """What is known of a key, or None. Raises Unavailable where only Redis could tell and it is away."""
+        """What is known of a key, or None. Raises RedisUnavailable where only Redis could tell and it is away."""
         digest = digest_of(text)
         key = self._known(digest)
         if key is None and is_made_key(text):  # made a moment ago, perhaps
@@ -84,13 +84,13 @@ class KeyRing:
                 await asyncio.sleep(max(0.0, self._read_at + READ_PAUSE_SECONDS - time.monotonic()))
                 await self._read()
             if self._failure:  # shared as well: nobody waits for one time-out after another
-                raise Unavailable(str(self._failure)) from self._failure
+                raise RedisUnavailable(str(self._failure)) from self._failure
 
     async def _read(self) -> None:
         self._read_at, self._failure = time.monotonic(), None
         try:
             changed = await self._store.changed(self._version)
-        except Unavailable as error:
+        except RedisUnavailable as error:
             self._failure = error
             return
         if changed:

@@ -7,7 +7,7 @@ import asyncio
 
 import structlog
 
-from worker.store.lane import Lane, Unavailable
+from worker.store.lane import Lane, RedisUnavailable
 from worker.store.memory import memory_of
 
 log = structlog.get_logger()
@@ -45,7 +45,7 @@ class Room:
         was_short = self.is_short
         try:
             self.share = (await memory_of(self._lane)).share
-        except Unavailable:
+        except RedisUnavailable:
             return
         if self.is_short != was_short:
             log.warning("memory.short" if self.is_short else "memory.enough", share=round(self.share, 3))

@@ -11,14 +11,14 @@ from api.keys import KeyRing, configured_keys
 from api.room import Room
 from api.watch import Watch
 from config.settings import Settings
-from worker.composition import delivery_ledger, job_store, viewer_of
+from worker.composition import delivery_store, job_store, viewer_of
 from worker.images.store import ImageStore, open_store
 from worker.installation import Installation, join_in_time
 from worker.shown.job import Viewer
 from worker.store.api_keys import KeyStore
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
-from worker.telling.deliveries import DeliveryLedger
+from worker.telling.deliveries import DeliveryStore
 from worker.telling.secrets import WebhookSecrets
 
 
@@ -33,7 +33,7 @@ class State(TypedDict):
     viewer: Viewer
     watch: Watch
     room: Room
-    deliveries: DeliveryLedger
+    deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
 
 
@@ -67,7 +67,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         viewer=viewer_of(settings),
         watch=watch,
         room=room,
-        deliveries=delivery_ledger(settings, lane),
+        deliveries=delivery_store(settings, lane),
         webhook_secrets=WebhookSecrets(settings, lane),
     )
     await room.aclose()

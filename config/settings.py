@@ -58,7 +58,7 @@ class Settings(BaseSettings):
 
     openai_model_id: str = Field("", description="Model of `/v1/images/generations` where the caller names none")
     openai_wait_seconds: float = Field(
-        55, gt=0, le=60, description="How long `/v1/images/generations` waits for its pictures"
+        55, gt=0, le=60, description="How long `/v1/images/generations` waits for its images"
     )
 
     # The upstream
@@ -116,7 +116,7 @@ class Settings(BaseSettings):
         0.5, gt=0, le=30, description="How often each worker looks for jobs whose next step is due"
     )
 
-    # Pictures
+    # Images
     images_url: str = Field(
         "file://./data/images", description="`file://…` or `s3://bucket/prefix` (with the usual AWS variables)"
     )
@@ -124,14 +124,14 @@ class Settings(BaseSettings):
     s3_public_endpoint: str = Field("", description="Where callers reach that server, if not at the same address")
     image_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         ("modelslab.com", "*.modelslab.com", "*.stablediffusionapi.com", "*.r2.dev"),
-        description="Hosts that pictures may be fetched from, always, as a comma list; `*.` allows every subdomain. "
+        description="Hosts that images may be fetched from, always, as a comma list; `*.` allows every subdomain. "
         "Left out: these and those of the upstream",
     )
-    image_max_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest picture that is fetched")
-    image_max_pixels: int = Field(16_800_000, ge=1, description="Largest picture that is decoded")
+    image_max_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest image that is fetched")
+    image_max_pixels: int = Field(16_800_000, ge=1, description="Largest image that is decoded")
     image_url_seconds: int = Field(DAY_SECONDS, ge=1, description="How long a signed image address is valid")
     allow_private_addresses: bool = Field(
-        False, description="Only for development: pictures and webhooks on private addresses"
+        False, description="Only for development: images and webhooks on private addresses"
     )
 
     # Workers
@@ -140,7 +140,7 @@ class Settings(BaseSettings):
         256, ge=1, le=10_000, description="Callbacks, polls and deadlines at once per worker container"
     )
     collect_concurrency: int = Field(
-        256, ge=1, le=10_000, description="Jobs whose pictures are fetched at once per worker container"
+        256, ge=1, le=10_000, description="Jobs whose images are fetched at once per worker container"
     )
     collect_per_tenant: int = Field(
         64, ge=1, le=10_000, description="Of them of one tenant, over all workers: the others wait without a thread"
@@ -178,7 +178,7 @@ class Settings(BaseSettings):
     )
     sandbox_queue_limit: int = Field(0, ge=0, description="Jobs the sandbox holds at once per key; 0 is no limit")
     sandbox_seconds: float = Field(2.0, ge=0, le=DAY_SECONDS, description="How long the sandbox works on one request")
-    sandbox_public_url: str = Field("", description="Where the sandbox's pictures are reached; empty: where it listens")
+    sandbox_public_url: str = Field("", description="Where the sandbox's images are reached; empty: where it listens")
 
     @field_validator("image_hosts", "allowed_hosts", mode="before")
     @classmethod

@@ -60,7 +60,7 @@ async def store(redis_url: str) -> AsyncIterator[JobStore]:
 
 @pytest.fixture
 def settings(redis_url: str, tmp_path: Path) -> Settings:
-    """Settings of a test installation: private addresses allowed, pictures in a temporary folder."""
+    """Settings of a test installation: private addresses allowed, images in a temporary folder."""
     return Settings(
         _env_file=None,
         redis_url=redis_url,

@@ -1,6 +1,6 @@
 """`python -m worker`: one container's worth of work, as four Celery workers under one parent.
 
-What waits for the outside has a process each: POSTs, pictures, and telling callers, whose receivers may hang. So none
+What waits for the outside has a process each: POSTs, images, and telling callers, whose receivers may hang. So none
 of them keeps another waiting, nor a deadline or a callback, which are settled in a process that downloads nothing.
 `python -m worker submit`, `settle`, `collect` or `tell` runs one of them alone.
 """

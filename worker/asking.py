@@ -1,7 +1,7 @@
 """Asking the upstream about a request that it has: with a key of the right server, by an id that is ours alone.
 
 Request ids are the upstream's, and mean something on one server only. Asked elsewhere, or by an id that it has given to
-two requests, it answers with somebody else's picture; so then nobody is asked, and the callback has to tell.
+two requests, it answers with somebody else's image; so then nobody is asked, and the callback has to tell.
 """
 
 from dataclasses import dataclass
@@ -26,8 +26,8 @@ class Asked:
 
 
 async def ask(r: Resources, attempt: Attempt, request_id: str, seconds: float = FETCH_SECONDS) -> Asked:
-    """What the upstream says of that request now. Raises worker.store.lane.Unavailable; repeating it is harmless."""
-    upstream = r.pool.key_to_ask(attempt.upstream, attempt.server)
+    """What the upstream says of that request now. Raises RedisUnavailable; repeating it is harmless."""
+    upstream = r.accounts.account_to_ask(attempt.upstream, attempt.server)
     if upstream is None:
         log.warning("upstream.key_unknown", track_id=attempt.track_id, key=attempt.upstream)
         return Asked(None, "key_unknown")

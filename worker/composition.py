@@ -4,13 +4,13 @@ from config.broker import KEY_PREFIX
 from config.settings import Settings
 from worker.app import app
 from worker.images.claims import Collecting
-from worker.job.timing import SECOND, Limits
+from worker.job.timing import SECOND, Durations
 from worker.shown.job import Viewer
 from worker.store.admission import Budget
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
 from worker.store.messages import message_template
-from worker.telling.deliveries import DeliveryLedger
+from worker.telling.deliveries import DeliveryStore
 
 SUBMIT_MARGIN_SECONDS = 10
 """Between the longest POST and the moment nobody waits for it any more."""
@@ -28,15 +28,15 @@ def collecting(settings: Settings, lane: Lane) -> Collecting:
     return Collecting(lane, common, settings.collect_per_tenant)
 
 
-def delivery_ledger(settings: Settings, lane: Lane) -> DeliveryLedger:
-    """The delivery ledger as both the door and the engine use it."""
-    return DeliveryLedger(settings, lane, (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND)))
+def delivery_store(settings: Settings, lane: Lane) -> DeliveryStore:
+    """Webhook deliveries as both the door and the engine use it."""
+    return DeliveryStore(settings, lane, (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND)))
 
 
-def limits_of(settings: Settings) -> Limits:
+def durations_of(settings: Settings) -> Durations:
     """The durations that decisions depend on."""
     submit = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds + SUBMIT_MARGIN_SECONDS
-    return Limits(
+    return Durations(
         submit_lease=int(submit * SECOND),
         work_lease=int(settings.lease_seconds * SECOND),
         unknown_wait=int(settings.unknown_wait_seconds * SECOND),

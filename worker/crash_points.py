@@ -31,7 +31,7 @@ class Point(StrEnum):
     CALLBACK_APPLIED = "callback_applied"
     """The result's addresses are on disk: the collection is woken by its message or its due time."""
 
-    PICTURES_STORED = "pictures_stored"
+    IMAGES_STORED = "images_stored"
     """The bytes are durable, the record does not say so: stored again under the same keys, then recorded."""
 
     END_WRITTEN = "end_written"

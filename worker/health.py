@@ -1,4 +1,4 @@
-"""What a worker knows of the world around it: do callbacks arrive, can pictures be stored. Judged purely, by clock."""
+"""What a worker knows of the world around it: do callbacks arrive, can images be stored. Judged purely, by clock."""
 
 import asyncio
 from dataclasses import dataclass
@@ -35,7 +35,7 @@ class Health:
     images_away: str = ""
 
     async def look(self, store: JobStore, images: ImageStore) -> None:
-        """Looks at both; says so once when something changes. Raises Unavailable where Redis is away."""
+        """Looks at both; says so once when something changes. Raises RedisUnavailable where Redis is away."""
         reason = await _reason_away(images)
         if reason or self.images_away:
             await store.note_images_away(reason or None, STORE_AWAY_SECONDS)

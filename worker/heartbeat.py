@@ -14,7 +14,7 @@ from worker.images.removal import Forgetting
 from worker.installation import Installation, join_in_time
 from worker.overdue import end_overdue
 from worker.resources import Resources, pool_limits
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 
 log = structlog.get_logger()
 
@@ -35,7 +35,7 @@ async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) 
         asyncio.create_task(_every(r, _look_at_lines)),
         asyncio.create_task(_every(r, _look)),
         asyncio.create_task(_every(r, _sweep)),
-        asyncio.create_task(join_in_time(Installation(r.lane, r.store, r.pictures.store))),
+        asyncio.create_task(join_in_time(Installation(r.lane, r.store, r.images.store))),
         asyncio.create_task(_watch_parent(parent, orphaned)),
     ]
     loop = asyncio.get_running_loop()
@@ -52,7 +52,7 @@ async def _every(r: Resources, act: Callable[[Resources], Awaitable[float]]) -> 
     while True:
         try:
             pause = await act(r)
-        except Unavailable as error:
+        except RedisUnavailable as error:
             log.warning("redis.away", reason=str(error))
             pause = r.settings.tick_seconds
         except Exception as error:
@@ -72,17 +72,17 @@ async def _tick(r: Resources) -> float:
 
 async def _look_at_lines(r: Resources) -> float:
     """Whoever died with a place wakes nobody: those who wait for it are looked after."""
-    await r.notifier.ledger.look_at_lines()
+    await r.notifier.deliveries.look_at_lines()
     return LINES_SECONDS
 
 
 async def _look(r: Resources) -> float:
     """Says what this worker has and sees: its upstream keys, that it is alive, how callbacks and the store are."""
-    r.pool.refresh()
+    r.accounts.refresh()
     await r.store.configure(pool_limits(r))
     await r.store.adopt_messages()
     await r.store.note_alive(f"{platform.node()}:{os.getpid()}")
-    await r.health.look(r.store, r.pictures.store)
+    await r.health.look(r.store, r.images.store)
     return LOOK_SECONDS
 
 
@@ -93,7 +93,7 @@ async def _sweep(r: Resources) -> float:
 
 async def forget_old(r: Resources) -> None:
     """Forgets jobs whose retention is over. While the image store is away their folders wait for it."""
-    forgetting = Forgetting(r.lane, r.store, r.pictures.store)
+    forgetting = Forgetting(r.lane, r.store, r.images.store)
     away = bool(r.health.images_away)
     await forgetting.expired(r.settings.retention_seconds * 1000, keep_folders=away)
     if not away:

@@ -1,7 +1,7 @@
 """One installation is a Redis and an image store that belong together. An id, the same in both, says so: who finds two
-different ones stops, instead of calling pictures lost that are elsewhere, or removing records and not their pictures.
+different ones stops, instead of calling images lost that are elsewhere, or removing records and not their images.
 
-It is made at first start. Where one of the two has none, the pictures decide: it joins the other if none is recorded
+It is made at first start. Where one of the two has none, the images decide: it joins the other if none is recorded
 yet, or if one of those that are recorded lies there. Else somebody has to say so (`darkroom installation --adopt`).
 """
 
@@ -19,12 +19,12 @@ from config.settings import Settings, stop
 from worker.composition import job_store
 from worker.images.store import ImageStore, NotStored, StoreError, open_store
 from worker.store.jobs import JobStore
-from worker.store.lane import Lane, Unavailable, connect
+from worker.store.lane import Lane, RedisUnavailable, connect
 
 KEY = "installation"
 FILE = "installation.json"
 NEWEST_LOOKED_AT = 20
-"""Of the jobs that ended last: lost pictures of a few must not look like another store."""
+"""Of the jobs that ended last: lost images of a few must not look like another store."""
 LONGEST_AT_START_SECONDS = 10.0
 PAUSE_SECONDS = 3.0
 
@@ -37,7 +37,7 @@ class OtherInstallation(Exception):
 
 @dataclass(frozen=True)
 class Installation:
-    """Both halves. Raises Unavailable or StoreError where one of them is away."""
+    """Both halves. Raises RedisUnavailable or StoreError where one of them is away."""
 
     lane: Lane
     store: JobStore
@@ -83,7 +83,7 @@ class Installation:
             raise OtherInstallation(f"{FILE} in the image store cannot be read: {type(error).__name__}.") from error
 
     async def _belong_together(self) -> bool:
-        """Whether one of the newest recorded pictures lies there; also where none is recorded."""
+        """Whether one of the newest recorded images lies there; also where none is recorded."""
         ids = await self.lane.call("ZREVRANGE", "finished", 0, NEWEST_LOOKED_AT - 1)
         jobs = [await self.store.load(each.decode()) for each in ids]
         keys = [image.key for loaded in jobs if loaded for image in loaded.job.images]
@@ -124,7 +124,7 @@ async def _check_at_start(settings: Settings) -> None:
             await Installation(lane, job_store(settings, lane), open_store(settings)).join()
     except OtherInstallation as error:
         stop(str(error))
-    except (Unavailable, StoreError, TimeoutError) as error:
+    except (RedisUnavailable, StoreError, TimeoutError) as error:
         log.warning("installation.not_checked", reason=str(error))  # join_in_time goes on with it
     finally:
         await lane.aclose()
@@ -139,6 +139,6 @@ async def join_in_time(installation: Installation) -> None:
             print(f"darkroom: {error}", file=sys.stderr)  # noqa: T201 - the sentence of the start, a little later
             os.kill(os.getpid(), signal.SIGTERM)
             return None
-        except (Unavailable, StoreError) as error:
+        except (RedisUnavailable, StoreError) as error:
             log.info("installation.waits", reason=str(error))
         await asyncio.sleep(PAUSE_SECONDS)

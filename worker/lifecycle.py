@@ -1,7 +1,7 @@
 """The story of a job: submit, hear back or ask, collect, rescue. Plain functions over the process's resources.
 
 Each reads the record, asks decisions.py what follows, applies it by compare-and-set and acts. A lost race reads again.
-Whatever was learned from the outside (an answer, a picture) is recorded before the function returns, however long
+Whatever was learned from the outside (an answer, an image) is recorded before the function returns, however long
 Redis is away; whatever was not recorded is found again by its due time.
 """
 
@@ -12,7 +12,7 @@ import structlog
 
 from worker.asking import Asked, ask, askable
 from worker.crash_points import Point, reached
-from worker.images.collect import collect_pictures, keep_to_the_record
+from worker.images.collect import collect_images, keep_to_the_record
 from worker.images.store import StoreError
 from worker.job import decisions
 from worker.job.endings import contradicts
@@ -24,10 +24,10 @@ from worker.shown.compatible import callback_shape
 from worker.shown.job import job_view
 from worker.signing import callback_token
 from worker.store.jobs import Loaded
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 from worker.telling.schedule import Target
+from worker.upstream.accounts import Account
 from worker.upstream.outcome import Outcome, Taken
-from worker.upstream.pool import UpstreamKey
 from worker.upstream.wire import parse_answer, submit_body
 
 log = structlog.get_logger()
@@ -39,20 +39,20 @@ ASK_ANEW_EVERY = 4
 
 
 async def submit(r: Resources, job_id: str) -> None:
-    """Buys the pictures once: intent on disk, then one POST, then its outcome on disk."""
+    """Buys the images once: intent on disk, then one POST, then its outcome on disk."""
     loaded = await current(r, job_id)
     if loaded is None or loaded.job.status is not Status.QUEUED or loaded.job.place is None:
         return  # a redelivered message, a second worker, a cancelled job
     if loaded.inbox:  # it could not be confirmed yet, and may hold the result
         await r.store.again_at(job_id, UNCONFIRMED_MS)
         return
-    upstream = r.pool.key(loaded.job.place)
+    upstream = r.accounts.account(loaded.job.place)
     if upstream is None or r.health.images_away:
         await _hand_back(r, loaded, "store_away" if upstream else "key_unknown")
         return
     claimant = secrets.token_hex(6)
     step = decisions.claim(
-        loaded.job, upstream.name, loaded.now, r.limits, claimant, loaded.quickest_ms, server=upstream.server
+        loaded.job, upstream.name, loaded.now, r.durations, claimant, loaded.quickest_ms, server=upstream.server
     )
     if step is None or not await _claimed(r, loaded, step, claimant):
         return
@@ -72,12 +72,12 @@ async def poll(r: Resources, job_id: str) -> None:
     await record(
         r,
         job_id,
-        lambda job, now: decisions.polled(job, attempt.number, asked.answer, now, r.limits, cause=asked.cause),
+        lambda job, now: decisions.polled(job, attempt.number, asked.answer, now, r.durations, cause=asked.cause),
     )
 
 
 async def collect(r: Resources, job_id: str) -> None:
-    """Fetches the pictures that are not stored yet and, when they are durable, says so."""
+    """Fetches the images that are not stored yet and, when they are durable, says so."""
     loaded = await current(r, job_id)
     if not loaded or not _collectable(loaded.job):
         return
@@ -94,7 +94,7 @@ async def _collect(r: Resources, job: Job) -> None:
 
 
 async def hand_over(r: Resources, job_id: str) -> None:
-    """Has the pictures of a job fetched by those who do nothing else."""
+    """Has the images of a job fetched by those who do nothing else."""
     await r.store.hand_over(job_id)
 
 
@@ -116,12 +116,12 @@ async def settle(r: Resources, job_id: str) -> None:
 
 async def tell(r: Resources, delivery_id: str) -> None:
     """Tells the caller how the job ended. Its own track: no outcome here moves the job."""
-    delivery = await r.notifier.ledger.read(delivery_id)
+    delivery = await r.notifier.deliveries.read(delivery_id)
     if delivery and delivery.state != "pending":
         return  # a message that came twice, or after it was told
     loaded = await r.store.view(delivery.job_id) if delivery else None
     if loaded is None or loaded.job.order.webhook is None:
-        await r.notifier.ledger.close(delivery_id, "job_gone")
+        await r.notifier.deliveries.close(delivery_id, "job_gone")
         return
     # as GET shows it, now: a result that came after the end is told with the delivery of that end
     if loaded.job.order.compatible:
@@ -142,19 +142,19 @@ async def _claimed(r: Resources, loaded: Loaded, step: Step, claimant: str) -> b
     """Whether the intent is on disk and ours. Where the reply was lost, it may be: then it is taken back, unsent."""
     try:
         return await r.store.advance(loaded, step)
-    except Unavailable:
-        await record(r, loaded.job.id, lambda job, now: decisions.never_sent(job, claimant, now, r.limits))
+    except RedisUnavailable:
+        await record(r, loaded.job.id, lambda job, now: decisions.never_sent(job, claimant, now, r.durations))
         return False
 
 
-async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey) -> None:
+async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Account) -> None:
     outcome = await _post(r, job, attempt, upstream)
     reached(Point.ANSWER_RECEIVED)
     log.info("attempt.answered", **facts(job), outcome=type(outcome).__name__)
     inline = outcome.answer.inline if isinstance(outcome, Taken) and not outcome.answer.links else ()
 
     def decide(current: Job, now: Milliseconds) -> Step | None:
-        step = decisions.answered(current, attempt.number, outcome, now, r.limits)
+        step = decisions.answered(current, attempt.number, outcome, now, r.durations)
         # what is held here already is stored here, without a message: its due time covers a crash
         return replace(step, collects=False) if step and inline else step
 
@@ -165,7 +165,7 @@ async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Up
             await _collect_known(r, recorded, inline)
 
 
-async def _post(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey) -> Outcome:
+async def _post(r: Resources, job: Job, attempt: Attempt, upstream: Account) -> Outcome:
     webhook = f"{r.settings.public_url}/webhooks/modelslab/{callback_token(attempt.track_id, r.settings.secrets)}"
     body = submit_body(job.order.request, key=upstream.key, track_id=attempt.track_id, webhook=webhook)
     echoes = [text for text in job.order.request.values() if isinstance(text, str)]
@@ -173,7 +173,7 @@ async def _post(r: Resources, job: Job, attempt: Attempt, upstream: UpstreamKey)
 
 
 async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
-    """Addresses asked for anew, or the pictures themselves where the answer, or the callback, brought them."""
+    """Addresses asked for anew, or the images themselves where the answer, or the callback, brought them."""
     attempt = next((each for each in job.attempts if each.status == "succeeded"), None)
     if attempt is None:
         return job, ()
@@ -182,29 +182,29 @@ async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
     if not answer or answer.kind != "success" or contradicts(attempt, answer):
         return job, () if job.links else await _called_back_inline(r, job, attempt)
     newest = await record(
-        r, job.id, lambda current, now: decisions.refreshed(current, attempt.number, answer, now, r.limits)
+        r, job.id, lambda current, now: decisions.refreshed(current, attempt.number, answer, now, r.durations)
     )
     return newest or job, answer.inline
 
 
 async def _called_back_inline(r: Resources, job: Job, attempt: Attempt) -> tuple[str, ...]:
-    """The pictures that a callback brought in itself: it stays in the inbox as long as the job does."""
+    """The images that a callback brought in itself: it stays in the inbox as long as the job does."""
     bodies = await r.store.callbacks_of(job.id, attempt.number)
     found = (answer.inline for answer in map(parse_answer, bodies) if answer.kind == "success")
     return next((inline for inline in found if inline), ())
 
 
 async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> None:
-    images, outstanding = await collect_pictures(r.pictures, job, inline)
-    reached(Point.PICTURES_STORED)
+    images, outstanding = await collect_images(r.images, job, inline)
+    reached(Point.IMAGES_STORED)
     after = await record(
-        r, job.id, lambda current, now: decisions.collected(current, images, outstanding, now, r.limits)
+        r, job.id, lambda current, now: decisions.collected(current, images, outstanding, now, r.durations)
     )
     reached(Point.END_WRITTEN)
     try:
-        await keep_to_the_record(r.pictures.store, job, images, after)
+        await keep_to_the_record(r.images.store, job, images, after)
     except StoreError as error:
-        log.warning("pictures.left_behind", **facts(job), reason=str(error))
+        log.warning("images.left_behind", **facts(job), reason=str(error))
 
 
 def _collectable(job: Job) -> bool:

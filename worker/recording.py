@@ -18,7 +18,7 @@ from worker.job.timing import next_look
 from worker.resources import Resources
 from worker.store.admission import OverBudget
 from worker.store.jobs import Loaded
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 from worker.upstream.wire import Answer, parse_answer
 
 log = structlog.get_logger()
@@ -40,9 +40,9 @@ async def current(r: Resources, job_id: str) -> Loaded | None:
         if loaded.inbox and await _read_callback(r, loaded):
             continue
         # also where a callback could not be confirmed yet: a deadline does not wait for that
-        step = decisions.woken(loaded.job, loaded.now, r.limits)
+        step = decisions.woken(loaded.job, loaded.now, r.durations)
         if step is None:
-            if not loaded.inbox and loaded.job.is_terminal and next_look(loaded.job, loaded.now, r.limits) is None:
+            if not loaded.inbox and loaded.job.is_terminal and next_look(loaded.job, loaded.now, r.durations) is None:
                 await r.store.rest(loaded.job)
             return loaded
         if step.job.status is Status.EXPIRED and not has_asked:
@@ -62,7 +62,7 @@ async def record(r: Resources, job_id: str, decide: Decide) -> Job | None:
     while True:
         try:
             return await _applied(r, job_id, decide)
-        except Unavailable:
+        except RedisUnavailable:
             log.warning("record.waits_for_redis", job_id=job_id)
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
@@ -98,7 +98,7 @@ async def _last_word(r: Resources, job: Job) -> bool:
     asked = await ask(r, attempt, attempt.request_id or "", LAST_WORD_SECONDS)
     if not is_end(asked.answer):
         return False
-    await record(r, job.id, lambda job, now: decisions.polled(job, attempt.number, asked.answer, now, r.limits))
+    await record(r, job.id, lambda job, now: decisions.polled(job, attempt.number, asked.answer, now, r.durations))
     return True
 
 
@@ -106,7 +106,7 @@ async def _take_by_time(r: Resources, loaded: Loaded, step: Step) -> None:
     try:
         won = await r.store.advance(loaded, step)
     except OverBudget:
-        step = decisions.unaffordable(loaded.job, loaded.now, r.limits)
+        step = decisions.unaffordable(loaded.job, loaded.now, r.durations)
         won = await r.store.advance(loaded, step)
     if won:
         note(loaded.job, step)
@@ -124,7 +124,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
         if confirmed is None:
             return False
         answer = confirmed
-    step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.limits)
+    step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.durations)
     if step is None:
         await r.store.mark_read(loaded)
     elif await r.store.advance(loaded, step, inbox_read=loaded.inbox_read + 1):

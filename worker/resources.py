@@ -3,21 +3,21 @@
 from dataclasses import dataclass, replace
 
 from config.settings import Settings
-from worker.composition import collecting, delivery_ledger, job_store, limits_of, viewer_of
+from worker.composition import collecting, delivery_store, durations_of, job_store, viewer_of
 from worker.health import Health
 from worker.images.claims import Collecting
-from worker.images.collect import Pictures
+from worker.images.collect import ImagePipeline
 from worker.images.decoder import Decoder
-from worker.images.download import PictureSource
+from worker.images.download import ImageSource
 from worker.images.store import open_store
-from worker.job.timing import Limits
+from worker.job.timing import Durations
 from worker.shown.job import Viewer
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.lane import Lane, connect
 from worker.telling.notifier import Notifier
 from worker.telling.secrets import WebhookSecrets
+from worker.upstream.accounts import Accounts
 from worker.upstream.client import UpstreamClient
-from worker.upstream.pool import Pool
 
 
 @dataclass(frozen=True)
@@ -28,23 +28,23 @@ class Resources:
     lane: Lane
     store: JobStore
     client: UpstreamClient
-    pictures: Pictures
+    images: ImagePipeline
     collecting: Collecting
     notifier: Notifier
-    pool: Pool
-    base_limits: Limits
+    accounts: Accounts
+    base_durations: Durations
     health: Health
     viewer: Viewer
 
     @property
-    def limits(self) -> Limits:
+    def durations(self) -> Durations:
         """The durations as they are now: polls come sooner while callbacks do not arrive."""
-        return replace(self.base_limits, callbacks_trusted=self.health.callbacks_trusted)
+        return replace(self.base_durations, callbacks_trusted=self.health.callbacks_trusted)
 
     async def aclose(self) -> None:
         """Closes what was opened, last opened first."""
         await self.notifier.aclose()
-        await self.pictures.aclose()
+        await self.images.aclose()
         await self.client.aclose()
         await self.lane.aclose()
 
@@ -57,17 +57,17 @@ async def open_resources(settings: Settings) -> Resources:
         settings.redis_replicas,
     )
     store = job_store(settings, lane)
-    pictures = Pictures(PictureSource(settings), Decoder(settings), open_store(settings))
+    images = ImagePipeline(ImageSource(settings), Decoder(settings), open_store(settings))
     return Resources(
         settings=settings,
         lane=lane,
         store=store,
         client=UpstreamClient(settings),
-        pictures=pictures,
+        images=images,
         collecting=collecting(settings, lane),
-        notifier=Notifier(settings, delivery_ledger(settings, lane), WebhookSecrets(settings, lane)),
-        pool=Pool(settings),
-        base_limits=limits_of(settings),
+        notifier=Notifier(settings, delivery_store(settings, lane), WebhookSecrets(settings, lane)),
+        accounts=Accounts(settings),
+        base_durations=durations_of(settings),
         health=Health(),
         viewer=viewer_of(settings),
     )
@@ -75,4 +75,4 @@ async def open_resources(settings: Settings) -> Resources:
 
 def pool_limits(resources: Resources) -> list[UpstreamLimit]:
     """The pool as the queue must know it."""
-    return [UpstreamLimit(name, resources.settings.upstream_max_in_flight) for name in resources.pool.used]
+    return [UpstreamLimit(name, resources.settings.upstream_max_in_flight) for name in resources.accounts.used]

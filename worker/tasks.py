@@ -12,7 +12,7 @@ from worker.resources import Resources
 from worker.running.celery_pool import ForgetUnacknowledged, TakeWhatFits, TaskFailed
 from worker.running.process import Process
 from worker.running.task_events import TaskEvents, WakeUp
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 from worker.store.messages import Task
 
 log = structlog.get_logger()
@@ -25,7 +25,7 @@ async def _run(name: str, an_id: str, story: Callable[[Resources, str], Coroutin
     structlog.contextvars.bind_contextvars(task=name)
     try:
         await story(Process.resources, an_id)
-    except Unavailable:
+    except RedisUnavailable:
         # nothing is lost: the job's due time wakes it again
         log.warning("task.postponed", id=an_id, reason="redis is away")
     except Exception as error:
@@ -35,7 +35,7 @@ async def _run(name: str, an_id: str, story: Callable[[Resources, str], Coroutin
 
 @task(name=Task.SUBMIT.full_name)
 async def submit(job_id: str) -> None:
-    """Buy a job's pictures."""
+    """Buy a job's images."""
     await _run("submit", job_id, lifecycle.submit)
 
 
@@ -47,8 +47,8 @@ async def poll(job_id: str) -> None:
 
 @task(name=Task.COLLECT.full_name)
 async def collect(job_id: str) -> None:
-    """Fetch and store a job's pictures."""
-    # a version before this one, and whoever calls by hand, puts it where pictures would keep deadlines waiting
+    """Fetch and store a job's images."""
+    # a version before this one, and whoever calls by hand, puts it where images would keep deadlines waiting
     await _run("collect", job_id, lifecycle.collect if Process.role == "collect" else lifecycle.hand_over)
 
 

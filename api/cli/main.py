@@ -17,7 +17,7 @@ class Verb:
 
 VERBS = {
     "up": Verb("api.cli.stack.up", "run the whole stack with a sandbox upstream"),
-    "demo": Verb("api.cli.stack.demo", "run one job through the whole stack, show its picture, stop"),
+    "demo": Verb("api.cli.stack.demo", "run one job through the whole stack, show its image, stop"),
     "doctor": Verb("api.cli.operator.doctor", "say in plain words whether this installation is fit to buy"),
     "audit": Verb("api.cli.operator.audit", "check every promise over the whole store (exit code for cron)"),
     "callbacks": Verb("api.cli.operator.callbacks", "orphaned callbacks, and deciding again on kept ones"),
@@ -31,11 +31,11 @@ VERBS = {
     "webhooks": Verb("api.cli.operator.webhooks", "signing secrets, and endpoints that were disabled"),
     "installation": Verb("api.cli.operator.installation", "say whether this Redis and image store belong together"),
     "explain": Verb("api.cli.operator.explain", "say why a job is where it is"),
-    "submit": Verb("api.cli.caller.submit", "ask a running API for pictures; --wait follows them to their end"),
+    "submit": Verb("api.cli.caller.submit", "ask a running API for images; --wait follows them to their end"),
     "get": Verb("api.cli.caller.get", "show a job: why it is where it is, what was bought, what happened when"),
     "list": Verb("api.cli.caller.list", "list jobs, newest first, by filter"),
     "watch": Verb("api.cli.caller.watch", "print a job's transitions as they happen"),
-    "images": Verb("api.cli.caller.images", "download a job's pictures, proven by their SHA-256"),
+    "images": Verb("api.cli.caller.images", "download a job's images, proven by their SHA-256"),
     "cancel": Verb("api.cli.caller.cancel", "end a job, and say whether it was charged"),
     "retry": Verb("api.cli.caller.retry", "run a failed job again as a new one"),
     "keys": Verb("api.cli.operator.keys", "make, list and revoke API keys; show the secret that signs webhooks"),

@@ -18,7 +18,7 @@ from worker.images.store import NotStored, StoreError
 from worker.job.record import Image, Job, Status
 from worker.shown.compatible import NOT_FOUND, fetch_shape, job_id_of, submit_shape
 from worker.store.api_keys import Scope
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 
 router = APIRouter(prefix="/api", tags=["compatible"])
 
@@ -77,13 +77,13 @@ for family in FAMILIES:
     router.add_api_route(f"{family}/schedulers_list", schedulers_list, methods=["POST"], include_in_schema=False)
 
 
-async def picture_bytes(here: State, image: Image) -> bytes:
-    """A whole picture. Raises Unavailable where the store does not answer."""
+async def image_bytes(here: State, image: Image) -> bytes:
+    """A whole image. Raises RedisUnavailable where the store does not answer."""
     try:
         stored = await here["images"].open(image.key, 0, image.bytes)
         return b"".join([chunk async for chunk in stored.chunks])
     except (NotStored, StoreError) as error:
-        raise Unavailable("the image store") from error
+        raise RedisUnavailable("the image store") from error
 
 
 async def _tenant(request: Request, content: dict[str, Any], scope: Scope) -> str:
@@ -97,7 +97,7 @@ async def _tenant(request: Request, content: dict[str, Any], scope: Scope) -> st
 async def _as_asked(here: State, job: Job, shape: dict[str, Any]) -> dict[str, Any]:
     if job.status is not Status.SUCCEEDED or job.order.request.get("base64") != "yes":
         return shape
-    return shape | {"output": [b64encode(await picture_bytes(here, image)).decode() for image in job.images]}
+    return shape | {"output": [b64encode(await image_bytes(here, image)).decode() for image in job.images]}
 
 
 def _json(content: dict[str, Any]) -> Response:

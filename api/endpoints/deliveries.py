@@ -1,4 +1,4 @@
-"""What callers were told: the ledger, read and told again. Every call sees the caller's own tenant only."""
+"""What callers were told: the deliveries, read and told again. Every call sees the caller's own tenant only."""
 
 import re
 from typing import Any

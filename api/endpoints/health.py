@@ -11,7 +11,7 @@ from fastapi import APIRouter, Request, Response
 
 from api.state import State, state
 from worker.images.store import StoreError
-from worker.store.lane import Refused, Unavailable
+from worker.store.lane import RedisUnavailable, RedisUnfit
 
 router = APIRouter(tags=["operator"])
 
@@ -58,9 +58,9 @@ async def _write_redis(here: State) -> None:
 async def _state_of(check: Awaitable[object]) -> str:
     try:
         await check
-    except Refused as error:
+    except RedisUnfit as error:
         return f"refused: {error}"
-    except (Unavailable, StoreError) as error:
+    except (RedisUnavailable, StoreError) as error:
         return f"away ({error})"
     return "ok"
 

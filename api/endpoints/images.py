@@ -1,4 +1,4 @@
-"""The pictures: bytes with Range and ETag, or a redirect to the store's address. By key, or by signed address."""
+"""The images: bytes with Range and ETag, or a redirect to the store's address. By key, or by signed address."""
 
 import re
 from dataclasses import dataclass
@@ -9,7 +9,7 @@ from fastapi.responses import RedirectResponse, StreamingResponse
 from api.endpoints.jobs import find_job
 from api.http.problems import Problem, problem_responses
 from api.state import State, state
-from worker.images.picture import CONTENT_TYPES
+from worker.images.decoded import CONTENT_TYPES
 from worker.images.store import NotStored, StoreError
 from worker.job.record import Image, Status, is_job_id
 from worker.signing import check_image_signature
@@ -39,7 +39,7 @@ class Span:
 @router.head("/jobs/{job_id}/images/{index}", include_in_schema=False)
 @router.get(
     "/jobs/{job_id}/images/{index}",
-    summary="A picture",
+    summary="An image",
     response_class=Response,
     responses=problem_responses("unauthorized", "not_found", "range_not_satisfiable", "unavailable")
     | {
@@ -90,7 +90,7 @@ async def _bytes(here: State, image: Image, request: Request, headers: dict[str,
     try:
         stored = await here["images"].open(image.key, span.start, span.end)
     except NotStored:
-        raise Problem("not_found", "The picture is no longer stored.") from None
+        raise Problem("not_found", "The image is no longer stored.") from None
     except StoreError as error:
         raise Problem("unavailable", "The image store does not answer.", headers={"retry-after": "5"}) from error
     return StreamingResponse(stored.chunks, status, headers)
@@ -103,7 +103,7 @@ def names(if_none_match: list[str], etag: str) -> bool:
 
 
 def _range(request: Request, etag: str) -> str | None:
-    """The `Range`, unless `If-Range` holds another picture's ETag, a weak one, or a date: then the whole is given."""
+    """The `Range`, unless `If-Range` holds another image's ETag, a weak one, or a date: then the whole is given."""
     condition = request.headers.get("if-range")
     return request.headers.get("range") if condition is None or condition.strip() == etag else None
 
@@ -123,9 +123,7 @@ def requested_span(header: str | None, size: int) -> Span:
 
 
 def _unsatisfiable(size: int) -> Span:
-    raise Problem(
-        "range_not_satisfiable", f"The picture has {size} bytes.", headers={"content-range": f"bytes */{size}"}
-    )
+    raise Problem("range_not_satisfiable", f"The image has {size} bytes.", headers={"content-range": f"bytes */{size}"})
 
 
 def _headers(image: Image, job_id: str) -> dict[str, str]:

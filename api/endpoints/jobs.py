@@ -26,7 +26,7 @@ from worker.shown.job import job_view, rfc3339
 from worker.store.admission import Accepted
 from worker.store.api_keys import Scope
 from worker.store.jobs import Loaded
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 from worker.store.memory import is_out_of_memory
 from worker.store.standing import Standing
 
@@ -209,7 +209,7 @@ async def _accepted_or_known(
     if not here["room"].is_short:
         try:
             return await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
-        except Unavailable as error:
+        except RedisUnavailable as error:
             if not is_out_of_memory(error):
                 raise
     known = await here["store"].accepted_before(idempotency) if idempotency else None
@@ -224,7 +224,7 @@ async def _refuse_if_store_away(here: State) -> None:
     _, _, away = await here["store"].health()
     if away:
         headers = {"retry-after": str(RETRY_WHEN_AWAY_SECONDS)}
-        raise Problem("insufficient_storage", "Pictures cannot be stored now, so nothing is bought.", headers=headers)
+        raise Problem("insufficient_storage", "Images cannot be stored now, so nothing is bought.", headers=headers)
 
 
 def _wait_seconds(request: Request) -> float:

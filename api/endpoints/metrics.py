@@ -57,7 +57,7 @@ class CensusCollector(Collector):
         yield GaugeMetricFamily(
             "darkroom_clock_ahead_seconds", "What our time still goes ahead of Redis' clock", census.clock_ahead_seconds
         )
-        yield GaugeMetricFamily("darkroom_images_away", "1 while pictures cannot be stored", int(census.images_away))
+        yield GaugeMetricFamily("darkroom_images_away", "1 while images cannot be stored", int(census.images_away))
         yield GaugeMetricFamily(
             "darkroom_redis_memory_share", "Used share of Redis' maxmemory; 0 where none is set", self._memory_share
         )

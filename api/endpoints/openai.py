@@ -11,7 +11,7 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 
-from api.endpoints.compatible import picture_bytes
+from api.endpoints.compatible import image_bytes
 from api.endpoints.jobs import accept_one, wait_for_end
 from api.http.problems import InvalidRequest, Problem
 from api.keys import authenticate
@@ -23,7 +23,7 @@ from worker.shown.job import image_url
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-MOST_PICTURES = 4
+MOST_IMAGES = 4
 SIZE = re.compile(rf"(?P<width>{SIDE})x(?P<height>{SIDE})")
 FORMATS = ("url", "b64_json")
 MOST_USER_CHARACTERS = 256
@@ -37,12 +37,12 @@ NEVER_REPEAT = {"x-should-retry": "false"}
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": REQUEST_SCHEMA}}}},
 )
 async def generate_images(request: Request) -> Response:
-    """Buys the pictures and waits for them, up to `DARKROOM_OPENAI_WAIT_SECONDS`; then the job goes on by itself."""
+    """Buys the images and waits for them, up to `DARKROOM_OPENAI_WAIT_SECONDS`; then the job goes on by itself."""
     tenant, here = await authenticate(request, "submit"), state(request)
     body = await request.body()
     content = decoded_object(body)
     refuse_too_many(content)
-    picture_format = _format(content)
+    image_format = _format(content)
     wanted = _wanted(content, here["settings"].openai_model_id)
     _, accepted = await accept_one(request, tenant, parse_compatible(wanted), body)
     job_id = accepted.ids[0]
@@ -51,7 +51,7 @@ async def generate_images(request: Request) -> Response:
         raise Problem("timeout", f"Job {job_id} goes on: see /v1/jobs/{job_id}.", headers=NEVER_REPEAT)
     if found.job.status is not Status.SUCCEEDED:
         raise Problem("generation_failed", _why(found.job), headers=NEVER_REPEAT)
-    data = [await _picture(here, found.job, image, picture_format) for image in found.job.images]
+    data = [await _image(here, found.job, image, image_format) for image in found.job.images]
     answer = {"created": found.job.order.created_at // 1000, "data": data}
     return Response(orjson.dumps(answer), 200, {"location": f"/v1/jobs/{job_id}"}, "application/json")
 
@@ -84,8 +84,8 @@ def _number(given: Any) -> int:
         return 1
     if isinstance(given, float) and given.is_integer():
         given = int(given)  # JSON knows one kind of number
-    if type(given) is not int or not 1 <= given <= MOST_PICTURES:
-        raise InvalidRequest([FieldError("n", "not_allowed", "n is not usable.", f"1 to {MOST_PICTURES}")])
+    if type(given) is not int or not 1 <= given <= MOST_IMAGES:
+        raise InvalidRequest([FieldError("n", "not_allowed", "n is not usable.", f"1 to {MOST_IMAGES}")])
     return given
 
 
@@ -108,10 +108,10 @@ def _format(content: dict[str, Any]) -> str:
     return str(given)
 
 
-async def _picture(here: State, job: Job, image: Image, picture_format: str) -> dict[str, str]:
-    if picture_format == "url":
+async def _image(here: State, job: Job, image: Image, image_format: str) -> dict[str, str]:
+    if image_format == "url":
         return {"url": image_url(job.id, image.index, here["viewer"], here["store"].now())}
-    return {"b64_json": b64encode(await picture_bytes(here, image)).decode()}
+    return {"b64_json": b64encode(await image_bytes(here, image)).decode()}
 
 
 def _why(job: Job) -> str:

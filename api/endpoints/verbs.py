@@ -14,7 +14,7 @@ from api.intake.refusals import budget_exceeded
 from api.keys import authenticate
 from api.schemas.job import JobList, JobView
 from api.state import State, state
-from worker.composition import limits_of
+from worker.composition import durations_of
 from worker.images.removal import Forgetting
 from worker.job import decisions
 from worker.job.record import Job, Milliseconds, Order, Status, new_job_id
@@ -64,7 +64,7 @@ async def resolve_job(job_id: str, request: Request) -> Response:
     await authenticate(request, "submit")
     action = _resolution(await request.body()).action
     return await _apply(
-        job_id, request, lambda job, now, here: decisions.resolved(job, action, now, limits_of(here["settings"]))
+        job_id, request, lambda job, now, here: decisions.resolved(job, action, now, durations_of(here["settings"]))
     )
 
 

@@ -25,7 +25,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "conflict": ("the job's status does not allow this", "read `detail`, look at the job"),
     "body_too_large": ("more than 64 KiB (a batch: 4 MiB)", "send less"),
     "unsupported_media_type": ("compressed, or not JSON", "send plain JSON"),
-    "range_not_satisfiable": ("the range is outside the picture", "see `Content-Range`"),
+    "range_not_satisfiable": ("the range is outside the image", "see `Content-Range`"),
     "invalid_request": ("fields that are not allowed", "see `errors`"),
     "idempotency_mismatch": ("the key was used with another body", "use a new key"),
     "queue_full": ("as many jobs wait as this installation takes", "repeat after `Retry-After`"),
@@ -45,7 +45,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "repeat after `Retry-After` with the same `Idempotency-Key`",
     ),
     "generation_failed": (
-        "`/v1/images/generations` only: the job ended without pictures",
+        "`/v1/images/generations` only: the job ended without images",
         "read the message; a repetition buys again",
     ),
     "timeout": (
@@ -53,7 +53,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "look at the job that the message names",
     ),
     "insufficient_storage": (
-        "pictures cannot be stored, so nothing is bought, or the job store has no room for more jobs",
+        "images cannot be stored, so nothing is bought, or the job store has no room for more jobs",
         "repeat after `Retry-After`; tell the operator",
     ),
 }

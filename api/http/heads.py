@@ -3,7 +3,7 @@
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 OWN_HEAD = "/images/"
-"""A picture answers HEAD itself, without opening anything."""
+"""An image answers HEAD itself, without opening anything."""
 
 
 class HeadAsGet:

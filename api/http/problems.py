@@ -19,7 +19,7 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
 from worker.store.doubt import Doubtful
-from worker.store.lane import Refused, Unavailable
+from worker.store.lane import RedisUnavailable, RedisUnfit
 
 log = structlog.get_logger()
 
@@ -36,7 +36,7 @@ CODES: dict[str, tuple[int, str]] = {
     "conflict": (409, "The job's status does not allow this"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body's type or encoding is not taken"),
-    "range_not_satisfiable": (416, "The range is outside the picture"),
+    "range_not_satisfiable": (416, "The range is outside the image"),
     "invalid_request": (422, "The request has fields that are not allowed"),
     "idempotency_mismatch": (422, "The Idempotency-Key was used with another body"),
     "queue_full": (429, "Too many jobs are waiting"),
@@ -46,7 +46,7 @@ CODES: dict[str, tuple[int, str]] = {
     "deadline_unreachable": (429, "The job would not end before its deadline"),
     "internal": (500, "Something is broken here"),
     "unavailable": (503, "Something that is needed does not answer"),
-    "generation_failed": (502, "The pictures could not be made"),
+    "generation_failed": (502, "The images could not be made"),
     "timeout": (504, "The job did not end in time and goes on"),
     "insufficient_storage": (507, "There is no room to store more"),
 }
@@ -172,7 +172,15 @@ def bad_field(field: str, allowed: str) -> Problem:
 
 def install_problem_handlers(app: FastAPI) -> None:
     """Makes every error of the application a problem."""
-    for kind in (Problem, Unavailable, Doubtful, ClientDisconnect, HTTPException, RequestValidationError, Exception):
+    for kind in (
+        Problem,
+        RedisUnavailable,
+        Doubtful,
+        ClientDisconnect,
+        HTTPException,
+        RequestValidationError,
+        Exception,
+    ):
         app.add_exception_handler(kind, _on_error)
 
 
@@ -181,8 +189,8 @@ def problem_of(request: Request, error: Exception) -> Response:
     match error:
         case Problem():
             return problem_response(request, error)
-        case Unavailable():
-            words = f"Nothing is accepted: {error}." if isinstance(error, Refused) else AWAY
+        case RedisUnavailable():
+            words = f"Nothing is accepted: {error}." if isinstance(error, RedisUnfit) else AWAY
             return problem_response(
                 request, Problem("unavailable", words, headers={"retry-after": RETRY_AFTER_SECONDS})
             )

@@ -10,7 +10,7 @@ StatusName = Literal[
 
 
 class ImageView(BaseModel):
-    """One stored picture."""
+    """One stored image."""
 
     index: int
     url: str = Field(description="Signed, expires, needs no key")

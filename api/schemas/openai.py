@@ -72,6 +72,6 @@ def _answer(description: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 OPENAI_RESPONSES: dict[int | str, dict[str, Any]] = {
-    200: _answer("The pictures", ANSWER_SCHEMA),
+    200: _answer("The images", ANSWER_SCHEMA),
     **{status: _answer(meaning, ERROR_SCHEMA) for status, meaning in MEANINGS.items()},
 }

@@ -233,7 +233,7 @@ def _validated(adapter: TypeAdapter[Any], given: dict[str, Any], errors: list[Fi
 
 
 def _random_seed(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """-1 stands for "any" wherever pictures are made: taken as not given, and said."""
+    """-1 stands for "any" wherever images are made: taken as not given, and said."""
     if given.get("seed") not in (RANDOM_SEED, str(RANDOM_SEED)):
         return []
     return [{"field": "seed", "from": given.pop("seed"), "to": None, "reason": "-1 means random"}]

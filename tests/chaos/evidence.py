@@ -18,20 +18,20 @@ PAGE = 1000
 
 @dataclass
 class Evidence:
-    """The bill by job and by attempt, and where each job's pictures lie."""
+    """The bill by job and by attempt, and where each job's images lie."""
 
     posts: Counter[str] = field(default_factory=Counter)
     """track_id → POSTs."""
     bought: Counter[str] = field(default_factory=Counter)
     """job id → POSTs that were taken."""
     made: dict[str, set[str]] = field(default_factory=lambda: defaultdict(set))
-    """job id → SHA-256 of the pictures that the sandbox made for its attempts."""
+    """job id → SHA-256 of the images that the sandbox made for its attempts."""
     most_held: int = 0
     files: dict[str, list[Path]] = field(default_factory=dict)
     """Folder of a job → its files."""
 
     def stored(self, job_id: str, image: Mapping[str, Any]) -> bool:
-        """Whether that picture lies in the job's folder, whole, with the recorded hash."""
+        """Whether that image lies in the job's folder, whole, with the recorded hash."""
         for path in self.files.get(job_id.lower(), []):
             ours = path.name.startswith((f"{image['index']}.", f"{image['index']}-"))
             if ours and hashlib.sha256(path.read_bytes()).hexdigest() == image["sha256"]:
@@ -57,7 +57,7 @@ async def gather_evidence(here: Installation, session: aiohttp.ClientSession) ->
 
 
 @dataclass
-class Ledger:
+class Bookkeeping:
     """What our Redis holds, read past our own code."""
 
     jobs: dict[str, dict[str, str]] = field(default_factory=dict)
@@ -76,9 +76,9 @@ class Ledger:
 FIELDS = ("status", "place", "open", "spent", "tenant", "doc")
 
 
-def read_ledger(url: str) -> Ledger:
+def read_bookkeeping(url: str) -> Bookkeeping:
     """Reads it with plain commands."""
-    found = Ledger()
+    found = Bookkeeping()
     with Redis.from_url(url, decode_responses=True, socket_timeout=20) as redis:
         keys = list(redis.scan_iter(count=PAGE))
         names = [key for key in keys if key.startswith("job:")]

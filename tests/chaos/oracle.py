@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from redis.exceptions import RedisError
 
 from tests.chaos.acts import Acts
-from tests.chaos.evidence import Evidence, Ledger, gather_evidence, open_jobs, read_ledger
+from tests.chaos.evidence import Bookkeeping, Evidence, gather_evidence, open_jobs, read_bookkeeping
 from tests.chaos.load import Callers
 from tests.chaos.plan import LIES_ABOUT_IDS, Plan
 from worker.job.record import TRANSITIONS, Status
@@ -135,12 +135,12 @@ def _charged(job: Mapping[str, Any], plan: Plan, bought: int) -> Iterator[str]:
 
 def _bytes(job_id: str, job: Mapping[str, Any], evidence: Evidence) -> Iterator[str]:
     if not job["images"]:
-        yield "succeeded without pictures"
+        yield "succeeded without images"
     for image in job["images"]:
         if not evidence.stored(job_id, image):
             yield "succeeded without readable bytes of the recorded hash"
         if image["sha256"] not in evidence.made[job_id]:
-            yield "succeeded without its own bytes: the upstream made that picture for another job"
+            yield "succeeded without its own bytes: the upstream made that image for another job"
 
 
 def _shared_ids(jobs: Mapping[str, Mapping[str, Any]], plans: Mapping[str, Plan]) -> Iterator[str]:
@@ -162,14 +162,14 @@ def _found(audit: str, plans: Mapping[str, Plan]) -> Iterator[str]:
 
 
 async def _served(all_callers: Callers, jobs: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """A sample of the pictures, as a caller gets them."""
+    """A sample of the images, as a caller gets them."""
     found = []
-    pictures = [(job_id, image) for job_id, job in jobs.items() for image in job.get("images") or ()]
-    for job_id, image in pictures[:: max(1, len(pictures) // SERVED_SAMPLE)]:
+    images = [(job_id, image) for job_id, job in jobs.items() for image in job.get("images") or ()]
+    for job_id, image in images[:: max(1, len(images) // SERVED_SAMPLE)]:
         path, plan = f"/v1/jobs/{job_id}/images/{image['index']}", all_callers.accepted[job_id]
         status, body = await all_callers.request("GET", path, plan)
         if status != 200 or hashlib.sha256(body).hexdigest() != image["sha256"]:
-            found.append(f"{job_id}: its picture is not served ({status})")
+            found.append(f"{job_id}: its image is not served ({status})")
     return found
 
 
@@ -177,25 +177,25 @@ async def _kept(all_callers: Callers, evidence: Evidence, gone: Mapping[str, Del
     """What is wrong with Redis itself, once it has had time to settle."""
     limit = time.monotonic() + SETTLED_SECONDS
     while True:
-        ledger = await asyncio.to_thread(read_ledger, all_callers.here.redis.url)
+        books = await asyncio.to_thread(read_bookkeeping, all_callers.here.redis.url)
         found = [
-            *_misplaced(ledger),
-            *_left_over(ledger, all_callers.accepted),
-            *_account(ledger, all_callers.accepted, evidence, gone),
+            *_misplaced(books),
+            *_left_over(books, all_callers.accepted),
+            *_account(books, all_callers.accepted, evidence, gone),
         ]
         if not found or time.monotonic() > limit:
             return found
         await asyncio.sleep(2)
 
 
-def _misplaced(ledger: Ledger) -> Iterator[str]:
+def _misplaced(books: Bookkeeping) -> Iterator[str]:
     """Place and record, both ways."""
-    for job_id, row in ledger.jobs.items():
-        if row["place"] and ledger.places.get(job_id) != row["place"]:
+    for job_id, row in books.jobs.items():
+        if row["place"] and books.places.get(job_id) != row["place"]:
             yield f"{job_id} ({row['status']}): its record says it has a place, the place does not"
-    for holder, name in ledger.places.items():
+    for holder, name in books.places.items():
         job_id, _, attempt = holder.partition("-")
-        row = ledger.jobs.get(job_id) or {}
+        row = books.jobs.get(job_id) or {}
         if row.get("place") != name and not (attempt and _is_open(row, holder)):
             yield f"{holder}: a place is held for it, its record does not say so"
 
@@ -206,31 +206,31 @@ def _is_open(row: Mapping[str, Any], track_id: str) -> bool:
     return any(each["track_id"] == track_id and each["status"] in ("unknown", "processing") for each in attempts)
 
 
-def _left_over(ledger: Ledger, plans: Mapping[str, Plan]) -> Iterator[str]:
-    yield from (f"{key}: a key without a job" for key in ledger.ghosts)
-    yield from (f"{each}: a job that nobody was told was accepted" for each in ledger.jobs if each not in plans)
-    if ledger.unacked:
-        yield f"{ledger.unacked} messages left in unacked"
-    if ledger.waiting:
-        yield f"{ledger.waiting} messages left in Celery's lists"
+def _left_over(books: Bookkeeping, plans: Mapping[str, Plan]) -> Iterator[str]:
+    yield from (f"{key}: a key without a job" for key in books.ghosts)
+    yield from (f"{each}: a job that nobody was told was accepted" for each in books.jobs if each not in plans)
+    if books.unacked:
+        yield f"{books.unacked} messages left in unacked"
+    if books.waiting:
+        yield f"{books.waiting} messages left in Celery's lists"
 
 
 def _account(
-    ledger: Ledger, plans: Mapping[str, Plan], evidence: Evidence, gone: Mapping[str, Deleted]
+    books: Bookkeeping, plans: Mapping[str, Plan], evidence: Evidence, gone: Mapping[str, Deleted]
 ) -> Iterator[str]:
     """Usage is what the records cost, and what the bill says as far as anybody can know."""
     spent: Counter[str] = Counter()
     for each in gone.values():
         spent[each.plan.tenant] += each.spent
-    for job_id, row in ledger.jobs.items():
+    for job_id, row in books.jobs.items():
         known, unclear = int(row["spent"] or 0), int(row["open"] or 0)
         spent[str(row["tenant"])] += known
         unknowable = job_id in plans and "http=400" in plans[job_id].prompt
         if not known <= evidence.bought[job_id] <= known + unclear and not unknowable:
             yield f"{job_id}: {known} spent and {unclear} open, the bill says {evidence.bought[job_id]}"
     for tenant, images in spent.items():
-        if ledger.usage[tenant] != images:
-            yield f"{tenant}: usage says {ledger.usage[tenant]} images, its jobs cost {images}"
+        if books.usage[tenant] != images:
+            yield f"{tenant}: usage says {books.usage[tenant]} images, its jobs cost {images}"
 
 
 def _totals(

@@ -1,4 +1,4 @@
-"""What callers ask for: each job with a picture of its own, many with a fault in their prompt. Pure."""
+"""What callers ask for: each job with an image of its own, many with a fault in their prompt. Pure."""
 
 import random
 from dataclasses import dataclass
@@ -25,7 +25,7 @@ LOUD = {
     "[[gateway=404]]": 3, "[[gateway=429]]": 3, "[[gateway=502]]": 3, "[[accept-then-drop]]": 4, "[[image-404=3]]": 10,
     "[[image-html]]": 5, "[[answer-delay=2]]": 5,
 }  # fmt: skip
-"""What one tenant can do to the others without a kill: pictures that trickle or never come, gateways."""
+"""What one tenant can do to the others without a kill: images that trickle or never come, gateways."""
 PLAIN = {"": 1}
 HANGS = {"mixed": 0.05, "loud": 0.3, "plain": 0.0}
 """Share of the jobs whose receiver never answers; it is on the same host as the one that does."""
@@ -56,7 +56,7 @@ class Plan:
         return 2 if self.on_unknown == "resubmit" else 1
 
     def body(self, receiver: str, deadline_seconds: int) -> dict[str, Any]:
-        """The request. Prompt and seed are this job's alone, so its pictures are as well."""
+        """The request. Prompt and seed are this job's alone, so its images are as well."""
         return {
             "model_id": "m", "prompt": self.prompt, "width": SIZE_PIXELS, "height": SIZE_PIXELS, "seed": self.number,
             "on_unknown": self.on_unknown, "deadline_seconds": deadline_seconds,
@@ -69,7 +69,7 @@ def plan_jobs(first: int, count: int, mix: str, dice: random.Random) -> list[Pla
     faults = {"mixed": MIXED, "loud": LOUD, "plain": PLAIN}[mix]
     return [
         Plan(
-            number, f"picture-{number} {dice.choices(list(faults), list(faults.values()))[0]}".strip(), "acme",
+            number, f"image-{number} {dice.choices(list(faults), list(faults.values()))[0]}".strip(), "acme",
             on_unknown=dice.choices(["hold", "resubmit", "fail"], [85, 10, 5])[0] if mix == "mixed" else "hold",
             hangs=dice.random() < HANGS[mix], trusting=dice.random() < 0.3,
         )

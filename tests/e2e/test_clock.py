@@ -38,7 +38,7 @@ def test_a_step_of_redis_clock_moves_no_deadline_and_buys_nothing_twice(
     slow = here.post("a slow answer [[delay=3]]", deadline_seconds=120)
     here.reaches(silent["id"], "processing")
     server.set_by(step)
-    quick = here.post("a picture", deadline_seconds=60)
+    quick = here.post("an image", deadline_seconds=60)
     done = here.reaches(quick["id"], "succeeded", seconds=20)
     assert not done["late"]
     assert not here.reaches(slow["id"], "succeeded", seconds=20)["late"]

@@ -63,7 +63,7 @@ def lines(done: "Done | subprocess.CompletedProcess[str]") -> list[dict[str, Any
     return [json.loads(line) for line in done.stdout.splitlines()]
 
 
-def test_a_job_from_its_submit_to_its_picture(here: Installation, tmp_path: Path) -> None:
+def test_a_job_from_its_submit_to_its_image(here: Installation, tmp_path: Path) -> None:
     """submit --wait, get, list, watch, images: the story that README tells."""
     words = ("--prompt", "a quiet harbour", *SMALL, "--metadata", "order=7", "--wait", "30")
     done = here.run("api.cli.main", "submit", *words)
@@ -84,7 +84,7 @@ def test_a_job_from_its_submit_to_its_picture(here: Installation, tmp_path: Path
     assert [path.name for path in (tmp_path / "new").iterdir()] == [f"{job_id}-0.png"]
 
 
-def test_pictures_are_not_overwritten_unless_that_is_meant(here: Installation, tmp_path: Path) -> None:
+def test_images_are_not_overwritten_unless_that_is_meant(here: Installation, tmp_path: Path) -> None:
     """The same bytes are left alone, others are kept until --force; nothing half written stays behind."""
     job = here.reaches(here.post("a gate")["id"], "succeeded")
     target = tmp_path / f"{job['id']}-0.png"

@@ -69,7 +69,7 @@ def ended(here: Installation, request_id: str, **more: Any) -> dict[str, Any]:
 
 
 @pytest.mark.parametrize("enterprise", [True, False])
-def test_the_providers_sdk_makes_a_picture(here: Installation, enterprise: bool) -> None:
+def test_the_providers_sdk_makes_an_image(here: Installation, enterprise: bool) -> None:
     """text2img, then fetch until success, on the SDK's own paths of both families."""
     community = sdk(here, enterprise=enterprise)
     started = community.text_to_image(Text2Image(prompt="a cat", model_id="m", width=64, height=64))
@@ -88,7 +88,7 @@ def test_the_providers_sdk_sees_a_failure_and_a_bad_key(here: Installation) -> N
 
 
 def test_the_documented_paths_from_processing_to_success(here: Installation) -> None:
-    """A future link is 404 first and the picture in the end; the id may be sent as a number too."""
+    """A future link is 404 first and the image in the end; the id may be sent as a number too."""
     started = post(here, f"{PATH}/text2img", **REQUEST | {"prompt": "slow"}, samples="2", not_known=1)
     assert started["status"] == "processing"
     assert isinstance(started["eta"], int | float)
@@ -100,7 +100,7 @@ def test_the_documented_paths_from_processing_to_success(here: Installation) -> 
 
 
 def test_base64_is_given_where_it_was_asked_for(here: Installation) -> None:
-    """`base64: yes` puts the picture itself into `output`."""
+    """`base64: yes` puts the image itself into `output`."""
     started = post(here, f"{PATH}/text2img", **REQUEST, base64="yes")
     assert base64.b64decode(ended(here, started["id"])["output"][0]).startswith(PNG)
 
@@ -152,7 +152,7 @@ def test_management_calls_that_make_sense_are_answered(here: Installation) -> No
 
 
 def test_openais_client_gets_addresses_and_bytes(here: Installation) -> None:
-    """url and b64_json; n pictures."""
+    """url and b64_json; n images."""
     images = openai_client(here).images
     answer = images.generate(prompt="a cat", model="m", n=2, size="64x64")
     assert [httpx.get(each.url).content[:8] for each in answer.data] == [PNG, PNG]

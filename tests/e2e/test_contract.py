@@ -92,7 +92,7 @@ def test_cancel_is_honest_about_the_charge(here: Installation) -> None:
 
 
 def test_retry_makes_a_new_job_that_names_its_origin_once_per_key(here: Installation) -> None:
-    """Only for a job that ended without pictures; repeated with the same key it is the same job."""
+    """Only for a job that ended without images; repeated with the same key it is the same job."""
     failed = here.reaches(here.post("no luck [[fail=out of memory]]")["id"], "failed")
     assert failed["error"]["upstream_message"] == "out of memory"
     headers = {"Idempotency-Key": "retry-1"}
@@ -117,7 +117,7 @@ def test_an_unknown_is_decided_by_hand(here: Installation, action: str, end: str
     assert here.client.post(f"/v1/jobs/{job['id']}/resolve", json={"action": "hope"}).status_code == 422
 
 
-def test_delete_removes_a_finished_job_and_its_pictures(here: Installation) -> None:
+def test_delete_removes_a_finished_job_and_its_images(here: Installation) -> None:
     """And refuses one that is open."""
     open_job = here.post("open [[late=5]]")
     assert here.client.delete(f"/v1/jobs/{open_job['id']}").status_code == 409
@@ -130,9 +130,9 @@ def test_delete_removes_a_finished_job_and_its_pictures(here: Installation) -> N
     assert not list((here.folder / "images").rglob(f"{job['id'].lower()}/*"))
 
 
-def test_a_picture_is_served_whole_in_part_and_as_it_was(here: Installation) -> None:
+def test_an_image_is_served_whole_in_part_and_as_it_was(here: Installation) -> None:
     """HEAD, Range, If-Range, If-None-Match; nosniff; the signed address needs no key and its signature counts."""
-    job = here.reaches(here.post("a picture")["id"], "succeeded")
+    job = here.reaches(here.post("an image")["id"], "succeeded")
     path = f"/v1/jobs/{job['id']}/images/0"
     whole = here.client.get(path)
     etag = whole.headers["etag"]

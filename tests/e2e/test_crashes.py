@@ -37,7 +37,7 @@ def taken(here: Installation, job_id: str) -> int:
 
 
 def test_a_worker_killed_while_it_waits_for_the_answer_buys_nothing_twice(here: Installation) -> None:
-    """The attempt becomes unknown, the callback brings the picture."""
+    """The attempt becomes unknown, the callback brings the image."""
     ids = [here.post(f"a ship {n} [[answer-delay=2]] [[delay=4]]")["id"] for n in range(4)]
     until(lambda: all(taken(here, each) for each in ids), what="all on the bill")
     here.kill("worker")
@@ -178,7 +178,7 @@ def test_an_upstream_that_is_away_costs_nothing_but_time(here: Installation) -> 
 
 
 def test_a_full_disk_keeps_the_job_in_storing_until_there_is_room(here: Installation) -> None:
-    """The folder cannot be written: the picture is fetched again once it can."""
+    """The folder cannot be written: the image is fetched again once it can."""
     images = here.folder / "images"
     images.mkdir(exist_ok=True)
     blocker = images / "acme"

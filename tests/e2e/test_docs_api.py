@@ -73,7 +73,7 @@ def test_every_shell_example_runs_and_is_answered_as_it_says(here: Installation,
         elif block.answer:
             assert output.strip() == block.answer.strip()
     assert compared >= 8
-    assert (tmp_path / "picture.png").read_bytes().startswith(b"\x89PNG")
+    assert (tmp_path / "image.png").read_bytes().startswith(b"\x89PNG")
 
 
 def check_part(shown: Any, came: Any, where: str) -> None:

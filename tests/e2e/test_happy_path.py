@@ -1,4 +1,4 @@
-"""The story with our real processes: from the documentation's body to a stored picture, and every fault between."""
+"""The story with our real processes: from the documentation's body to a stored image, and every fault between."""
 
 import hashlib
 from collections.abc import Iterator
@@ -17,7 +17,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield installation
 
 
-def test_the_documentations_own_body_becomes_a_stored_picture_bought_once(here: Installation) -> None:
+def test_the_documentations_own_body_becomes_a_stored_image_bought_once(here: Installation) -> None:
     """Accepted, submitted, called back, stored: the bytes equal what the sandbox served, the bill shows one POST."""
     answer = here.client.post("/v1/jobs", content=Path("api/example.json").read_bytes())
     assert answer.status_code == 202
@@ -35,7 +35,7 @@ def test_the_documentations_own_body_becomes_a_stored_picture_bought_once(here: 
     assert job["completed_via"] == "callback"
 
 
-def test_a_manifest_lies_beside_the_pictures_and_holds_no_secret(here: Installation) -> None:
+def test_a_manifest_lies_beside_the_images_and_holds_no_secret(here: Installation) -> None:
     """The archive outlives Redis."""
     job = here.reaches(here.post("a dog")["id"], "succeeded")
     manifest = until(lambda: next((here.folder / "images").rglob(f"{job['id'].lower()}/job.json"), None))
@@ -75,7 +75,7 @@ RECOVERED = {
 
 @pytest.mark.parametrize(("fault", "via"), RECOVERED.items())
 def test_a_fault_costs_time_and_nothing_else(here: Installation, fault: str, via: str | None) -> None:
-    """Whatever goes wrong on the way, the picture is stored and bought exactly once."""
+    """Whatever goes wrong on the way, the image is stored and bought exactly once."""
     job = here.reaches(here.post(f"a boat {fault}")["id"], "succeeded", seconds=45)
     assert via is None or job["completed_via"] == via
     assert [row["taken"] for row in here.bill(job["id"])].count(True) == 1
@@ -115,8 +115,8 @@ def test_prefer_wait_answers_with_the_finished_job(here: Installation) -> None:
     assert (answer.status_code, answer.json()["status"]) == (200, "succeeded")
 
 
-def test_the_picture_is_served_by_its_signed_address_in_parts_and_not_changed(here: Installation) -> None:
-    """No key needed; Range, ETag, nosniff; a wrong signature is like no picture."""
+def test_the_image_is_served_by_its_signed_address_in_parts_and_not_changed(here: Installation) -> None:
+    """No key needed; Range, ETag, nosniff; a wrong signature is like no image."""
     job = here.reaches(here.post("a road")["id"], "succeeded")
     image = job["images"][0]
     whole = httpx.get(image["url"])

@@ -1,4 +1,4 @@
-"""The whole product with its pictures in a real S3 server: handed out, deleted, and the server away and back."""
+"""The whole product with its images in a real S3 server: handed out, deleted, and the server away and back."""
 
 import hashlib
 import json
@@ -25,7 +25,7 @@ def bucket(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestBucket]:
 
 @pytest.fixture(scope="module")
 def installation(bucket: TestBucket, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation that keeps its pictures there, with the usual variables for its keys."""
+    """One installation that keeps its images there, with the usual variables for its keys."""
     installation = Installation(tmp_path_factory.mktemp("installation"), **bucket.settings)
     installation.settings |= bucket.credentials
     with installation:
@@ -42,7 +42,7 @@ def here(installation: Installation, bucket: TestBucket) -> Iterator[Installatio
 
 def folder_of(bucket: TestBucket, job_id: str) -> list[str]:
     """Names of all objects of one job."""
-    return [key.rpartition("/")[2] for key in bucket.objects("pictures/acme") if f"/{job_id.lower()}/" in key]
+    return [key.rpartition("/")[2] for key in bucket.objects("images/acme") if f"/{job_id.lower()}/" in key]
 
 
 def names_of(job: dict[str, Any]) -> list[str]:
@@ -57,7 +57,7 @@ def noted_away(here: Installation) -> bool:
 
 
 def redirected(here: Installation, job: dict[str, Any], index: int = 0) -> str:
-    """The presigned address that a picture's own address leads to, without an API key."""
+    """The presigned address that an image's own address leads to, without an API key."""
     answer = httpx.get(job["images"][index]["url"])
     assert answer.status_code == 307
     assert answer.headers["cache-control"] == "no-store"
@@ -66,7 +66,7 @@ def redirected(here: Installation, job: dict[str, Any], index: int = 0) -> str:
     return str(address)
 
 
-def test_pictures_are_handed_out_by_the_bucket_itself(here: Installation, bucket: TestBucket) -> None:
+def test_images_are_handed_out_by_the_bucket_itself(here: Installation, bucket: TestBucket) -> None:
     """Bytes, type and name as ours; refused when tampered with; and the manifest lies beside them."""
     job = here.reaches(here.post("two cats", samples=2)["id"], "succeeded")
     assert folder_of(bucket, job["id"]) == [*names_of(job), "job.json"]
@@ -78,12 +78,12 @@ def test_pictures_are_handed_out_by_the_bucket_itself(here: Installation, bucket
     address = redirected(here, job)
     assert httpx.get(address.replace(*names_of(job))).status_code == 403
     assert httpx.get(address.partition("?")[0]).status_code in (400, 401, 403)
-    key = next(key for key in bucket.objects("pictures/acme") if key.endswith(f"{job['id'].lower()}/job.json"))
+    key = next(key for key in bucket.objects("images/acme") if key.endswith(f"{job['id'].lower()}/job.json"))
     manifest = json.loads(httpx.get(bucket.signed("GET", key)).content)
     assert [each["sha256"] for each in manifest["images"]] == [each["sha256"] for each in job["images"]]
 
 
-def test_head_and_range_of_a_picture_in_the_bucket(here: Installation, bucket: TestBucket) -> None:
+def test_head_and_range_of_an_image_in_the_bucket(here: Installation, bucket: TestBucket) -> None:
     """HEAD is answered by us, because an address is signed for one method; Range goes along with the redirect."""
     job = here.reaches(here.post("a cat")["id"], "succeeded")
     path, image = f"/v1/jobs/{job['id']}/images/0", job["images"][0]
@@ -124,12 +124,12 @@ def test_nothing_is_bought_while_the_bucket_is_away(here: Installation, bucket: 
     assert folder_of(bucket, done["id"]) == [*names_of(done), "job.json"]
 
 
-def test_a_bucket_that_goes_away_while_pictures_come_loses_none(here: Installation, bucket: TestBucket) -> None:
+def test_a_bucket_that_goes_away_while_images_come_loses_none(here: Installation, bucket: TestBucket) -> None:
     """Bought already: the job waits in `storing`, is collected when the bucket is back, and not bought again."""
     job = here.post("on its way", samples=2)
     bucket.proxy.apply("slow_down", lambda method, path: method == "PUT" and "/acme/" in path)
     here.reaches(job["id"], "storing")
-    until(lambda: "picture.not_kept" in here.log("worker"), what="a refused put")
+    until(lambda: "image.not_kept" in here.log("worker"), what="a refused put")
     assert here.job(job["id"])["status"] == "storing"
     bucket.proxy.heal()
     done = here.reaches(job["id"], "succeeded", seconds=60)
@@ -138,7 +138,7 @@ def test_a_bucket_that_goes_away_while_pictures_come_loses_none(here: Installati
 
 
 def test_a_bucket_that_is_silent_for_long_ends_no_job(here: Installation, bucket: TestBucket) -> None:
-    """A put that hangs outlasts many leases; the worker at it is slow, not dead, and the picture is paid for."""
+    """A put that hangs outlasts many leases; the worker at it is slow, not dead, and the image is paid for."""
     job = here.post("[[callback=1]] waits for its shelf")
     bucket.proxy.apply("hang", lambda method, path: method == "PUT" and "/acme/" in path)
     here.reaches(job["id"], "storing")

@@ -39,7 +39,7 @@ def test_a_purge_without_the_right_image_store_removes_nothing(here: Installatio
 
 
 def test_an_audit_without_the_right_image_store_reports_nothing(here: Installation, tmp_path: Path) -> None:
-    """No picture is called lost, and the system's own metrics stay as they are."""
+    """No image is called lost, and the system's own metrics stay as they are."""
     here.reaches(here.post("a quay")["id"], "succeeded")
     refused = elsewhere(here, tmp_path / "empty", "audit")
     assert (refused.returncode, refused.stdout) == (2, "")
@@ -48,7 +48,7 @@ def test_an_audit_without_the_right_image_store_reports_nothing(here: Installati
 
 
 def test_a_process_with_another_installations_store_stops(here: Installation, tmp_path: Path) -> None:
-    """With one sentence and the code of a wrong setting. So does one whose store has none of the pictures."""
+    """With one sentence and the code of a wrong setting. So does one whose store has none of the images."""
     here.reaches(here.post("a dock")["id"], "succeeded")
     (tmp_path / "other").mkdir()
     (tmp_path / "other" / "installation.json").write_text('{"id": "0123456789abcdef"}')

@@ -93,7 +93,7 @@ def test_an_orphan_is_matched_to_its_job_once_that_exists(here: Installation) ->
     assert here.reaches(job["id"], "failed")["error"]["upstream_message"] == "found later"
 
 
-def test_jobs_past_their_retention_are_forgotten_with_their_pictures(here: Installation) -> None:
+def test_jobs_past_their_retention_are_forgotten_with_their_images(here: Installation) -> None:
     """Record, indexes, files."""
     job = here.reaches(here.post("a moor")["id"], "succeeded")
     with Redis.from_url(here.redis.url) as redis:

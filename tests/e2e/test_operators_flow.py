@@ -86,7 +86,7 @@ def test_a_tenants_limits_can_be_changed_and_given_back(here: Installation) -> N
 
 
 def test_many_jobs_are_counted_first_and_then_cancelled_and_purged(here: Installation) -> None:
-    """By filter; a dry count changes nothing; pictures go with their jobs."""
+    """By filter; a dry count changes nothing; images go with their jobs."""
     run(here, "pause")
     marked = [here.post("in bulk", metadata={"batch": "b1"})["id"] for _ in range(3)]
     kept = here.post("not in bulk")["id"]

@@ -16,7 +16,7 @@ from tests.support.processes import Installation, until
 from tests.support.queue import ROOM, order
 from worker.app import app
 from worker.store.jobs import JobStore
-from worker.store.lane import Lane, Unavailable, connect
+from worker.store.lane import Lane, RedisUnavailable, connect
 from worker.store.messages import message_template
 
 BODY = {"model_id": "m", "prompt": "a morning", "width": 64, "height": 64}
@@ -52,14 +52,14 @@ class Filler:
             try:
                 batch = [order(store, "filler", request={"prompt": "x" * size}) for _ in range(20 if size > 1 else 1)]
                 await store.accept(batch, ROOM)
-            except Unavailable:
+            except RedisUnavailable:
                 self.refusals, size = self.refusals + 1, max(1, size // 8)
                 await asyncio.sleep(0.005)
         await lane.aclose()
 
 
 def test_what_was_accepted_ends_and_removing_makes_room(here: Installation) -> None:
-    """Answers, callbacks, pictures, ends, a worker that starts, removing: all of it while Redis is full."""
+    """Answers, callbacks, images, ends, a worker that starts, removing: all of it while Redis is full."""
     finished = here.reaches(here.post("a quay")["id"], "succeeded")
     slow = [here.post(f"a slow pier {number} [[delay=8]]") for number in range(3)]
     with Filler(here.redis.url) as filler:

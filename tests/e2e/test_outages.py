@@ -41,7 +41,7 @@ def test_a_redis_that_will_not_write_is_503_and_then_goes_on(here: Installation)
 
 def test_what_cannot_be_stored_is_not_bought_and_past_the_bound_not_accepted(here: Installation) -> None:
     """The store is away: jobs wait, unbought; the queue's bound says 507; all finish once it is back."""
-    here.reaches(here.post("a first picture")["id"], "succeeded")
+    here.reaches(here.post("a first image")["id"], "succeeded")
     images = here.folder / "images"
     images.rename(here.folder / "away")
     images.write_text("no folder")

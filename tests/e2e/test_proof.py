@@ -1,4 +1,4 @@
-"""What counts as proof, with real processes: what may be bought again, and whose picture an answer is.
+"""What counts as proof, with real processes: what may be bought again, and whose image an answer is.
 
 Setup: our real processes and the sandbox, whose prompt asks for what stands between it and us. Proves by its bill: HTML
 is no refusal, no other server and no ambiguous id is asked, the upstream's success beats our inference, and a job that
@@ -36,7 +36,7 @@ SLOW = {
     "foreign track": ("[[foreign-track=fetch]] [[no-callback]]", {"deadline_seconds": 6}),
     "eta": ("[[eta=7200]] [[no-callback]]", {"deadline_seconds": 12}),
     "last moment": ("[[no-callback]] [[late=6.5]]", {"deadline_seconds": 8}),
-    "late": ("[[late=4]] [[image-404=1]] [[picture=2]]", {"samples": 4, "deadline_seconds": 3}),
+    "late": ("[[late=4]] [[image-404=1]] [[image=2]]", {"samples": 4, "deadline_seconds": 3}),
 }
 """Jobs that wait for time to pass: posted together, so that they wait together."""
 
@@ -53,7 +53,7 @@ def taken(here: Installation, job_id: str) -> int:
 
 
 def test_a_gateways_page_instead_of_the_answer_buys_nothing_again(here: Installation) -> None:
-    """Taken and billed, then HTML: the job waits for its callback, which brings the picture."""
+    """Taken and billed, then HTML: the job waits for its callback, which brings the image."""
     jobs = {code: here.post(f"behind a gateway [[gateway={code}]] [[delay=3]]")["id"] for code in GATEWAYS}
     for code, job_id in jobs.items():
         job = here.reaches(job_id, "succeeded")
@@ -63,7 +63,7 @@ def test_a_gateways_page_instead_of_the_answer_buys_nothing_again(here: Installa
 
 
 def test_a_refusal_that_the_upstream_itself_contradicts_is_no_loss(here: Installation) -> None:
-    """A JSON 400 ended the job; the success callback follows, and its picture is kept."""
+    """A JSON 400 ended the job; the success callback follows, and its image is kept."""
     job_id = here.post("refused and made [[http=400]] [[taken]] [[delay=2]]")["id"]
     assert here.reaches(job_id, "failed")["error"]["code"] == "upstream_rejected"
     job = here.reaches(job_id, "succeeded")
@@ -71,7 +71,7 @@ def test_a_refusal_that_the_upstream_itself_contradicts_is_no_loss(here: Install
 
 
 def test_an_id_that_is_given_to_two_requests_is_nobodys(here: Installation, slow: dict[str, str]) -> None:
-    """By callback each gets its own picture; where no callback comes, nobody asks by that id."""
+    """By callback each gets its own image; where no callback comes, nobody asks by that id."""
     called_back = [here.post(f"called back {n} [[same-id=both]]", seed=n)["id"] for n in (1, 2)]
     assert len({here.reaches(each, "succeeded")["images"][0]["sha256"] for each in called_back}) == 2
     ends = [here.reaches(slow[f"silent {n}"], "expired", "succeeded", seconds=40)["status"] for n in (1, 2)]
@@ -83,7 +83,7 @@ def test_an_id_that_is_given_to_two_requests_is_nobodys(here: Installation, slow
 def test_a_fetch_that_answers_about_another_request_is_not_believed(
     here: Installation, slow: dict[str, str], name: str
 ) -> None:
-    """It would be another's picture: asked again until the deadline, then expired."""
+    """It would be another's image: asked again until the deadline, then expired."""
     job = here.reaches(slow[name], "expired", "succeeded", seconds=20)
     assert (job["status"], job["images"], job["charged"]) == ("expired", [], True)
 
@@ -101,22 +101,20 @@ def test_a_job_that_the_upstream_has_is_asked_for_before_its_end(here: Installat
     assert "expired" not in [row["to"] for row in job["timeline"]]
 
 
-def test_a_late_result_is_whole_although_its_pictures_come_late_as_well(
-    here: Installation, slow: dict[str, str]
-) -> None:
-    """Four pictures after the deadline, one of them 404 at the first reading: four are kept."""
+def test_a_late_result_is_whole_although_its_images_come_late_as_well(here: Installation, slow: dict[str, str]) -> None:
+    """Four images after the deadline, one of them 404 at the first reading: four are kept."""
     job = here.reaches(slow["late"], "succeeded", seconds=30)
     assert (job["late"], len(job["images"]), job["images_missing"]) == (True, 4, 0)
     assert "expired" in [row["to"] for row in job["timeline"]]
 
 
-def test_pictures_in_the_callback_itself_are_kept(here: Installation) -> None:
+def test_images_in_the_callback_itself_are_kept(here: Installation) -> None:
     """No addresses and no id to ask by: the callback is all there is."""
     job_id = here.post("inline [[no-id]] [[no-callback]] [[delay=60]]")["id"]
     job = here.reaches(job_id, "unknown")
     token = callback_token(job["attempts"][0]["track_id"], (here.settings["DARKROOM_SECRET"].encode(),))
-    picture = b64encode(paint("inline", 1, 64, 64, "PNG")).decode()
-    body = {"status": "success", "output": [f"data:image/png;base64,{picture}"], "track_id": f"{job_id}-1"}
+    image = b64encode(paint("inline", 1, 64, 64, "PNG")).decode()
+    body = {"status": "success", "output": [f"data:image/png;base64,{image}"], "track_id": f"{job_id}-1"}
     assert here.client.post(f"/webhooks/modelslab/{token}", json=body).status_code == 200
     job = here.reaches(job_id, "succeeded", "failed")
     assert (job["status"], job["images"][0]["width"]) == ("succeeded", 64)
@@ -133,7 +131,7 @@ def test_the_edges_own_page_means_that_nothing_was_taken(here: Installation) -> 
 
 
 class EveryIdIsKnown(BaseHTTPRequestHandler):
-    """Another server, where every request id is somebody's finished picture."""
+    """Another server, where every request id is somebody's finished image."""
 
     asked: list[str] = []
 
@@ -153,7 +151,7 @@ class EveryIdIsKnown(BaseHTTPRequestHandler):
 
 
 def test_a_replaced_server_is_not_asked_for_what_the_old_one_has(tmp_path: Path) -> None:
-    """The pair url|key is replaced and the workers start again: the id means another picture there."""
+    """The pair url|key is replaced and the workers start again: the id means another image there."""
     server = ThreadingHTTPServer(("127.0.0.1", 0), EveryIdIsKnown)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     with Installation(tmp_path) as here:

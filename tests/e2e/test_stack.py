@@ -102,7 +102,7 @@ def alive(pids: list[int]) -> list[int]:
     return [pid for pid in pids if pid in running]
 
 
-def test_the_demo_shows_a_job_to_its_stored_picture_and_leaves_nothing_running(start: Start) -> None:
+def test_the_demo_shows_a_job_to_its_stored_image_and_leaves_nothing_running(start: Start) -> None:
     """On usual ports that are busy as well: it moves. Its own proof (bytes, bill, Flower) is part of its exit code."""
     with socket.socket() as busy:
         busy.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -117,9 +117,9 @@ def test_the_demo_shows_a_job_to_its_stored_picture_and_leaves_nothing_running(s
     assert "http://127.0.0.1:8000" not in demo.said
     states = re.findall(r"^ +[\d.]+ s +(\w+)", demo.said, re.M)
     assert states == ["queued", "submitting", "processing", "storing", "succeeded"]
-    picture = re.search(r"picture +(\S+)", demo.said)
-    assert picture is not None
-    assert Path(picture[1]).read_bytes().startswith(b"\x89PNG")
+    image = re.search(r"image +(\S+)", demo.said)
+    assert image is not None
+    assert Path(image[1]).read_bytes().startswith(b"\x89PNG")
     assert alive(started) == []
 
 

@@ -1,7 +1,7 @@
 """Telling callers with real processes: a dead receiver delays nobody, GET shows what is told, told again by hand.
 
 Setup: one installation; receivers on real sockets, one of which takes connections and never answers. Proves: the
-healthy are told at once whatever the dead one does; the ledger and the commands over it.
+healthy are told at once whatever the dead one does; the deliveries and the commands over it.
 """
 
 import asyncio
@@ -68,10 +68,10 @@ def without_addresses(job: dict[str, Any]) -> dict[str, Any]:
     return job | {"images": [{k: v for k, v in image.items() if k != "url"} for image in job["images"]]}
 
 
-def test_what_is_told_is_what_get_shows_signed_and_after_the_picture_is_there(
+def test_what_is_told_is_what_get_shows_signed_and_after_the_image_is_there(
     here: Installation, receiver: Receiver
 ) -> None:
-    """The bytes of the body as objects, the ids, the row; the picture can be fetched by the address in it."""
+    """The bytes of the body as objects, the ids, the row; the image can be fetched by the address in it."""
     job = here.post("a gull", webhook=receiver.url, track_id="mine", metadata={"a": 1})
     here.reaches(job["id"], "succeeded")
     row = told_of(here, job["id"], "delivered")

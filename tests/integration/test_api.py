@@ -207,7 +207,7 @@ def test_every_problems_type_leads_to_a_page_that_explains_it(client: httpx.Clie
 def test_the_framework_traces_nothing_by_itself(
     client: httpx.Client, settings: Settings, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Its spans would hold signed picture addresses and filters; any provider in the process would switch them on."""
+    """Its spans would hold signed image addresses and filters; any provider in the process would switch them on."""
     spans: list[str] = []
 
     class Recording(trace.Tracer):

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from tests.support.queue import IMAGE, LIMITS, SUCCESS, accepted, answered, order
+from tests.support.queue import DURATIONS, IMAGE, SUCCESS, accepted, answered, order
 from worker.job import decisions
 from worker.job.step import Step
 from worker.store.admission import Allowance
@@ -55,7 +55,7 @@ async def test_a_woken_job_is_counted_and_looked_at_again_at_its_deadline_at_the
     found = await loaded(store, job_id)
     assert found.job.stalls == 1
     assert redis.zscore("due", job_id) == found.job.order.deadline_at
-    await advanced(store, found, decisions.polled(found.job, 1, None, found.now, LIMITS))
+    await advanced(store, found, decisions.polled(found.job, 1, None, found.now, DURATIONS))
     assert (await loaded(store, job_id)).job.stalls == 0
 
 
@@ -74,7 +74,7 @@ async def test_a_job_is_kept_from_its_first_end_on(store: JobStore, redis: Redis
     job_id = await accepted(store, webhook="https://caller.example/x")
     await answered(store, job_id, PROCESSING)
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.woken(found.job, found.now + 4_000_000, LIMITS))
+    await advanced(store, found, decisions.woken(found.job, found.now + 4_000_000, DURATIONS))
     redis.zincrby("finished", -5000, job_id)
     first = redis.zscore("finished", job_id)
     (delivery,) = redis.zrange("deliveries:due", 0, -1)
@@ -83,8 +83,8 @@ async def test_a_job_is_kept_from_its_first_end_on(store: JobStore, redis: Redis
     await store.tick()
     assert 0 < int(redis.zscore("deliveries:due", delivery) or 0) - store.now() <= 60_000
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.called_back(found.job, 1, SUCCESS.answer, found.now, LIMITS))
+    await advanced(store, found, decisions.called_back(found.job, 1, SUCCESS.answer, found.now, DURATIONS))
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.collected(found.job, (IMAGE,), 0, found.now, LIMITS))
+    await advanced(store, found, decisions.collected(found.job, (IMAGE,), 0, found.now, DURATIONS))
     assert redis.zscore("finished", job_id) == first
     assert redis.zcard("deliveries:due") == 2

@@ -10,7 +10,7 @@ from redis import Redis
 
 from config.settings import Settings
 from tests.support.api_server import running_api
-from tests.support.queue import LIMITS, ROOM, accepted, answered, done, order, tried
+from tests.support.queue import DURATIONS, ROOM, accepted, answered, done, order, tried
 from worker import lifecycle
 from worker.job import decisions
 from worker.job.record import Status
@@ -102,7 +102,7 @@ async def test_what_nobody_knows_stays_open(store: JobStore, flow: FlowControl) 
     assert await used(flow) == (1, 0)
     found = await store.load(job_id)
     assert found is not None
-    step = decisions.woken(found.job, found.now + 4_000_000, LIMITS)
+    step = decisions.woken(found.job, found.now + 4_000_000, DURATIONS)
     assert step is not None
     await store.advance(found, step)
     assert step.job.status is Status.EXPIRED
@@ -215,7 +215,7 @@ async def test_the_predicted_wait_is_told(store: JobStore, redis: Redis) -> None
 async def unknown(store: JobStore, *, samples: int = 1) -> str:
     """A job of which nobody knows whether it was bought, and whose policy may act at once."""
     job_id = await accepted(store, on_unknown="resubmit", request={"samples": samples})
-    await answered(store, job_id, Open("read_timeout"), replace(LIMITS, unknown_wait=0))
+    await answered(store, job_id, Open("read_timeout"), replace(DURATIONS, unknown_wait=0))
     return job_id
 
 
@@ -254,7 +254,7 @@ async def test_buying_again_by_hand_is_refused_beyond_the_budget(store: JobStore
     found = await store.load(await unknown(store))
     await flow.limit_tenant("acme", "images_day", 1)
     assert found is not None
-    step = decisions.resolved(found.job, "resubmit", found.now, LIMITS)
+    step = decisions.resolved(found.job, "resubmit", found.now, DURATIONS)
     assert step is not None
     with pytest.raises(OverBudget) as raised:
         await store.advance(found, step)

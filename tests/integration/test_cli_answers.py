@@ -94,9 +94,9 @@ def test_a_refused_submit_is_not_repeated(capsys: pytest.CaptureFixture[str]) ->
 
 
 def test_the_key_is_sent_to_the_api_and_to_nobody_it_points_at() -> None:
-    """A redirect to a picture store is followed without it."""
+    """A redirect to an image store is followed without it."""
     with serving(lambda handler, _: send(handler, 200, b"bytes")) as (store, asked_of_store):
-        redirect: Answer = lambda handler, _: send(handler, 307, b"", location=f"{store}/picture")  # noqa: E731
+        redirect: Answer = lambda handler, _: send(handler, 307, b"", location=f"{store}/image")  # noqa: E731
         with serving(redirect) as (url, asked):
             api = Api(url, KEY)
             with api.stream("/v1/jobs/J/images/0") as answer:

@@ -20,7 +20,7 @@ JOBS = 60
 
 @pytest.fixture
 async def engine(settings: Settings, redis: Redis) -> AsyncIterator[Engine]:
-    """An engine with an upstream that gives out every picture twice: in its answer and at an address."""
+    """An engine with an upstream that gives out every image twice: in its answer and at an address."""
     async with running_engine(settings, redis, image_hosts=("127.0.0.1",)) as made:
         yield made
 
@@ -36,8 +36,8 @@ def check_stored(engine: Engine, job: Job) -> None:
     assert lying == sorted([manifest_key(job), *(image.key for image in job.images)])
 
 
-async def test_a_picture_that_comes_twice_with_other_bytes_is_stored_as_recorded(engine: Engine) -> None:
-    """The answer's own picture and the one at its address differ in metadata: many jobs, no record of other bytes."""
+async def test_an_image_that_comes_twice_with_other_bytes_is_stored_as_recorded(engine: Engine) -> None:
+    """The answer's own image and the one at its address differ in metadata: many jobs, no record of other bytes."""
     engine.upstream.inline = png("inline")
     ids = [await engine.accepted() for _ in range(JOBS)]
     await engine.work()
@@ -60,7 +60,7 @@ async def test_what_the_answer_brought_is_stored_without_a_message(engine: Engin
 async def test_two_messages_for_one_job_are_one_collection(engine: Engine) -> None:
     """The second worker sees that somebody is at it."""
     job_id = await engine.accepted()
-    engine.upstream.picture_seconds = 0.2
+    engine.upstream.image_seconds = 0.2
     await lifecycle.submit(engine.r, job_id)
     await asyncio.gather(*(lifecycle.collect(engine.r, job_id) for _ in range(3)))
     check_stored(engine, await engine.job(job_id))
@@ -70,7 +70,7 @@ async def test_two_messages_for_one_job_are_one_collection(engine: Engine) -> No
 @pytest.mark.parametrize("samples", [1, 2])
 async def test_a_second_collector_leaves_no_trace(engine: Engine, samples: int) -> None:
     """A worker was believed dead and was not: both store, other bytes at every read; one is recorded, the rest goes."""
-    engine.upstream.always_new, engine.upstream.samples, engine.upstream.picture_seconds = True, samples, 0.2
+    engine.upstream.always_new, engine.upstream.samples, engine.upstream.image_seconds = True, samples, 0.2
     job_id = await engine.accepted(request={"samples": samples})
     await lifecycle.submit(engine.r, job_id)
     collectors = []
@@ -85,9 +85,9 @@ async def test_a_second_collector_leaves_no_trace(engine: Engine, samples: int) 
 
 
 async def test_who_collects_a_job_that_is_cancelled_meanwhile_removes_what_it_stored(engine: Engine) -> None:
-    """Its record names no picture, so none is kept."""
+    """Its record names no image, so none is kept."""
     job_id = await engine.accepted()
-    engine.upstream.picture_seconds = 0.3
+    engine.upstream.image_seconds = 0.3
     await lifecycle.submit(engine.r, job_id)
     collecting = asyncio.create_task(lifecycle.collect(engine.r, job_id))
     await asyncio.sleep(0.1)
@@ -102,7 +102,7 @@ async def test_who_collects_a_job_that_is_cancelled_meanwhile_removes_what_it_st
 
 
 async def test_the_manifest_is_there_before_a_deadline_ends_what_came_in_part(engine: Engine) -> None:
-    """One of two pictures never comes: at the deadline the job succeeds with the other, as its manifest says."""
+    """One of two images never comes: at the deadline the job succeeds with the other, as its manifest says."""
     engine.upstream.samples, engine.upstream.broken = 2, {2}
     job_id = await engine.accepted(request={"samples": 2}, deadline_ms=2_500)
     await engine.work()
@@ -118,7 +118,7 @@ async def test_a_slow_collector_keeps_its_claim_and_its_job(settings: Settings, 
     """For as long as it lives: nobody else begins, nobody counts the job as stalled, also over several leases."""
     async with running_engine(settings, redis, lease_seconds=0.3) as engine:
         job_id = await engine.accepted()
-        engine.upstream.picture_seconds = 1.2
+        engine.upstream.image_seconds = 1.2
         await lifecycle.submit(engine.r, job_id)
         redis.delete(queue_key("collect"))
         collecting = asyncio.create_task(lifecycle.collect(engine.r, job_id))
@@ -137,7 +137,7 @@ async def test_a_dead_collectors_job_is_collected_by_another_after_its_lease(set
     """Its claim lapses when its job is due again."""
     async with running_engine(settings, redis, lease_seconds=0.3) as engine:
         job_id = await engine.accepted()
-        engine.upstream.picture_seconds = 30
+        engine.upstream.image_seconds = 30
         await lifecycle.submit(engine.r, job_id)
         redis.delete(queue_key("collect"))
         dead = asyncio.create_task(lifecycle.collect(engine.r, job_id))
@@ -145,7 +145,7 @@ async def test_a_dead_collectors_job_is_collected_by_another_after_its_lease(set
         for task in asyncio.all_tasks():  # as a kill: nothing of it runs on, and nothing is given back
             if "_keep_saying" in str(task.get_coro()):
                 task.cancel()
-        engine.upstream.picture_seconds = 0
+        engine.upstream.image_seconds = 0
         await asyncio.sleep(0.4)
         await engine.r.store.tick()
         await engine.work()
@@ -157,13 +157,13 @@ async def test_a_dead_collectors_job_is_collected_by_another_after_its_lease(set
 async def test_of_one_tenant_only_so_many_are_collected_and_the_others_wait_in_line(
     settings: Settings, redis: Redis
 ) -> None:
-    """Without a worker that waits for them: each end wakes the next. Another tenant's pictures come at once."""
+    """Without a worker that waits for them: each end wakes the next. Another tenant's images come at once."""
     async with running_engine(settings, redis, collect_per_tenant=2) as engine:
         ids = [await engine.accepted() for _ in range(7)]
         for job_id in ids:
             await lifecycle.submit(engine.r, job_id)
         redis.delete(queue_key("submit"))
-        engine.upstream.picture_seconds = 0.3
+        engine.upstream.image_seconds = 0.3
         working = asyncio.create_task(engine.work())
         await asyncio.sleep(0.15)
         assert redis.zcard("line:collecting:acme") == 5
@@ -184,7 +184,7 @@ async def test_who_stands_in_line_is_not_believed_to_kill_its_workers(settings: 
         first, second = [await engine.accepted(deadline_ms=2_000) for _ in range(2)]
         for job_id in (first, second):
             await lifecycle.submit(engine.r, job_id)
-        engine.upstream.picture_seconds = 1
+        engine.upstream.image_seconds = 1
         collecting = asyncio.create_task(lifecycle.collect(engine.r, first))
         await asyncio.sleep(0.1)
         for _ in range(6):
@@ -204,15 +204,15 @@ async def stalls(engine: Engine, ids: list[str]) -> list[int]:
 
 
 async def test_what_is_recorded_stays_recorded(engine: Engine) -> None:
-    """Of two collectors both store the first of two pictures, with other bytes, before the second one is there."""
+    """Of two collectors both store the first of two images, with other bytes, before the second one is there."""
     engine.upstream.samples, engine.upstream.broken, engine.upstream.always_new = 2, {2}, True
     job_id = await engine.accepted(request={"samples": 2})
     await lifecycle.submit(engine.r, job_id)
-    engine.upstream.picture_seconds = 0.2
+    engine.upstream.image_seconds = 0.2
     slow = asyncio.create_task(lifecycle.collect(engine.r, job_id))
     await asyncio.sleep(0.05)
     engine.redis.delete("collecting:acme")
-    engine.upstream.picture_seconds = 0
+    engine.upstream.image_seconds = 0
     await lifecycle.collect(engine.r, job_id)
     first = (await engine.job(job_id)).images
     await slow

@@ -1,4 +1,4 @@
-"""The delivery ledger: places per host and tenant, endpoints that are disabled, replays, and the door to all of it.
+"""Webhook deliveries: places per host and tenant, endpoints that are disabled, replays, and the door to all of it.
 
 Setup: jobs that were accepted and have ended, on a real server. Proves: nobody is held up by another's receiver, the
 same id is told again, what one tenant has is nothing to another, everything goes with its job.
@@ -20,12 +20,12 @@ from api.schemas.delivery import DeliveryView, EndpointView
 from config.settings import Settings
 from tests.integration.test_api import Server, problem
 from tests.support.deliveries import ended_job
-from worker.composition import delivery_ledger
+from worker.composition import delivery_store
 from worker.shown.delivery import delivery_view, endpoint_view
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.store.messages import queue_key
-from worker.telling.deliveries import FAILING_MS, IN_LINE_MS, MOST_REPLAYED, QUIET_MS, DeliveryLedger
+from worker.telling.deliveries import FAILING_MS, IN_LINE_MS, MOST_REPLAYED, QUIET_MS, DeliveryStore
 from worker.telling.schedule import Next, Target, Try
 
 URL = "https://hooks.example/told?job=1"
@@ -39,10 +39,10 @@ CAPS = {"tell_per_host": 2, "tell_per_tenant": 3, "tell_per_shared_host": 4}
 
 
 @pytest.fixture
-async def ledger(settings: Settings) -> AsyncIterator[DeliveryLedger]:
+async def deliveries(settings: Settings) -> AsyncIterator[DeliveryStore]:
     """Two places per tenant at a host, three per tenant, four per host."""
     lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
-    yield delivery_ledger(settings.model_copy(update=CAPS), lane)
+    yield delivery_store(settings.model_copy(update=CAPS), lane)
     await lane.aclose()
 
 
@@ -54,15 +54,15 @@ def client(settings: Settings) -> Iterator[httpx.Client]:
     server.stop()
 
 
-async def tried(ledger: DeliveryLedger, delivery_id: str, last: Try, following: Next, target: Target = HERE) -> str:
+async def tried(deliveries: DeliveryStore, delivery_id: str, last: Try, following: Next, target: Target = HERE) -> str:
     """One try from claim to row; why the endpoint is disabled by it."""
-    claim = await ledger.claim(delivery_id, target)
+    claim = await deliveries.claim(delivery_id, target)
     assert claim.verdict == "claimed" and claim.delivery
-    return await ledger.keep(claim.delivery, target, claim.at, last, following)
+    return await deliveries.keep(claim.delivery, target, claim.at, last, following)
 
 
-async def state_of(ledger: DeliveryLedger, delivery_id: str) -> str:
-    found = await ledger.read(delivery_id)
+async def state_of(deliveries: DeliveryStore, delivery_id: str) -> str:
+    found = await deliveries.read(delivery_id)
     assert found is not None
     return found.state
 
@@ -85,67 +85,72 @@ def they_died(redis: Redis, ids: list[str]) -> None:
 
 
 async def test_a_host_has_its_places_and_the_line_before_them_moves_with_each_that_is_free(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Put off without a try and without a row; the first in line is woken by a message."""
     ids = [await ended_job(store, URL) for _ in range(4)]
     messages(redis)
-    verdicts = [(await ledger.claim(each, HERE)).verdict for each in ids]
+    verdicts = [(await deliveries.claim(each, HERE)).verdict for each in ids]
     assert verdicts == ["claimed", "claimed", "put_off", "put_off"]
     elsewhere = Target.of("acme", "https://hooks.example:444/told")
     other = await ended_job(store, elsewhere.url)
-    assert (await ledger.claim(other, elsewhere)).verdict == "claimed"
+    assert (await deliveries.claim(other, elsewhere)).verdict == "claimed"
     messages(redis)
-    first = await ledger.read(ids[0])
+    first = await deliveries.read(ids[0])
     assert first is not None
-    await ledger.keep(first, HERE, 0, BROKEN, Next("pending", 5))
+    await deliveries.keep(first, HERE, 0, BROKEN, Next("pending", 5))
     assert messages(redis) == [ids[2]]
-    assert (await ledger.claim(ids[2], HERE)).verdict == "claimed"
-    waiting = await ledger.read(ids[3])
+    assert (await deliveries.claim(ids[2], HERE)).verdict == "claimed"
+    waiting = await deliveries.read(ids[3])
     assert waiting is not None
     assert (waiting.tries, waiting.attempts) == (0, ())
 
 
 async def test_a_tenants_places_are_bounded_and_its_dead_hosts_do_not_block_its_line(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Three hosts take all three places; another tenant is told meanwhile; one that frees a place wakes the next."""
     targets = [Target.of("acme", f"https://h{n}.example/") for n in range(4)]
     ids = [await ended_job(store, target.url) for target in targets]
-    claims = [await ledger.claim(an_id, target) for an_id, target in zip(ids, targets, strict=True)]
+    claims = [await deliveries.claim(an_id, target) for an_id, target in zip(ids, targets, strict=True)]
     assert [claim.verdict for claim in claims] == ["claimed", "claimed", "claimed", "put_off"]
     theirs = await ended_job(store, targets[3].url, "other")
-    assert (await ledger.claim(theirs, replace(targets[3], tenant="other"))).verdict == "claimed"
+    assert (await deliveries.claim(theirs, replace(targets[3], tenant="other"))).verdict == "claimed"
     messages(redis)
     assert claims[0].delivery
-    await ledger.keep(claims[0].delivery, targets[0], 0, OK, Next("delivered"))
+    await deliveries.keep(claims[0].delivery, targets[0], 0, OK, Next("delivered"))
     assert messages(redis) == [ids[3]]
 
 
 async def test_the_place_of_a_worker_that_died_is_given_back_by_itself(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Between the POST and its row: claimed again once the claim is over, by turns with those who waited for it."""
     ids = [await ended_job(store, URL) for _ in range(3)]
     for each in ids:
-        await ledger.claim(each, HERE)
+        await deliveries.claim(each, HERE)
     they_died(redis, ids[:2])
-    assert [(await ledger.claim(each, HERE)).verdict for each in ids] == ["claimed", "put_off", "claimed"]
+    assert [(await deliveries.claim(each, HERE)).verdict for each in ids] == ["claimed", "put_off", "claimed"]
 
 
 async def test_those_in_line_behind_a_worker_that_died_are_not_left_there(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Nobody gives its places back: the lines are looked at, each time by whoever has the time."""
     ids = [await ended_job(store, URL) for _ in range(4)]
     for each in ids:
-        await ledger.claim(each, HERE)
+        await deliveries.claim(each, HERE)
     messages(redis)
     they_died(redis, ids[:2])
     redis.zadd("lines:telling", dict.fromkeys(redis.zrange("lines:telling", 0, -1), 0), xx=True)
-    await ledger.look_at_lines()
+    await deliveries.look_at_lines()
     assert messages(redis) == ids[2:]
-    assert [(await ledger.claim(each, HERE)).verdict for each in ids] == ["put_off", "put_off", "claimed", "claimed"]
+    assert [(await deliveries.claim(each, HERE)).verdict for each in ids] == [
+        "put_off",
+        "put_off",
+        "claimed",
+        "claimed",
+    ]
 
 
 async def test_a_tenant_whose_deliveries_hang_keeps_no_other_from_the_same_host(
@@ -153,181 +158,183 @@ async def test_a_tenant_whose_deliveries_hang_keeps_no_other_from_the_same_host(
 ) -> None:
     """With the caps as they are: 64 to one receiver hang; another tenant's, and another receiver of its own, go on."""
     lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
-    ledger = delivery_ledger(settings, lane)
+    deliveries = delivery_store(settings, lane)
     hanging = [await ended_job(store, URL) for _ in range(64)]
-    verdicts = [(await ledger.claim(each, HERE)).verdict for each in hanging]
+    verdicts = [(await deliveries.claim(each, HERE)).verdict for each in hanging]
     assert verdicts.count("claimed") == settings.tell_per_endpoint
     theirs = await ended_job(store, URL, "other")
-    assert (await ledger.claim(theirs, replace(HERE, tenant="other"))).verdict == "claimed"
+    assert (await deliveries.claim(theirs, replace(HERE, tenant="other"))).verdict == "claimed"
     own = Target.of("acme", "https://hooks.example/another")
-    assert (await ledger.claim(await ended_job(store, own.url), own)).verdict == "claimed"
+    assert (await deliveries.claim(await ended_job(store, own.url), own)).verdict == "claimed"
     await lane.aclose()
 
 
-async def test_tenants_take_turns_at_a_shared_host(ledger: DeliveryLedger, store: JobStore, redis: Redis) -> None:
+async def test_tenants_take_turns_at_a_shared_host(deliveries: DeliveryStore, store: JobStore, redis: Redis) -> None:
     """Two that fill the host have twenty more in line each; the one that comes last with one waits for no more than a
     turn of each."""
     tenants = ("one", "two")
     ids = {tenant: [await ended_job(store, URL, tenant) for _ in range(22)] for tenant in tenants}
     claims = {
-        each: await ledger.claim(each, replace(HERE, tenant=tenant)) for tenant in tenants for each in ids[tenant]
+        each: await deliveries.claim(each, replace(HERE, tenant=tenant)) for tenant in tenants for each in ids[tenant]
     }
     last = await ended_job(store, URL, "quiet")
-    assert (await ledger.claim(last, replace(HERE, tenant="quiet"))).verdict == "put_off"
+    assert (await deliveries.claim(last, replace(HERE, tenant="quiet"))).verdict == "put_off"
     messages(redis)
     for tenant, n in (("one", 0), ("two", 0), ("one", 1)):
         claimed = claims[ids[tenant][n]].delivery
         assert claimed
-        await ledger.keep(claimed, replace(HERE, tenant=tenant), 0, OK, Next("delivered"))
+        await deliveries.keep(claimed, replace(HERE, tenant=tenant), 0, OK, Next("delivered"))
     woken = messages(redis)
     assert len(woken) == 3 and last in woken
-    assert (await ledger.claim(last, replace(HERE, tenant="quiet"))).verdict == "claimed"
+    assert (await deliveries.claim(last, replace(HERE, tenant="quiet"))).verdict == "claimed"
 
 
 async def test_a_place_that_was_given_is_kept_for_whom_it_was_given_to(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Whoever comes between the place and the message stands behind those who wait; a line is left when it is over."""
     ids = [await ended_job(store, URL) for _ in range(3)]
-    claims = [await ledger.claim(each, HERE) for each in ids]
+    claims = [await deliveries.claim(each, HERE) for each in ids]
     at = redis.zscore("deliveries:due", ids[2])
     assert isinstance(at, float) and at > store.now() + IN_LINE_MS - 60_000
     messages(redis)
     assert claims[0].delivery
-    await ledger.keep(claims[0].delivery, HERE, 0, OK, Next("delivered"))
+    await deliveries.keep(claims[0].delivery, HERE, 0, OK, Next("delivered"))
     newcomer = await ended_job(store, URL)
-    assert (await ledger.claim(newcomer, HERE)).verdict == "put_off"
+    assert (await deliveries.claim(newcomer, HERE)).verdict == "put_off"
     assert messages(redis)[0] == ids[2]
     at = redis.zscore("deliveries:due", ids[2])
     assert isinstance(at, float) and at <= store.now() + 61_000
-    assert (await ledger.claim(ids[2], HERE)).verdict == "claimed"
-    assert (await ledger.claim(ids[2], HERE)).verdict == "none"
+    assert (await deliveries.claim(ids[2], HERE)).verdict == "claimed"
+    assert (await deliveries.claim(ids[2], HERE)).verdict == "none"
 
 
 async def test_an_endpoint_that_hangs_again_and_again_is_told_one_at_a_time_until_it_answers(
-    ledger: DeliveryLedger, store: JobStore
+    deliveries: DeliveryStore, store: JobStore
 ) -> None:
     """Three time-outs in a row, over all its deliveries; any answer gives it its places back."""
     for _ in range(HUNG_OFTEN):
-        await tried(ledger, await ended_job(store, URL), HUNG, Next("pending", 5))
+        await tried(deliveries, await ended_job(store, URL), HUNG, Next("pending", 5))
     ids = [await ended_job(store, URL) for _ in range(2)]
-    claims = [await ledger.claim(each, HERE) for each in ids]
+    claims = [await deliveries.claim(each, HERE) for each in ids]
     assert [each.verdict for each in claims] == ["claimed", "put_off"]
     assert claims[0].delivery
-    await ledger.keep(claims[0].delivery, HERE, 0, BROKEN, Next("pending", 5))
-    assert (await ledger.claim(ids[1], HERE)).verdict == "claimed"
-    assert (await ledger.claim(await ended_job(store, URL), HERE)).verdict == "claimed"
+    await deliveries.keep(claims[0].delivery, HERE, 0, BROKEN, Next("pending", 5))
+    assert (await deliveries.claim(ids[1], HERE)).verdict == "claimed"
+    assert (await deliveries.claim(await ended_job(store, URL), HERE)).verdict == "claimed"
 
 
-async def test_a_line_that_is_over_leaves_nothing_behind(ledger: DeliveryLedger, store: JobStore, redis: Redis) -> None:
+async def test_a_line_that_is_over_leaves_nothing_behind(
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
+) -> None:
     """Its jobs are forgotten while they wait."""
     ids = [await ended_job(store, URL) for _ in range(4)]
     for each in ids:
-        await ledger.claim(each, HERE)
+        await deliveries.claim(each, HERE)
     for each in ids:
         found = await store.load(each.split("_")[1])
         assert found is not None
         await store.forget(found.job)
     redis.zadd("lines:telling", dict.fromkeys(redis.zrange("lines:telling", 0, -1), 0), xx=True)
-    await ledger.look_at_lines()
+    await deliveries.look_at_lines()
     assert [key for key in redis.keys("*") if key.startswith((b"line", b"turns"))] == []
 
 
 async def test_a_forgotten_delivery_in_line_keeps_nobody_waiting(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """It leaves the line with its job, and a stranger's id in the line is passed over."""
     ids = [await ended_job(store, URL) for _ in range(5)]
-    claims = [await ledger.claim(each, HERE) for each in ids]
+    claims = [await deliveries.claim(each, HERE) for each in ids]
     found = await store.load(ids[2].split("_")[1])
     assert found is not None
     await store.forget(found.job)
     redis.zadd(f"line:telling:acme hooks.example {HERE.endpoint}", {"msg_nobody": 0})
     messages(redis)
     assert claims[0].delivery
-    await ledger.keep(claims[0].delivery, HERE, 0, OK, Next("delivered"))
+    await deliveries.keep(claims[0].delivery, HERE, 0, OK, Next("delivered"))
     assert messages(redis) == [ids[3]]
 
 
-async def test_two_workers_with_one_delivery_write_one_row(ledger: DeliveryLedger, store: JobStore) -> None:
+async def test_two_workers_with_one_delivery_write_one_row(deliveries: DeliveryStore, store: JobStore) -> None:
     """One whose claim was over comes with its row after the other's: it is not believed."""
     an_id = await ended_job(store, URL)
-    claim = await ledger.claim(an_id, HERE)
+    claim = await deliveries.claim(an_id, HERE)
     assert claim.delivery
-    await ledger.keep(claim.delivery, HERE, claim.at, OK, Next("delivered"))
-    await ledger.keep(claim.delivery, HERE, claim.at, BROKEN, Next("pending", 5))
-    found = await ledger.read(an_id)
+    await deliveries.keep(claim.delivery, HERE, claim.at, OK, Next("delivered"))
+    await deliveries.keep(claim.delivery, HERE, claim.at, BROKEN, Next("pending", 5))
+    found = await deliveries.read(an_id)
     assert found is not None
     assert (found.state, found.tries, [row["status"] for row in found.attempts]) == ("delivered", 1, [200])
 
 
 async def test_an_endpoint_that_has_failed_for_five_days_is_disabled_and_then_enabled_by_hand(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Later deliveries are not sent and say so; enabled, they can be replayed."""
     first, second, third = [await ended_job(store, URL) for _ in range(3)]
     key = f"endpoint:acme:{HERE.endpoint}"
-    assert await tried(ledger, first, BROKEN, Next("exhausted")) == ""
-    [endpoint] = await ledger.endpoints("acme")
+    assert await tried(deliveries, first, BROKEN, Next("exhausted")) == ""
+    [endpoint] = await deliveries.endpoints("acme")
     assert (endpoint.url, endpoint.failures, endpoint.disabled_at) == ("https://hooks.example/told", 1, None)
     assert endpoint.failing_since is not None
     redis.hset(key, "failing_since", endpoint.failing_since - FAILING_MS)
-    assert await tried(ledger, second, BROKEN, Next("pending", 5)) == "failing"
-    assert (await ledger.claim(third, HERE)).verdict == "endpoint_disabled"
-    assert (await state_of(ledger, third), redis.zscore("deliveries:due", third)) == ("endpoint_disabled", None)
-    assert await ledger.replay("acme", third) == "endpoint_disabled"
-    assert await ledger.enable("acme", HERE.endpoint)
-    assert await ledger.replay("acme", third) == "replayed"
-    assert await tried(ledger, third, OK, Next("delivered")) == ""
-    assert await ledger.counts() == {"delivered": 1, "exhausted": 1, "pending": 1, "endpoint_disabled": 0}
+    assert await tried(deliveries, second, BROKEN, Next("pending", 5)) == "failing"
+    assert (await deliveries.claim(third, HERE)).verdict == "endpoint_disabled"
+    assert (await state_of(deliveries, third), redis.zscore("deliveries:due", third)) == ("endpoint_disabled", None)
+    assert await deliveries.replay("acme", third) == "endpoint_disabled"
+    assert await deliveries.enable("acme", HERE.endpoint)
+    assert await deliveries.replay("acme", third) == "replayed"
+    assert await tried(deliveries, third, OK, Next("delivered")) == ""
+    assert await deliveries.counts() == {"delivered": 1, "exhausted": 1, "pending": 1, "endpoint_disabled": 0}
 
 
 @pytest.mark.parametrize("between", ["success", "quiet"])
 async def test_failures_that_are_not_one_outage_disable_nothing(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis, between: str
+    deliveries: DeliveryStore, store: JobStore, redis: Redis, between: str
 ) -> None:
     """A success between them, or days in which nothing was tried."""
     key = f"endpoint:acme:{HERE.endpoint}"
-    await tried(ledger, await ended_job(store, URL), BROKEN, Next("exhausted"))
+    await tried(deliveries, await ended_job(store, URL), BROKEN, Next("exhausted"))
     redis.hset(key, "failing_since", 1)
     if between == "success":
-        await tried(ledger, await ended_job(store, URL), OK, Next("delivered"))
+        await tried(deliveries, await ended_job(store, URL), OK, Next("delivered"))
     else:
         redis.hset(key, "failed_at", store.now() - QUIET_MS - 1000)
-    assert await tried(ledger, await ended_job(store, URL), BROKEN, Next("pending", 5)) == ""
+    assert await tried(deliveries, await ended_job(store, URL), BROKEN, Next("pending", 5)) == ""
 
 
-async def test_a_410_disables_at_once_and_only_that_tenants_endpoint(ledger: DeliveryLedger, store: JobStore) -> None:
+async def test_a_410_disables_at_once_only_that_tenants_endpoint(deliveries: DeliveryStore, store: JobStore) -> None:
     """The same address of another tenant goes on."""
-    assert await tried(ledger, await ended_job(store, URL), GONE, Next("gone")) == "gone"
-    assert (await ledger.claim(await ended_job(store, URL), HERE)).verdict == "endpoint_disabled"
+    assert await tried(deliveries, await ended_job(store, URL), GONE, Next("gone")) == "gone"
+    assert (await deliveries.claim(await ended_job(store, URL), HERE)).verdict == "endpoint_disabled"
     theirs = await ended_job(store, URL, "other")
-    assert (await ledger.claim(theirs, replace(HERE, tenant="other"))).verdict == "claimed"
+    assert (await deliveries.claim(theirs, replace(HERE, tenant="other"))).verdict == "claimed"
 
 
 async def test_a_replay_has_the_whole_schedule_again_and_keeps_the_rows(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Also of one that was delivered; one that is under way is told anyway."""
     an_id = await ended_job(store, URL)
-    await tried(ledger, an_id, BROKEN, Next("exhausted"))
-    assert await ledger.replay("acme", an_id) == "replayed"
+    await tried(deliveries, an_id, BROKEN, Next("exhausted"))
+    assert await deliveries.replay("acme", an_id) == "replayed"
     assert redis.zscore("deliveries:due", an_id) is not None
-    assert await ledger.replay("acme", an_id) == "under_way"
-    claim = await ledger.claim(an_id, HERE)
+    assert await deliveries.replay("acme", an_id) == "under_way"
+    claim = await deliveries.claim(an_id, HERE)
     assert claim.delivery
     assert (claim.delivery.tries, claim.delivery.replayed_after) == (1, 1)
-    assert await ledger.replay("acme", an_id) == "under_way"
-    await ledger.keep(claim.delivery, HERE, claim.at, OK, Next("delivered"))
-    assert await ledger.replay("acme", an_id) == "replayed"
-    assert await ledger.replay("other", an_id) == "missing"
-    found = await ledger.read(an_id)
+    assert await deliveries.replay("acme", an_id) == "under_way"
+    await deliveries.keep(claim.delivery, HERE, claim.at, OK, Next("delivered"))
+    assert await deliveries.replay("acme", an_id) == "replayed"
+    assert await deliveries.replay("other", an_id) == "missing"
+    found = await deliveries.read(an_id)
     assert found is not None
     assert [row["status"] for row in found.attempts] == [500, 200]
 
 
 async def test_a_bulk_replay_is_paced_bounded_and_safe_to_repeat(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Of twelve thousand the oldest ten thousand go, fifty a second, and a second call goes on from there."""
     began = store.now()
@@ -337,54 +344,54 @@ async def test_a_bulk_replay_is_paced_bounded_and_safe_to_repeat(
             pipe.hset(f"delivery:{an_id}", mapping={"job": "j", "tenant": "acme", "state": "exhausted"})
             pipe.zadd("deliveries:tenant:acme", {an_id: 1000 + n})
         pipe.execute()
-    counted = await ledger.replay_since("acme", 1000, counts_only=True)
+    counted = await deliveries.replay_since("acme", 1000, counts_only=True)
     assert (counted.replayed, redis.zcard("deliveries:due")) == (MOST_REPLAYED, 0)
-    done = await ledger.replay_since("acme", 1000)
+    done = await deliveries.replay_since("acme", 1000)
     assert (done.replayed, done.skipped, done.next_since) == (MOST_REPLAYED, 0, 1000 + MOST_REPLAYED)
-    again = await ledger.replay_since("acme", 1000)
+    again = await deliveries.replay_since("acme", 1000)
     assert (again.replayed, again.skipped) == (0, MOST_REPLAYED)
-    rest = await ledger.replay_since("acme", done.next_since)
+    rest = await deliveries.replay_since("acme", done.next_since)
     assert (rest.replayed, rest.next_since) == (2000, None)
     times = [at for _, at in redis.zrange("deliveries:due", 0, -1, withscores=True)]
     assert [times[n + 1] - times[n] for n in range(11_999)] == [20.0] * 11_999
     assert times[0] >= began
-    assert (await ledger.replay_since("acme", 0, state="delivered")).replayed == 0
+    assert (await deliveries.replay_since("acme", 0, state="delivered")).replayed == 0
 
 
 async def test_everything_of_a_delivery_goes_with_its_job(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """No index keeps what was forgotten; the endpoint is the tenant's and stays."""
     an_id = await ended_job(store, URL)
-    await tried(ledger, an_id, BROKEN, Next("pending", 5))
+    await tried(deliveries, an_id, BROKEN, Next("pending", 5))
     found = await store.load(an_id.split("_")[1])
     assert found is not None
     await store.forget(found.job)
     left = {key.decode() for key in redis.keys("*") if b"deliver" in key or b"line:" in key or b"telling:" in key}
     assert left == {"deliveries:counts"}
-    assert set((await ledger.counts()).values()) == {0}
+    assert set((await deliveries.counts()).values()) == {0}
 
 
 async def test_of_a_tenants_endpoints_the_thousand_used_last_are_known(
-    ledger: DeliveryLedger, store: JobStore, redis: Redis
+    deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:
     """Whoever puts a job's id into the path fills no memory with it."""
     for n in range(1001):
         redis.zadd("endpoints:acme", {f"ep_{n:016x}": n})
         redis.hset(f"endpoint:acme:ep_{n:016x}", "url", "https://a.example")
-    await tried(ledger, await ended_job(store, URL), OK, Next("delivered"))
+    await tried(deliveries, await ended_job(store, URL), OK, Next("delivered"))
     assert redis.zcard("endpoints:acme") == 1000
     assert redis.exists("endpoint:acme:ep_0000000000000000", "endpoint:acme:ep_0000000000000001") == 0
-    assert (await ledger.endpoints("acme"))[0].id == HERE.endpoint
+    assert (await deliveries.endpoints("acme"))[0].id == HERE.endpoint
 
 
 async def test_the_door_shows_the_ledger_of_ones_own_tenant(
-    client: httpx.Client, ledger: DeliveryLedger, store: JobStore
+    client: httpx.Client, deliveries: DeliveryStore, store: JobStore
 ) -> None:
     """By job, by id, as a list with filters and pages; another tenant's is answered like one that does not exist."""
     ids = [await ended_job(store, URL) for _ in range(3)]
     theirs = await ended_job(store, URL, "other")
-    await tried(ledger, ids[0], BROKEN, Next("pending", 5))
+    await tried(deliveries, ids[0], BROKEN, Next("pending", 5))
     job = ids[0].split("_")[1]
     [shown] = client.get(f"/v1/jobs/{job}/deliveries").json()["deliveries"]
     assert shown == client.get(f"/v1/deliveries/{ids[0]}").json()
@@ -444,10 +451,10 @@ def test_a_bad_replay_is_refused_naming_the_field(client: httpx.Client, body: st
     assert [error["field"] for error in refused["errors"]] == [field]
 
 
-async def test_replay_and_enable_over_http(client: httpx.Client, ledger: DeliveryLedger, store: JobStore) -> None:
+async def test_replay_and_enable_over_http(client: httpx.Client, deliveries: DeliveryStore, store: JobStore) -> None:
     """A 410, its endpoint listed as disabled, enabled, told again; nothing of it for another tenant."""
     an_id = await ended_job(store, URL)
-    await tried(ledger, an_id, GONE, Next("gone"))
+    await tried(deliveries, an_id, GONE, Next("gone"))
     [endpoint] = client.get("/v1/webhook-endpoints").json()["endpoints"]
     assert (endpoint["state"], endpoint["reason"], endpoint["url"]) == (
         "disabled",
@@ -462,7 +469,7 @@ async def test_replay_and_enable_over_http(client: httpx.Client, ledger: Deliver
     assert client.post(f"/v1/webhook-endpoints/{endpoint['id']}/enable").json()["state"] == "ok"
     again = client.post(f"/v1/deliveries/{an_id}/replay")
     assert (again.status_code, again.json()["state"], again.json()["id"]) == (202, "pending", an_id)
-    await tried(ledger, an_id, OK, Next("delivered"))
+    await tried(deliveries, an_id, OK, Next("delivered"))
     since = {"since": "2026-01-01T00:00:00Z", "state": "delivered"}
     assert client.post("/v1/deliveries/replay", json=since).json() == {"replayed": 1, "skipped": 0, "next_since": None}
     assert client.post("/v1/deliveries/replay", json=since, headers=other).json()["replayed"] == 0
@@ -480,11 +487,11 @@ def test_a_tenant_sees_and_rotates_its_own_secret_only(client: httpx.Client) -> 
     assert client.get("/v1/webhook-secret", headers=other).json()["shared"] is True
 
 
-async def test_what_is_answered_is_what_openapi_says(ledger: DeliveryLedger, store: JobStore) -> None:
+async def test_what_is_answered_is_what_openapi_says(deliveries: DeliveryStore, store: JobStore) -> None:
     """Field by field."""
     an_id = await ended_job(store, URL)
-    await tried(ledger, an_id, GONE, Next("gone"))
-    found, [endpoint] = await ledger.read(an_id), await ledger.endpoints("acme")
+    await tried(deliveries, an_id, GONE, Next("gone"))
+    found, [endpoint] = await deliveries.read(an_id), await deliveries.endpoints("acme")
     assert found is not None
     shown: list[tuple[Any, dict[str, Any]]] = [
         (DeliveryView, delivery_view(found)),

@@ -60,7 +60,7 @@ class Hanging(LocalImages):
 
 
 async def finished(engine: Engine) -> Job:
-    """A job that has its picture."""
+    """A job that has its image."""
     job_id = await engine.accepted()
     await engine.work()
     job: Job = await engine.job(job_id)
@@ -85,7 +85,7 @@ async def cancelled(engine: Engine, jobs: int) -> list[str]:
 
 
 def forgetter(engine: Engine, images: LocalImages | None = None) -> Forgetting:
-    return Forgetting(engine.r.lane, engine.r.store, images or engine.r.pictures.store)
+    return Forgetting(engine.r.lane, engine.r.store, images or engine.r.images.store)
 
 
 def left(engine: Engine) -> list[str]:
@@ -101,10 +101,10 @@ def let_time_pass(engine: Engine, index: str) -> None:
         engine.redis.zadd(index, {name: 1})
 
 
-async def test_a_job_that_is_deleted_while_its_picture_comes_leaves_nothing(engine: Engine) -> None:
-    """The collector finds no record when it has stored the picture, and removes it again."""
+async def test_a_job_that_is_deleted_while_its_image_comes_leaves_nothing(engine: Engine) -> None:
+    """The collector finds no record when it has stored the image, and removes it again."""
     job_id = await engine.accepted()
-    engine.upstream.picture_seconds = 0.4
+    engine.upstream.image_seconds = 0.4
     await lifecycle.submit(engine.r, job_id)
     collecting = asyncio.create_task(lifecycle.collect(engine.r, job_id))
     await asyncio.sleep(0.1)
@@ -123,10 +123,10 @@ async def test_a_job_that_is_deleted_while_its_picture_comes_leaves_nothing(engi
 
 
 async def test_what_a_killed_collector_stored_for_a_forgotten_job_is_swept(engine: Engine) -> None:
-    """It was killed after storing the picture and before it looked whether the job is still there."""
+    """It was killed after storing the image and before it looked whether the job is still there."""
     job = await finished(engine)
     await forgetter(engine).forget(job)
-    await engine.r.pictures.store.save(job.images[0].key, b"stored by a worker that was killed then")
+    await engine.r.images.store.save(job.images[0].key, b"stored by a worker that was killed then")
     await forget_old(engine.r)
     assert engine.files() != [], "removed before the longest collection is over"
     let_time_pass(engine, "tombstones")
@@ -150,7 +150,7 @@ async def test_a_kill_between_the_record_and_its_folder_leaves_nothing_after_the
 async def test_a_tombstone_of_a_job_that_ended_long_ago_goes_with_its_folder(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Nobody can be storing pictures of it any more. That of one that ended just now stays."""
+    """Nobody can be storing images of it any more. That of one that ended just now stays."""
     first, second = await finished(engine), await finished(engine)
     await forgetter(engine).forget(first)
     assert left(engine) == [f"job:{second.id}", folder_of(first)]

@@ -12,7 +12,7 @@ from config.settings import Settings
 from tests.support.api_server import running_api
 from worker.store import gate
 from worker.store.connection import connect
-from worker.store.lane import Lane, Refused
+from worker.store.lane import Lane, RedisUnfit
 
 TIMEOUT = 2.0
 REQUEST = {"model_id": "m", "prompt": "p"}
@@ -52,7 +52,7 @@ async def test_a_server_that_evicts_is_not_spoken_to(swapped: Swapped) -> None:
     swapped.swap()
     with capture_logs() as logs:
         for _ in range(3):
-            with pytest.raises(Refused, match=r"would evict jobs .* set maxmemory-policy to noeviction"):
+            with pytest.raises(RedisUnfit, match=r"would evict jobs .* set maxmemory-policy to noeviction"):
                 await written(lane)
     assert [each["event"] for each in logs] == ["redis.fitness"]
     with Redis.from_url(swapped.url) as redis:
@@ -67,7 +67,7 @@ async def written(lane: Lane) -> object:
     """A write's answer; a connection to the server that is gone is found closed first."""
     try:
         return await lane.write("SET", "after", "1")
-    except Refused:
+    except RedisUnfit:
         raise
     except Exception:
         return await lane.write("SET", "after", "1")
@@ -82,7 +82,7 @@ async def test_a_server_that_is_configured_anew_is_seen(
     assert await lane.write("SET", "a", "1") == b"OK"
     redis.config_set("maxmemory-policy", "allkeys-lru")
     try:
-        with pytest.raises(Refused):
+        with pytest.raises(RedisUnfit):
             await lane.write("SET", "a", "2")
     finally:
         redis.config_set("maxmemory-policy", "noeviction")

@@ -7,7 +7,7 @@ from redis import Redis
 
 from config.settings import Settings
 from tests.support.engine import Engine, running_engine
-from tests.support.queue import LIMITS
+from tests.support.queue import DURATIONS
 from worker import lifecycle
 from worker.job import decisions
 from worker.job.record import Status, new_job_id
@@ -83,7 +83,7 @@ async def test_a_decision_on_an_older_record_marks_nothing_as_read(engine: Engin
     job_id = await finished(engine)
     await engine.r.store.keep_callback(job_id, 1, NOTHING, b"{}")
     old = await loaded(engine, job_id)
-    step = decisions.called_back(old.job, 1, Answer("failed", request_id="1"), old.now, LIMITS)
+    step = decisions.called_back(old.job, 1, Answer("failed", request_id="1"), old.now, DURATIONS)
     assert step
     assert await engine.r.store.advance(old, step)
     await engine.r.store.mark_read(old)
@@ -100,7 +100,7 @@ async def test_an_ended_job_that_moved_meanwhile_is_still_looked_at(engine: Engi
     """Who has seen an older version must not end the looking that a newer one has booked."""
     job_id = await finished(engine)
     old = await loaded(engine, job_id)
-    step = decisions.called_back(old.job, 1, Answer("failed", request_id="1"), old.now, LIMITS)
+    step = decisions.called_back(old.job, 1, Answer("failed", request_id="1"), old.now, DURATIONS)
     assert step
     assert await engine.r.store.advance(old, step)
     await engine.r.store.again_at(job_id, 5_000)
@@ -117,7 +117,7 @@ async def test_an_audit_survives_a_ghost_and_offers_to_lay_it(engine: Engine) ->
     engine.redis.hset(f"job:{ghost}", "inbox_read", 1)
     engine.redis.zadd("due", {ghost: 0})
     assert await engine.r.store.keep_callback(ghost, 1, NOTHING, b"{}") == "orphan"
-    audit = Audit(engine.r.lane, engine.r.store, engine.r.pictures.store)
+    audit = Audit(engine.r.lane, engine.r.store, engine.r.images.store)
     found = [each for each in await audit.findings() if each.subject == ghost]
     assert [each.rule for each in found] == ["keys of a job without a record"]
     assert found[0].repair

@@ -6,13 +6,13 @@ import pytest
 from redis import Redis
 
 from config.settings import Settings
-from tests.support.queue import LIMITS, ROOM, accepted, answered, done, order
+from tests.support.queue import DURATIONS, ROOM, accepted, answered, done, order
 from worker.job import decisions
 from worker.operate.flow import FlowControl
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.messages import queue_key
+from worker.upstream.accounts import Accounts
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken
-from worker.upstream.pool import Pool
 from worker.upstream.wire import Answer
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
@@ -116,7 +116,7 @@ async def end(store: JobStore, job_id: str) -> None:
     assert found is not None
     success = Answer("success", request_id="7", links=("https://cdn/a.png",))
     number = found.job.attempt.number if found.job.attempt else 1
-    step = decisions.called_back(found.job, number, success, found.now, LIMITS)
+    step = decisions.called_back(found.job, number, success, found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
 
@@ -173,9 +173,9 @@ async def test_every_end_of_the_upstreams_part_gives_its_place_back(store: JobSt
         assert found is not None
         success = Answer("success", request_id="7", links=("https://cdn/a.png",))
         step = (
-            decisions.woken(found.job, found.now + late, LIMITS)
+            decisions.woken(found.job, found.now + late, DURATIONS)
             if late
-            else decisions.polled(found.job, 1, success, found.now, LIMITS)
+            else decisions.polled(found.job, 1, success, found.now, DURATIONS)
         )
         assert step is not None
         assert await store.advance(found, step)
@@ -333,13 +333,13 @@ def test_the_pool_changes_with_its_file(tmp_path: Path) -> None:
     """A key is added and taken out while everything runs; one that went is still known for what it has."""
     keys = tmp_path / "keys"
     keys.write_text("first-key\n")
-    pool = Pool(Settings(_env_file=None, upstream_key=f"@{keys}"))
+    pool = Accounts(Settings(_env_file=None, upstream_key=f"@{keys}"))
     (first,) = pool.used
     keys.write_text("second-key\nhttps://gpu.example/api|third-key\n")
     pool.refresh()
     assert len(pool.used) == 2
     assert first not in pool.used
-    assert pool.key(first).key == "first-key"
+    assert pool.account(first).key == "first-key"
     keys.write_text("")
     pool.refresh()
     assert len(pool.used) == 2, "an empty file is a mistake, not an order"
@@ -363,7 +363,7 @@ async def test_a_tenants_slow_jobs_do_not_keep_its_quick_ones_out_for_good(store
     for _ in range(60):
         found = await store.load(await accepted(store, deadline_ms=20_000))
         assert found is not None
-        step = decisions.claim(found.job, "key-1", found.now, LIMITS, quickest=found.quickest_ms)
+        step = decisions.claim(found.job, "key-1", found.now, DURATIONS, quickest=found.quickest_ms)
         assert step is not None
         assert await store.advance(found, step)
         if step.cause == "intent":
@@ -374,11 +374,11 @@ async def test_a_tenants_slow_jobs_do_not_keep_its_quick_ones_out_for_good(store
 
 
 async def test_somebodys_slow_jobs_say_nothing_of_anothers(store: JobStore, redis: Redis) -> None:
-    """Ten minutes for one tenant's pictures: the other's, with a minute until its deadline, is bought."""
+    """Ten minutes for one tenant's images: the other's, with a minute until its deadline, is bought."""
     await store.configure([UpstreamLimit("key-1", 1)])
     await done(store, redis, await accepted(store, "slow"), hold_ms=600_000, done_ms=600_000)
     found = await store.load(await accepted(store, "quick", deadline_ms=60_000))
     assert found is not None
-    step = decisions.claim(found.job, "key-1", found.now, LIMITS, quickest=found.quickest_ms)
+    step = decisions.claim(found.job, "key-1", found.now, DURATIONS, quickest=found.quickest_ms)
     assert step is not None
     assert step.cause == "intent"

@@ -59,7 +59,7 @@ def is_put(method: str, _path: str) -> bool:
 
 
 def is_second_part(method: str, path: str) -> bool:
-    """The second part of a large picture."""
+    """The second part of a large image."""
     return method == "PUT" and "partNumber=2" in path
 
 
@@ -84,7 +84,7 @@ async def address(images: S3Images, key: str = KEY, seconds: int = 60) -> str:
 async def test_what_is_saved_is_read_again(images: S3Images, bucket: TestBucket) -> None:
     """Under the prefix of the settings, whole and in parts."""
     await images.save(KEY, DATA)
-    assert bucket.objects() == [f"pictures/{KEY}"]
+    assert bucket.objects() == [f"images/{KEY}"]
     assert (await images.open(KEY)).size == len(DATA)
     assert await read(images) == DATA
 
@@ -106,7 +106,7 @@ async def test_saving_again_replaces_and_needs_no_condition(images: S3Images, bu
     assert not {"if-none-match", "if-match"} & bucket.proxy.headers
 
 
-async def test_many_savers_of_one_picture_leave_it_whole(images: S3Images) -> None:
+async def test_many_savers_of_one_image_leave_it_whole(images: S3Images) -> None:
     """The same bytes to the same place at the same time."""
     await asyncio.gather(*(images.save(KEY, DATA) for _ in range(8)))
     assert await read(images) == DATA
@@ -121,7 +121,7 @@ async def test_deleting_removes_one_job_only(images: S3Images, bucket: TestBucke
     await images.save(other, b"y")
     for _ in range(2):
         await images.delete(KEY.removesuffix("/0.png"))
-        assert [key for key in bucket.objects() if "01jxabc" in key] == [f"pictures/{other}"]
+        assert [key for key in bucket.objects() if "01jxabc" in key] == [f"images/{other}"]
     with pytest.raises(NotStored):
         await images.open(KEY)
     await images.delete(other.removesuffix("/0.png"))
@@ -136,7 +136,7 @@ async def test_a_key_that_is_not_ours_is_a_loud_mistake(images: S3Images, bucket
     assert bucket.proxy.seen == []
 
 
-async def test_a_large_picture_goes_up_in_parts(images: S3Images, bucket: TestBucket) -> None:
+async def test_a_large_image_goes_up_in_parts(images: S3Images, bucket: TestBucket) -> None:
     """And is one object afterwards; what is not large goes up at once."""
     await images.save(KEY, LARGE)
     assert bucket.proxy.count("PUT", "partNumber=") == 2
@@ -148,7 +148,7 @@ async def test_a_large_picture_goes_up_in_parts(images: S3Images, bucket: TestBu
 
 
 @pytest.mark.parametrize("kind", FAULTS)
-async def test_a_large_picture_that_fails_in_the_middle_leaves_nothing(
+async def test_a_large_image_that_fails_in_the_middle_leaves_nothing(
     images: S3Images, bucket: TestBucket, kind: str
 ) -> None:
     """What was there stays, the upload is aborted, and the next try finds nothing in its way."""
@@ -164,7 +164,7 @@ async def test_a_large_picture_that_fails_in_the_middle_leaves_nothing(
     assert (await images.open(KEY)).size == len(LARGE)
 
 
-async def test_a_large_picture_whose_last_answer_is_lost_is_there_or_not(images: S3Images, bucket: TestBucket) -> None:
+async def test_a_large_image_whose_last_answer_is_lost_is_there_or_not(images: S3Images, bucket: TestBucket) -> None:
     """The server may have made it one object; we do not say so, and the next try says it again."""
     bucket.proxy.apply("deaf", is_complete, times=1)
     try:
@@ -202,7 +202,7 @@ async def test_bytes_that_change_on_the_way_are_refused_by_the_server(images: S3
     await images.delete(KEY.removesuffix("/0.png"))
     with pytest.raises(StoreError):
         await images.save(KEY, DATA)
-    assert bucket.objects(f"pictures/{KEY}") == []
+    assert bucket.objects(f"images/{KEY}") == []
 
 
 async def test_an_answer_of_somebody_else_is_no_proof(images: S3Images, bucket: TestBucket) -> None:
@@ -273,9 +273,9 @@ async def test_a_presigned_address_ends(images: S3Images) -> None:
 
 async def test_a_presigned_address_is_where_callers_reach_the_server(bucket: TestBucket) -> None:
     """Which may be another address than ours."""
-    settings: Any = bucket.settings | {"s3_public_endpoint": "https://pictures.example.com"}
+    settings: Any = bucket.settings | {"s3_public_endpoint": "https://images.example.com"}
     signed = await S3Images(Settings(_env_file=None, **settings)).address(KEY, 60)
-    assert str(signed).startswith(f"https://pictures.example.com/{bucket.name}/pictures/{KEY}?")
+    assert str(signed).startswith(f"https://images.example.com/{bucket.name}/images/{KEY}?")
 
 
 async def test_the_check_writes_and_knows_why_it_cannot(
@@ -283,7 +283,7 @@ async def test_the_check_writes_and_knows_why_it_cannot(
 ) -> None:
     """Wrong credentials, no such bucket, busy, silent: each in words that an operator can act on."""
     await images.check()
-    missing: Any = bucket.settings | {"images_url": "s3://darkroom-is-not-here/pictures"}
+    missing: Any = bucket.settings | {"images_url": "s3://darkroom-is-not-here/images"}
     with pytest.raises(StoreError, match="no such bucket"):
         await S3Images(Settings(_env_file=None, **missing)).check()
     bucket.proxy.apply("slow_down")

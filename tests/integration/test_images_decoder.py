@@ -1,4 +1,4 @@
-"""The decoder and its children, as processes: what kills or hangs a child costs one picture and nothing else."""
+"""The decoder and its children, as processes: what kills or hangs a child costs one image and nothing else."""
 
 import asyncio
 import os
@@ -11,9 +11,9 @@ from typing import Any
 import pytest
 
 from config.settings import Settings
-from tests.unit.test_picture import painted, png_of
+from tests.unit.test_images_decoded import painted, png_of
+from worker.images.decoded import BrokenImage, DecodedImage
 from worker.images.decoder import CHILDREN, Decoder
-from worker.images.picture import BrokenPicture, Picture
 
 POISONED = (sys.executable, "-m", "tests.support.poison_child")
 GOOD = painted("PNG")
@@ -68,50 +68,50 @@ async def until(true: Callable[[], bool]) -> None:
 
 
 async def test_a_child_finds_what_the_parent_would_find() -> None:
-    """The picture comes back whole, cut where it ends."""
+    """The image comes back whole, cut where it ends."""
     async with decoding() as decoder:
         found = await decoder.inspect(GOOD + b"trailer")
     assert (found.format, found.width, found.height, found.data) == ("PNG", 64, 48, GOOD)
 
 
-async def test_a_broken_picture_says_why() -> None:
+async def test_a_broken_image_says_why() -> None:
     """The child's reason arrives, and the child goes on."""
     async with decoding() as decoder:
-        with pytest.raises(BrokenPicture, match="is not PNG, JPEG or WebP"):
+        with pytest.raises(BrokenImage, match="is not PNG, JPEG or WebP"):
             await decoder.inspect(b"<html>")
         assert (await decoder.inspect(GOOD)).format == "PNG"
 
 
 @pytest.mark.parametrize("poison", [b"segfault", b"abort", b"exit", b"silence", b"memory", b"file", b"spin"])
-async def test_a_picture_that_ends_its_decoder_is_broken(poison: bytes) -> None:
+async def test_an_image_that_ends_its_decoder_is_broken(poison: bytes) -> None:
     """By a crash, by memory, by writing a file, by going silent or on for ever: never an exception of another kind."""
     async with decoding(command=POISONED, seconds=1.5) as decoder:
-        with pytest.raises(BrokenPicture):
+        with pytest.raises(BrokenImage):
             await decoder.inspect(poison)
         assert (await decoder.inspect(GOOD)).format == "PNG"
 
 
-async def test_neighbours_of_a_deadly_picture_come_to_no_harm() -> None:
+async def test_neighbours_of_a_deadly_image_come_to_no_harm() -> None:
     """Also while it kills one child after the other."""
     poisons = [b"segfault", b"abort", b"exit"] * 4
     async with decoding(command=POISONED) as decoder:
         mixed = [each for pair in zip(poisons, [GOOD] * len(poisons), strict=True) for each in pair]
         results = await asyncio.gather(*(decoder.inspect(data) for data in mixed), return_exceptions=True)
-    assert all(isinstance(each, BrokenPicture) for each in results[0::2])
-    assert all(isinstance(each, Picture) for each in results[1::2])
+    assert all(isinstance(each, BrokenImage) for each in results[0::2])
+    assert all(isinstance(each, DecodedImage) for each in results[1::2])
 
 
-async def test_neighbours_of_a_hanging_picture_come_to_no_harm() -> None:
+async def test_neighbours_of_a_hanging_image_come_to_no_harm() -> None:
     """It is ended after its time; those that wait behind it have their whole time still before them."""
     async with decoding(command=POISONED, seconds=1.0) as decoder:
         mixed = [b"spin", GOOD, b"spin", *[GOOD] * 8]
         results = await asyncio.gather(*(decoder.inspect(data) for data in mixed), return_exceptions=True)
-    assert [isinstance(each, Picture) for each in results] == [False, True, False, *[True] * 8]
+    assert [isinstance(each, DecodedImage) for each in results] == [False, True, False, *[True] * 8]
 
 
 @on_linux
 async def test_a_child_that_was_killed_is_replaced_unseen() -> None:
-    """By the kernel, say, while it waited: the next picture is not blamed."""
+    """By the kernel, say, while it waited: the next image is not blamed."""
     before = children()
     async with decoding() as decoder:
         await decoder.inspect(GOOD)
@@ -138,14 +138,14 @@ async def test_closing_ends_children_that_are_at_work() -> None:
     asking = asyncio.create_task(decoder.inspect(b"spin"))
     await until(lambda: bool(children() - before))
     await decoder.aclose()
-    with pytest.raises((BrokenPicture, RuntimeError)):
+    with pytest.raises((BrokenImage, RuntimeError)):
         await asking
     assert children() <= before
 
 
 @on_linux
 async def test_a_child_knows_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A picture that takes its decoder over finds no key there."""
+    """An image that takes its decoder over finds no key there."""
     monkeypatch.setenv("DARKROOM_UPSTREAM_KEY", "canary-key")
     before = children()
     async with decoding() as decoder:
@@ -162,7 +162,7 @@ async def test_a_bomb_costs_no_memory() -> None:
         await decoder.inspect(GOOD)
         (child,) = children() - before
         usual = peak_bytes(child)
-        with pytest.raises(BrokenPicture, match=r"more than|Bomb"):
+        with pytest.raises(BrokenImage, match=r"more than|Bomb"):
             await decoder.inspect(png_of(13_000, 13_000))
         assert peak_bytes(child) - usual < 8 * 2**20
 

@@ -1,4 +1,4 @@
-"""Pictures over real sockets: from allowed hosts only, whole or not at all, and every failure is one of two kinds."""
+"""Images over real sockets: from allowed hosts only, whole or not at all, and every failure is one of two kinds."""
 
 import asyncio
 from base64 import b64encode
@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from worker.images.download import DownloadError, NotThereYet, PictureSource, Refused, decode_inline
+from worker.images.download import DownloadError, ImageSource, NotAllowed, NotThereYet, decode_inline
 
-PICTURE = bytes(range(256)) * 400
+IMAGE = bytes(range(256)) * 400
 MOST_BYTES = 200_000
 
 
@@ -52,10 +52,10 @@ async def site() -> AsyncIterator[Site]:
 
 
 @asynccontextmanager
-async def source(**settings: object) -> AsyncIterator[PictureSource]:
-    """A picture source for development, unless told otherwise."""
+async def source(**settings: object) -> AsyncIterator[ImageSource]:
+    """An image source for development, unless told otherwise."""
     chosen = {"allow_private_addresses": True, "image_max_bytes": MOST_BYTES, "image_hosts": "127.0.0.1"} | settings
-    made = PictureSource(Settings(_env_file=None, **chosen))
+    made = ImageSource(Settings(_env_file=None, **chosen))
     try:
         yield made
     finally:
@@ -78,20 +78,20 @@ Get = Callable[[bytes], Awaitable[bytes]]
 
 async def got(raw: bytes, path: str = "/0.png") -> bytes:
     """What comes of an address that answers these bytes."""
-    async with site() as here, source() as pictures:
+    async with site() as here, source() as images:
         here.answers[path] = raw
-        return await pictures.get(here.url + path)
+        return await images.get(here.url + path)
 
 
-async def test_a_picture_comes_byte_for_byte() -> None:
+async def test_an_image_comes_byte_for_byte() -> None:
     """Asked for uncompressed, at exactly the address given."""
-    async with site() as here, source() as pictures:
-        here.answers["/a/0.png?X-Signature=a%2Fb"] = answer(PICTURE)
-        assert await pictures.get(f"{here.url}/a/0.png?X-Signature=a%2Fb") == PICTURE
+    async with site() as here, source() as images:
+        here.answers["/a/0.png?X-Signature=a%2Fb"] = answer(IMAGE)
+        assert await images.get(f"{here.url}/a/0.png?X-Signature=a%2Fb") == IMAGE
     assert b"accept-encoding: identity\r\n" in here.heads[0].lower()
 
 
-async def test_a_picture_may_come_in_chunks_of_no_told_length() -> None:
+async def test_an_image_may_come_in_chunks_of_no_told_length() -> None:
     """What decodes is decided by the decoder, not by a length."""
     chunks = b"3\r\nabc\r\n2\r\nde\r\n0\r\n\r\n"
     assert await got(b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n" + chunks) == b"abcde"
@@ -106,9 +106,9 @@ async def test_a_picture_may_come_in_chunks_of_no_told_length() -> None:
         answer(b"part", "206 Partial Content"),
         answer(b"", "304 Not Modified"),
         answer(b""),
-        answer(PICTURE, length=len(PICTURE) + 1),
+        answer(IMAGE, length=len(IMAGE) + 1),
         b"HTTP/1.1 200 OK\r\ntransfer-encoding: chunked\r\n\r\n9\r\nabc",
-        answer(PICTURE, headers="content-encoding: gzip\r\n"),
+        answer(IMAGE, headers="content-encoding: gzip\r\n"),
         b"HTTP/1.1 200 OK\r\ncontent-",
         b"",
         b"220 mail.example ESMTP\r\n",
@@ -124,32 +124,32 @@ async def test_nobody_listening_may_be_there_later() -> None:
     """Also without a connection."""
     async with site() as here:
         url = here.url
-    async with source() as pictures:
+    async with source() as images:
         with pytest.raises(NotThereYet):
-            await pictures.get(f"{url}/0.png")
+            await images.get(f"{url}/0.png")
 
 
 async def test_the_limit_holds_whatever_the_length_says() -> None:
     """Bytes are counted as they come; at the limit it is kept, above it refused."""
     endless = b"HTTP/1.1 200 OK\r\n\r\n"
     assert await got(endless + bytes(MOST_BYTES)) == bytes(MOST_BYTES)
-    with pytest.raises(Refused, match="larger than 200000 bytes"):
+    with pytest.raises(NotAllowed, match="larger than 200000 bytes"):
         await got(endless + bytes(MOST_BYTES + 1))
 
 
 async def test_three_redirects_are_followed_and_no_fourth() -> None:
     """Relative and absolute ones."""
-    async with site() as here, source() as pictures:
+    async with site() as here, source() as images:
         here.answers |= {
             "/4": moved("/3"),
             "/3": moved(f"{here.url}/2", "308 x"),
             "/2": moved("1"),
-            "/1": answer(PICTURE),
+            "/1": answer(IMAGE),
         }
-        assert await pictures.get(f"{here.url}/4") == PICTURE
+        assert await images.get(f"{here.url}/4") == IMAGE
         here.answers["/5"] = moved("/4")
         with pytest.raises(NotThereYet, match="too many redirects"):
-            await pictures.get(f"{here.url}/5")
+            await images.get(f"{here.url}/5")
 
 
 @pytest.mark.parametrize(
@@ -157,7 +157,7 @@ async def test_three_redirects_are_followed_and_no_fourth() -> None:
 )
 async def test_a_redirect_to_no_address_is_refused(location: str) -> None:
     """Each step is looked at like the first one."""
-    with pytest.raises(Refused):
+    with pytest.raises(NotAllowed):
         await got(moved(location))
 
 
@@ -177,28 +177,28 @@ async def test_a_redirect_to_no_address_is_refused(location: str) -> None:
 )
 async def test_a_host_that_is_not_allowed_is_never_asked(url: str) -> None:
     """Nor an odd address on one that is."""
-    async with source(allow_private_addresses=False) as pictures:
-        with pytest.raises(Refused):
-            await pictures.get(url)
+    async with source(allow_private_addresses=False) as images:
+        with pytest.raises(NotAllowed):
+            await images.get(url)
 
 
 @pytest.mark.parametrize(
     ("host", "refusal"),
-    [("127.0.0.1", pytest.raises(Refused)), ("localhost", pytest.raises(NotThereYet, match="ConnectError"))],
+    [("127.0.0.1", pytest.raises(NotAllowed)), ("localhost", pytest.raises(NotThereYet, match="ConnectError"))],
 )
 async def test_an_allowed_host_on_a_private_address_is_not_dialled(host: str, refusal: Any) -> None:
     """A name of an allowed host that resolves to us gains nothing; the port is https's own."""
-    async with source(allow_private_addresses=False, image_hosts=host) as pictures:
+    async with source(allow_private_addresses=False, image_hosts=host) as images:
         with refusal:
-            await pictures.get(f"http://{host}/0.png")
+            await images.get(f"http://{host}/0.png")
 
 
 async def test_private_addresses_open_no_other_host() -> None:
     """The two settings are apart: a host that is not named is not asked, wherever it is."""
-    async with site() as here, source(image_hosts="modelslab.com") as pictures:
-        here.answers["/0.png"] = answer(PICTURE)
-        with pytest.raises(Refused, match="not among DARKROOM_IMAGE_HOSTS"):
-            await pictures.get(f"{here.url}/0.png")
+    async with site() as here, source(image_hosts="modelslab.com") as images:
+        here.answers["/0.png"] = answer(IMAGE)
+        with pytest.raises(NotAllowed, match="not among DARKROOM_IMAGE_HOSTS"):
+            await images.get(f"{here.url}/0.png")
         assert here.asked == []
 
 
@@ -206,19 +206,19 @@ async def test_private_addresses_open_no_other_host() -> None:
 async def test_hosts_that_are_not_named_are_those_of_the_upstream_as_well(pool: bool) -> None:
     """Of its one address, or of each pair of the pool."""
     async with site() as here:
-        here.answers["/0.png"] = answer(PICTURE)
+        here.answers["/0.png"] = answer(IMAGE)
         given = {"upstream_key": f"{here.url}/api|k1"} if pool else {"upstream_url": here.url, "upstream_key": "k1"}
         settings = Settings(_env_file=None, allow_private_addresses=True, **given)  # type: ignore[arg-type]
-        pictures = PictureSource(settings)
-        assert await pictures.get(f"{here.url}/0.png") == PICTURE
-        await pictures.aclose()
+        images = ImageSource(settings)
+        assert await images.get(f"{here.url}/0.png") == IMAGE
+        await images.aclose()
 
 
-async def test_a_picture_may_be_served_as_base64_text() -> None:
+async def test_an_image_may_be_served_as_base64_text() -> None:
     """At an address that ends so, with or without a data: prefix; elsewhere the text is left alone."""
-    text = b64encode(PICTURE)
-    assert await got(answer(text), "/0.base64") == PICTURE
-    assert await got(answer(b"data:image/png;base64," + text), "/0.base64?x=1") == PICTURE
+    text = b64encode(IMAGE)
+    assert await got(answer(text), "/0.base64") == IMAGE
+    assert await got(answer(b"data:image/png;base64," + text), "/0.base64?x=1") == IMAGE
     assert await got(answer(text), "/0.png") == text
     with pytest.raises(NotThereYet):
         await got(answer(b"<html>"), "/0.base64")
@@ -232,7 +232,7 @@ async def test_a_picture_may_be_served_as_base64_text() -> None:
 )
 def test_inline_base64_is_read_in_every_dress(prefix: str, dress: Callable[[str], str]) -> None:
     """With a prefix or without, without padding, broken into lines."""
-    assert decode_inline(prefix + dress(b64encode(PICTURE + b"x").decode())) == PICTURE + b"x"
+    assert decode_inline(prefix + dress(b64encode(IMAGE + b"x").decode())) == IMAGE + b"x"
 
 
 @given(st.text(max_size=100))

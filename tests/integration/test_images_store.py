@@ -21,7 +21,7 @@ LIMIT_BYTES = 100_000
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """Where the pictures go; not made yet."""
+    """Where the images go; not made yet."""
     return tmp_path / "images"
 
 
@@ -98,7 +98,7 @@ async def test_deleting_removes_one_job_only(images: LocalImages) -> None:
     assert await read(images, other) == b"y"
 
 
-async def test_a_link_in_place_of_a_picture_is_not_followed(images: LocalImages, folder: Path, tmp_path: Path) -> None:
+async def test_a_link_in_place_of_an_image_is_not_followed(images: LocalImages, folder: Path, tmp_path: Path) -> None:
     """Nobody who can write into the folder makes us read elsewhere."""
     secret = tmp_path / "secret"
     secret.write_bytes(b"secret")

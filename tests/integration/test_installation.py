@@ -24,12 +24,12 @@ async def engine(settings: Settings, redis: Redis) -> AsyncIterator[Engine]:
 
 def halves(engine: Engine, folder: Path | None = None) -> Installation:
     """Its Redis with its image store, or with another one."""
-    images = LocalImages(folder) if folder else engine.r.pictures.store
+    images = LocalImages(folder) if folder else engine.r.images.store
     return Installation(engine.r.lane, engine.r.store, images)
 
 
-async def with_picture(engine: Engine) -> None:
-    """The installation has a job with a picture."""
+async def with_image(engine: Engine) -> None:
+    """The installation has a job with an image."""
     await engine.accepted()
     await engine.work()
     assert engine.files()
@@ -57,7 +57,7 @@ async def test_two_that_are_different_are_never_joined(engine: Engine, tmp_path:
 
 
 async def test_an_old_store_is_adopted_by_a_redis_that_is_new(engine: Engine) -> None:
-    """Nothing there names any picture yet."""
+    """Nothing there names any image yet."""
     await halves(engine).join()
     _, theirs = await halves(engine).ids()
     engine.redis.delete(KEY)
@@ -65,20 +65,18 @@ async def test_an_old_store_is_adopted_by_a_redis_that_is_new(engine: Engine) ->
     assert await halves(engine).ids() == (theirs, theirs)
 
 
-async def test_a_store_without_an_id_joins_if_the_recorded_pictures_are_there(engine: Engine) -> None:
+async def test_a_store_without_an_id_joins_if_the_recorded_images_are_there(engine: Engine) -> None:
     """As after an upgrade, or a copy that left the file out."""
-    await with_picture(engine)
+    await with_image(engine)
     await halves(engine).join()
     (engine.folder / FILE).unlink()
     await halves(engine).join()
     await halves(engine).check()
 
 
-async def test_a_store_without_any_of_the_recorded_pictures_needs_somebodys_word(
-    engine: Engine, tmp_path: Path
-) -> None:
+async def test_a_store_without_any_of_the_recorded_images_needs_somebodys_word(engine: Engine, tmp_path: Path) -> None:
     """A wrong address looks like that, and so does a lost disk. Either half may have the id, or none."""
-    await with_picture(engine)
+    await with_image(engine)
     wrong = halves(engine, tmp_path / "wrong")
     with pytest.raises(OtherInstallation, match="not known to be"):
         await wrong.join()
@@ -97,7 +95,7 @@ async def test_a_redis_with_other_jobs_does_not_take_a_stores_id(engine: Engine,
     store = halves(engine, tmp_path / "store")
     await store.join()
     engine.redis.delete(KEY)
-    await with_picture(engine)
+    await with_image(engine)
     with pytest.raises(OtherInstallation):
         await store.join()
     assert engine.redis.get(KEY) is None

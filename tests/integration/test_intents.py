@@ -10,7 +10,7 @@ from redis import Redis
 from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.engine import Engine, running_engine
-from tests.support.queue import LIMITS
+from tests.support.queue import DURATIONS
 from tests.support.slow_wire import slow_wire
 from worker import lifecycle
 from worker.job import decisions
@@ -39,7 +39,7 @@ async def test_an_intent_refused_for_a_callback_is_tried_again_at_once(engine: E
     assert found is not None
     redis.delete(queue_key("submit"))  # a worker has it in its hands
     await engine.r.store.keep_callback(job_id, 1, SAYS_NOTHING, b"{}")
-    step = decisions.claim(found.job, found.job.place or "", found.now, LIMITS)
+    step = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
     assert step is not None
     assert not await engine.r.store.advance(found, step)
     (message,) = redis.lrange(queue_key("submit"), 0, -1)
@@ -54,7 +54,7 @@ async def test_nothing_is_bought_while_a_callback_cannot_be_confirmed(settings: 
     async with running_engine(settings, redis, confirm_callbacks=True, upstream_url=gone) as engine:
         job_id = await engine.accepted()
         await engine.work()  # the upstream cannot be reached
-        redis.hset(f"upstream:{next(iter(engine.r.pool.used))}", "paused_until", 0)
+        redis.hset(f"upstream:{next(iter(engine.r.accounts.used))}", "paused_until", 0)
         await engine.r.store.tick()
         assert (await engine.job(job_id)).place is not None
         redis.delete(queue_key("submit"))
@@ -71,14 +71,14 @@ async def in_work(engine: Engine) -> Job:
     job_id = await engine.accepted()
     found = await engine.r.store.load(job_id)
     assert found is not None
-    server = engine.r.pool.key(found.job.place or "")
+    server = engine.r.accounts.account(found.job.place or "")
     assert server is not None
-    claim = decisions.claim(found.job, server.name, found.now, LIMITS, server=server.server)
+    claim = decisions.claim(found.job, server.name, found.now, DURATIONS, server=server.server)
     assert claim is not None
     assert await engine.r.store.advance(found, claim)
     found = await engine.r.store.load(job_id)
     assert found is not None
-    step = decisions.answered(found.job, 1, Taken(Answer("processing", "7", eta_seconds=600)), found.now, LIMITS)
+    step = decisions.answered(found.job, 1, Taken(Answer("processing", "7", eta_seconds=600)), found.now, DURATIONS)
     assert step is not None
     assert await engine.r.store.advance(found, step)
     return step.job
@@ -117,9 +117,9 @@ async def test_an_intent_that_comes_after_its_worker_has_looked_for_it_is_refuse
     redis.delete(queue_key("submit"))
     found = await engine.r.store.load(job_id)
     assert found is not None
-    intent = decisions.claim(found.job, found.job.place or "", found.now, LIMITS, "me")
+    intent = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS, "me")
     assert intent is not None
-    await record(engine.r, job_id, lambda job, now: decisions.never_sent(job, "me", now, LIMITS))
+    await record(engine.r, job_id, lambda job, now: decisions.never_sent(job, "me", now, DURATIONS))
     assert not await engine.r.store.advance(found, intent), "it has come late"
     await engine.work()
     job = await engine.job(job_id)

@@ -22,7 +22,7 @@ from worker.store import api_keys as key_store
 from worker.store.admission import Allowance
 from worker.store.api_keys import Key, KeyStore, Scope, TooManyKeys, digest_of, new_key
 from worker.store.jobs import JobStore
-from worker.store.lane import Lane, Unavailable, connect
+from worker.store.lane import Lane, RedisUnavailable, connect
 
 ABSENT = "01M859N4P0ZK88SXJWVC1PBXXR"
 BODY = {"model_id": "m", "prompt": "a cat"}
@@ -168,7 +168,7 @@ async def test_while_redis_is_away_known_keys_work_and_of_others_nothing_is_said
     assert await ring.find(text) == key
     server.stop()
     assert await ring.find(text) == key
-    with pytest.raises(Unavailable):
+    with pytest.raises(RedisUnavailable):
         await ring.find(new_key()[0])
     assert await ring.find("wrong") is None
     server.start()

@@ -14,7 +14,7 @@ from redis import Redis
 from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from worker.store.clock import STEP_MS
 from worker.store.connection import connect
-from worker.store.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, Unavailable
+from worker.store.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, RedisUnavailable
 from worker.store.script import Script
 
 TIMEOUT = 1.0
@@ -69,7 +69,7 @@ async def answered(lane: Lane) -> None:
 
 async def away(lane: Lane) -> None:
     """One call, told that there is no server."""
-    with pytest.raises(Unavailable):
+    with pytest.raises(RedisUnavailable):
         await lane.call("PING")
 
 
@@ -100,7 +100,7 @@ async def test_a_call_waits_no_longer_than_the_timeout(lane: Lane, redis_server:
     async def one(number: int) -> None:
         await asyncio.sleep(number / 200)
         began = time.monotonic()
-        with pytest.raises(Unavailable):
+        with pytest.raises(RedisUnavailable):
             await lane.write("SET", f"written:{number}", "1")
         waits.append(time.monotonic() - began)
 
@@ -120,16 +120,16 @@ async def test_the_waiting_list_is_bounded(lane: Lane, redis_server: EmbeddedRed
         results = await asyncio.gather(*calls, return_exceptions=True)
     refused = [str(each) for each in results].count("too many calls wait for Redis already")
     assert refused >= MOST_CALLS_PER_TRIP
-    assert all(isinstance(each, Unavailable) for each in results)
+    assert all(isinstance(each, RedisUnavailable) for each in results)
 
 
 async def test_a_script_that_comes_too_late_does_nothing(lane: Lane, redis: Redis, redis_server: EmbeddedRedis) -> None:
     """What Redis executes after we gave up on it changes nothing: its bytes were in flight, and are executed."""
     await lane.write("SET", "before", "1")
     with stopped(redis_server):
-        with pytest.raises(Unavailable):
+        with pytest.raises(RedisUnavailable):
             await lane.write("SET", "after", "1")
-        with pytest.raises(Unavailable):
+        with pytest.raises(RedisUnavailable):
             await lane.call("PING")
     assert redis.get("before") == b"1"
     assert redis.get("after") is None
@@ -165,7 +165,7 @@ async def test_nobody_gets_anothers_answer(patient: Lane, redis_server: Embedded
     lane = Lane(patient.redis, TIMEOUT)
     assert await lane.call("ECHO", "before") == b"before"
     with stopped(redis_server) as go_on:
-        with pytest.raises(Unavailable):
+        with pytest.raises(RedisUnavailable):
             await lane.call("ECHO", "mine")
         other = asyncio.ensure_future(lane.call("ECHO", "another"))
         await asyncio.sleep(0.2)
@@ -191,7 +191,7 @@ async def test_a_primary_that_became_a_replica_is_left(lane: Lane, redis: Redis)
     before = await lane.call("CLIENT", "ID")
     redis.execute_command("REPLICAOF", "127.0.0.1", "1")
     try:
-        with pytest.raises(Unavailable):
+        with pytest.raises(RedisUnavailable):
             await lane.call("SET", "a", "2")
     finally:
         redis.execute_command("REPLICAOF", "NO", "ONE")

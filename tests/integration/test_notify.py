@@ -11,7 +11,7 @@ from standardwebhooks import Webhook
 
 from config.settings import Settings
 from tests.support.receiver import Receiver
-from worker.composition import delivery_ledger
+from worker.composition import delivery_store
 from worker.store.lane import Lane, connect
 from worker.telling.deliveries import CLAIM_MS, Claim
 from worker.telling.notifier import TIMEOUT_SECONDS, Notifier
@@ -35,7 +35,7 @@ async def opened(settings: Settings, redis: Redis) -> AsyncIterator[Notifier]:
     redis.hset(f"delivery:{ID}", mapping={"job": "01M859N4P0ZK88SXJWVC1PBXXR", "tenant": "acme", "state": "pending"})
     redis.zadd("deliveries:due", {ID: 1})
     lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
-    made = Notifier(settings, delivery_ledger(settings, lane), WebhookSecrets(settings, lane))
+    made = Notifier(settings, delivery_store(settings, lane), WebhookSecrets(settings, lane))
     yield made
     await made.aclose()
     await lane.aclose()
@@ -50,7 +50,7 @@ async def notifier(settings: Settings, redis: Redis) -> AsyncIterator[Notifier]:
 
 async def claimed(notifier: Notifier, url: str) -> tuple[Claim, Target]:
     target = Target.of("acme", url)
-    claim = await notifier.ledger.claim(ID, target)
+    claim = await notifier.deliveries.claim(ID, target)
     assert claim.verdict == "claimed"
     return claim, target
 
@@ -66,7 +66,7 @@ async def test_what_is_told_verifies_with_the_official_library(
     """With the secret that was made at the first start."""
     assert (await told(notifier, receiver.url)).state == "delivered"
     headers, body = receiver.requests[0]
-    [secret] = await WebhookSecrets(settings, notifier.ledger._lane).shared()
+    [secret] = await WebhookSecrets(settings, notifier.deliveries._lane).shared()
     assert Webhook(secret).verify(body, headers) == {"id": "x"}
     assert headers["webhook-id"] == ID
 
@@ -86,7 +86,7 @@ async def test_a_tenants_rotated_secret_signs_with_the_one_before_it_for_a_day(
     notifier: Notifier, receiver: Receiver, settings: Settings, redis: Redis
 ) -> None:
     """First with the shared one, then with its own, two signatures each time; another tenant sees nothing of it."""
-    secrets = WebhookSecrets(settings, notifier.ledger._lane)
+    secrets = WebhookSecrets(settings, notifier.deliveries._lane)
     now = int(time.time() * 1000)
     [shared] = await secrets.shared()
     first = (await secrets.rotate("acme")).secrets[0]
@@ -107,7 +107,7 @@ async def test_a_tenants_rotated_secret_signs_with_the_one_before_it_for_a_day(
 async def test_one_of_many_messages_of_a_delivery_makes_a_try(notifier: Notifier) -> None:
     """Duplicates must not use up the schedule."""
     target = Target.of("acme", "http://127.0.0.1:1/x")
-    claims = await asyncio.gather(*(notifier.ledger.claim(ID, target) for _ in range(20)))
+    claims = await asyncio.gather(*(notifier.deliveries.claim(ID, target) for _ in range(20)))
     assert [each.verdict for each in claims].count("claimed") == 1
 
 
@@ -117,8 +117,8 @@ async def test_a_failed_try_is_a_row_and_the_next_one_waits_for_its_time(
     """A message that comes too early gets nothing; the id stays the same."""
     receiver.status = 500
     await told(notifier, receiver.url)
-    assert (await notifier.ledger.claim(ID, Target.of("acme", receiver.url))).verdict == "none"
-    found = await notifier.ledger.read(ID)
+    assert (await notifier.deliveries.claim(ID, Target.of("acme", receiver.url))).verdict == "none"
+    found = await notifier.deliveries.read(ID)
     assert found is not None
     assert [(row["status"], 4000 <= row["next_at"] - row["at"] <= 8000) for row in found.attempts] == [(500, True)]
     redis.hset(f"delivery:{ID}", "not_before", 0)
@@ -133,7 +133,7 @@ async def test_an_address_that_is_not_public_is_never_dialled(settings: Settings
     """And the row does not say why."""
     async with opened(settings.model_copy(update={"allow_private_addresses": False}), redis) as notifier:
         await told(notifier, url)
-        found = await notifier.ledger.read(ID)
+        found = await notifier.deliveries.read(ID)
     assert found is not None
     assert (found.attempts[0]["status"], found.attempts[0]["error"] in ("AddressRefused", "ConnectError")) == (
         None,
@@ -156,7 +156,7 @@ async def test_an_address_that_is_not_public_is_never_dialled(settings: Settings
 async def test_an_address_that_no_parser_likes_is_a_failed_try(notifier: Notifier, url: str) -> None:
     """idna, httpx and yarl each have errors of their own: none of them may escape, or it would be tried for ever."""
     assert (await told(notifier, url)).state == "pending"
-    found = await notifier.ledger.read(ID)
+    found = await notifier.deliveries.read(ID)
     assert found is not None
     assert [(row["status"], bool(row["error"])) for row in found.attempts] == [(None, True)]
 
@@ -222,7 +222,7 @@ async def test_of_a_gigabyte_the_first_bytes_are_kept_and_a_reset_is_a_row(notif
     server = await asyncio.start_server(flood, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     following = await told(notifier, f"http://127.0.0.1:{port}/")
-    found = await notifier.ledger.read(ID)
+    found = await notifier.deliveries.read(ID)
     assert found is not None
     row = found.attempts[0]
     if head:

@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from tests.support.queue import LIMITS, SUCCESS, accepted, answered, claimed
+from tests.support.queue import DURATIONS, SUCCESS, accepted, answered, claimed
 from worker.job import decisions
 from worker.job.record import Job
 from worker.job.step import Step
@@ -36,7 +36,7 @@ async def applied(store: JobStore, job_id: str, outcome: Outcome) -> None:
     """What its POST came to."""
     found = await loaded(store, job_id)
     number = found.job.attempt.number if found.job.attempt else 0
-    await advanced(store, found, decisions.answered(found.job, number, outcome, found.now, LIMITS))
+    await advanced(store, found, decisions.answered(found.job, number, outcome, found.now, DURATIONS))
 
 
 async def advanced(store: JobStore, found: Loaded, step: Step | None) -> Job:
@@ -49,7 +49,7 @@ async def called_back(store: JobStore, job_id: str) -> None:
     """Its callback says success."""
     found = await loaded(store, job_id)
     assert isinstance(SUCCESS, Taken)
-    await advanced(store, found, decisions.called_back(found.job, 1, SUCCESS.answer, found.now, LIMITS))
+    await advanced(store, found, decisions.called_back(found.job, 1, SUCCESS.answer, found.now, DURATIONS))
 
 
 def of_key(redis: Redis, field: str) -> int:

@@ -19,7 +19,7 @@ from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
 from tests.support.processes import until
-from tests.support.queue import LIMITS, ROOM, accepted, answered, order
+from tests.support.queue import DURATIONS, ROOM, accepted, answered, order
 from worker.heartbeat import forget_old
 from worker.images.claims import Collecting
 from worker.images.removal import Forgetting
@@ -28,7 +28,7 @@ from worker.job.record import OPEN, TERMINAL, Image, Status
 from worker.operate.bulk import Filter, cancel_matching, purge_matching
 from worker.resources import Resources, open_resources
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
-from worker.store.lane import Unavailable
+from worker.store.lane import RedisUnavailable
 from worker.upstream.outcome import Taken
 from worker.upstream.wire import Answer
 
@@ -60,14 +60,14 @@ async def fill(store: JobStore, size: int = 4000) -> None:
     while size:
         try:
             await store.accept([order(store, "filler", request={"prompt": "x" * size}) for _ in range(20)], ROOM)
-        except Unavailable:
+        except RedisUnavailable:
             size //= 8
     refusals = 0  # what a large request took itself is free again a moment later
     while refusals < 50:
         try:
             await store.accept([order(store, "filler")], ROOM)
             refusals = 0
-        except Unavailable:
+        except RedisUnavailable:
             refusals += 1
 
 
@@ -83,17 +83,17 @@ async def stands(store: JobStore, job_id: str) -> Status:
 
 async def refused(store: JobStore) -> None:
     """An accept of one small job, which is refused while Redis is full."""
-    with pytest.raises(Unavailable):
+    with pytest.raises(RedisUnavailable):
         await accepted(store)
 
 
 async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
-    """An answer, a callback, pictures, an end, a delivery, moved due times: each as ever."""
+    """An answer, a callback, images, an end, a delivery, moved due times: each as ever."""
     store = here.store
     await store.configure([UpstreamLimit("key-1", 10)])
     claimed, running, gone = [await accepted(store, webhook="https://a.example/x") for _ in range(3)]
     await answered(store, running, PROCESSING)
-    claim = decisions.claim((await loaded(store, claimed)).job, "key-1", store.now(), LIMITS)
+    claim = decisions.claim((await loaded(store, claimed)).job, "key-1", store.now(), DURATIONS)
     assert claim is not None
     assert await store.advance(await loaded(store, claimed), claim)
     await store._lane.write("SET", "paused", "so that what fills it waits")
@@ -101,20 +101,20 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
     await refused(store)
 
     found = await loaded(store, claimed)
-    answer = decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS)
+    answer = decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS)
     assert answer is not None
     assert await store.advance(found, answer)
     assert await store.keep_callback(running, 1, b'{"status":"success"}', b"") == "kept"
     assert await store.keep_callback(order(store).id, 1, b"{}", b'{"job":"unknown"}') == "orphan"
     found = await loaded(store, running)
-    storing = decisions.called_back(found.job, 1, SUCCESS, found.now, LIMITS)
+    storing = decisions.called_back(found.job, 1, SUCCESS, found.now, DURATIONS)
     assert storing is not None
     assert await store.advance(found, storing, inbox_read=1)
     await store.again_at(running, 60_000)
     found = await loaded(store, running)
     async with Collecting(store._lane, store._common, 1).claimed(found.job) as mine:
         assert mine
-    stored = decisions.collected(found.job, (IMAGE,), 0, found.now, LIMITS)
+    stored = decisions.collected(found.job, (IMAGE,), 0, found.now, DURATIONS)
     assert stored is not None
     assert await store.advance(found, stored)
     found = await loaded(store, gone)
@@ -127,7 +127,7 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
 
 async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
     """Their clocks, their word of being alive, the image store's state, what callers are told."""
-    store, ledger = here.store, here.notifier.ledger
+    store, deliveries = here.store, here.notifier.deliveries
     await store.configure([UpstreamLimit("key-1", 10)])
     job_id = await accepted(store, webhook="https://a.example/x", deadline_ms=600)
     await store._lane.write("SET", "paused", "so that what fills it waits")
@@ -142,11 +142,11 @@ async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
     found = await loaded(store, job_id)
     await asyncio.sleep(max(0, found.job.order.deadline_at - store.now()) / 1000 + 0.05)
     found = await loaded(store, job_id)
-    expired = decisions.woken(found.job, found.now, LIMITS)
+    expired = decisions.woken(found.job, found.now, DURATIONS)
     assert expired is not None
     assert await store.advance(found, expired)
     (delivery_id,) = await store._lane.call("LRANGE", f"deliveries:{job_id}", 0, -1)
-    await ledger.close(delivery_id.decode(), "gone")
+    await deliveries.close(delivery_id.decode(), "gone")
     assert await store.workers_alive() == 1
     await refused(store)
 
@@ -173,7 +173,7 @@ async def test_what_is_removed_makes_room(here: Resources) -> None:
     await fill(store)
     await refused(store)
     fillers = ("filler", "acme")
-    forgetting = Forgetting(here.lane, store, here.pictures.store)
+    forgetting = Forgetting(here.lane, store, here.images.store)
     assert await cancel_matching(store, Filter(fillers, OPEN)) > 300
     assert (await purge_matching(store, forgetting, Filter(fillers, TERMINAL))).jobs > 300
     assert await accepted(store)

@@ -145,10 +145,10 @@ async def test_what_has_a_place_is_ended_by_its_message(store: JobStore, redis: 
     assert job_id.encode() in (redis.lindex(queue_key("settle"), 0) or b"")
 
 
-async def test_the_deadline_of_a_job_whose_pictures_hang_is_no_matter_of_the_collectors(
+async def test_the_deadline_of_a_job_whose_images_hang_is_no_matter_of_the_collectors(
     here: Resources, redis: Redis
 ) -> None:
-    """Its end goes with callbacks and polls: every collector may be busy with a slow picture."""
+    """Its end goes with callbacks and polls: every collector may be busy with a slow image."""
     await here.store.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(here.store, deadline_ms=700)
     await answered(here.store, job_id)

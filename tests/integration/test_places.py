@@ -3,7 +3,7 @@
 import pytest
 from redis import Redis
 
-from tests.support.queue import LIMITS, SUCCESS, accepted, answered, claimed, done
+from tests.support.queue import DURATIONS, SUCCESS, accepted, answered, claimed, done
 from worker.job import decisions
 from worker.job.record import Job, Status
 from worker.job.step import Step
@@ -31,12 +31,12 @@ async def advanced(store: JobStore, found: Loaded, step: Step | None) -> None:
 async def expired(store: JobStore, job_id: str) -> None:
     """Its deadline passes."""
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.woken(found.job, found.now + AFTER_ALL, LIMITS))
+    await advanced(store, found, decisions.woken(found.job, found.now + AFTER_ALL, DURATIONS))
 
 
 async def called_back(store: JobStore, job_id: str, number: int = 1) -> None:
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.called_back(found.job, number, SUCCESS.answer, found.now, LIMITS))  # type: ignore[union-attr]
+    await advanced(store, found, decisions.called_back(found.job, number, SUCCESS.answer, found.now, DURATIONS))  # type: ignore[union-attr]
 
 
 def holders(redis: Redis) -> list[str]:
@@ -60,9 +60,9 @@ async def taken_at(store: JobStore, server: str, deadline_ms: int = 3_600_000) -
     """A job that this server has as request 7."""
     job_id = await accepted(store, deadline_ms=deadline_ms)
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.claim(found.job, "key-1", found.now, LIMITS, server=server))
+    await advanced(store, found, decisions.claim(found.job, "key-1", found.now, DURATIONS, server=server))
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS))
     return (await loaded(store, job_id)).job
 
 
@@ -91,7 +91,7 @@ async def test_a_place_that_nobody_tells_of_comes_back_after_thrice_the_usual_ti
     assert 29 < kept_for(store, redis, job_id) <= 30.5
     redis.zincrby("places:key-1", -10 * MINUTE, job_id)
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.polled(found.job, 1, None, found.now, LIMITS))
+    await advanced(store, found, decisions.polled(found.job, 1, None, found.now, DURATIONS))
     assert kept_for(store, redis, job_id) < 21
 
 
@@ -116,7 +116,7 @@ async def test_an_unknown_job_keeps_its_place_for_a_while_whatever_the_policy(st
     job_id = await one_place(store, Open("read_timeout"))
     assert 4.9 < kept_for(store, redis, job_id) <= 5
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS))
     assert (await loaded(store, job_id)).job.status is Status.PROCESSING
     assert kept_for(store, redis, job_id) > 1000
 
@@ -125,11 +125,11 @@ async def test_what_is_sent_once_more_holds_two_places(store: JobStore, redis: R
     """Attempt 1 is open still: its place is taken until its callback, or a refusal, tells."""
     job_id = await one_place(store, Open("read_timeout"))
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, DURATIONS))
     assert holders(redis) == [f"{job_id}-1"], "the limit is one, so it waits"
     assert 4.9 < kept_for(store, redis, f"{job_id}-1") <= 5
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.answered(found.job, 1, NotTaken(Reason.BUSY), found.now, LIMITS))
+    await advanced(store, found, decisions.answered(found.job, 1, NotTaken(Reason.BUSY), found.now, DURATIONS))
     redis.hset("upstream:key-1", "paused_until", 0)
     await store.tick()
     assert holders(redis) == [job_id]
@@ -141,7 +141,7 @@ async def test_the_first_of_two_attempts_wins_and_the_place_of_the_second_stays(
     job_id = await accepted(store)
     await answered(store, job_id, Open("read_timeout"))
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, DURATIONS))
     await claimed(store, job_id)
     assert set(holders(redis)) == {job_id, f"{job_id}-1"}
     await called_back(store, job_id)
@@ -159,7 +159,7 @@ async def test_the_second_of_two_attempts_gives_its_place_back_with_its_end(stor
     job_id = await accepted(store)
     await answered(store, job_id, Open("read_timeout"))
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, DURATIONS))
     await answered(store, job_id, Taken(FAILURE))  # the second
     assert (await loaded(store, job_id)).job.status is Status.UNKNOWN
     assert holders(redis) == [f"{job_id}-1"]
@@ -174,9 +174,9 @@ async def test_an_attempt_that_turns_out_to_be_taken_gives_its_place_back_with_i
     job_id = await accepted(store)
     await answered(store, job_id, Open("read_timeout"))
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, LIMITS))
+    await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, DURATIONS))
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, LIMITS))
+    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS))
     assert (await loaded(store, job_id)).job.status is Status.PROCESSING
     assert f"{job_id}-1" in holders(redis)
     await called_back(store, job_id)
@@ -195,7 +195,7 @@ async def test_whatever_ends_the_upstreams_part_frees_the_place_of_an_ended_job(
     await advanced(store, found, decisions.cancelled(found.job, found.now))
     assert 4.9 < kept_for(store, redis, job_id) <= 5
     found = await loaded(store, job_id)
-    await advanced(store, found, decisions.answered(found.job, 1, outcome, found.now, LIMITS))  # type: ignore[arg-type]
+    await advanced(store, found, decisions.answered(found.job, 1, outcome, found.now, DURATIONS))  # type: ignore[arg-type]
     assert holders(redis) == []
 
 
@@ -254,7 +254,7 @@ async def test_an_id_that_two_requests_have_is_nobodys_for_as_long_as_either_may
 
 
 async def test_an_id_is_nobodys_also_where_the_job_that_had_it_first_was_deleted(store: JobStore, redis: Redis) -> None:
-    """The upstream may still answer with the picture of that one, another tenant's."""
+    """The upstream may still answer with the image of that one, another tenant's."""
     await store.configure([UpstreamLimit("key-1", 2)])
     first = await taken_at(store, "one")
     found = await loaded(store, first.id)

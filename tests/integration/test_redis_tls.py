@@ -18,7 +18,7 @@ from celery import Celery
 from redis.exceptions import ConnectionError as RedisConnectionError
 
 from config.broker import celery_options
-from worker.store.lane import Lane, Unavailable, connect
+from worker.store.lane import Lane, RedisUnavailable, connect
 
 pytestmark = pytest.mark.skipif(not shutil.which("openssl"), reason="openssl makes the certificate")
 
@@ -95,7 +95,7 @@ def ping_as_celery(url: str) -> bool:
 
 
 async def ping_as_we_do(url: str) -> bool:
-    """What our own connection is answered; Unavailable where it cannot be made."""
+    """What our own connection is answered; RedisUnavailable where it cannot be made."""
     lane = Lane(connect(url, 5), 5)
     try:
         return bool(await lane.call("PING") == b"PONG")
@@ -112,7 +112,7 @@ async def test_a_certificate_that_is_vouched_for_is_taken_by_both(tls_url: str, 
 
 async def test_a_stranger_s_certificate_is_refused_by_both(tls_url: str) -> None:
     """Celery's library would take it: it reads rediss:// without options as "check nothing"."""
-    with pytest.raises(Unavailable):
+    with pytest.raises(RedisUnavailable):
         await ping_as_we_do(tls_url)
     with pytest.raises(RedisConnectionError):
         await asyncio.to_thread(ping_as_celery, tls_url)

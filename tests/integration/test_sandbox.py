@@ -1,4 +1,4 @@
-"""What the sandbox does: jobs, pictures, callbacks, the bill, over real sockets."""
+"""What the sandbox does: jobs, images, callbacks, the bill, over real sockets."""
 
 import socket
 import time
@@ -52,27 +52,27 @@ def finished(url: str, answer: httpx.Response) -> list[str]:
     return until(lambda: fetch(url, request_id)["status"] == "success" and fetch(url, request_id))["output"]
 
 
-def picture(address: str) -> Image.Image:
+def image(address: str) -> Image.Image:
     image = Image.open(BytesIO(HTTP.get(address).raise_for_status().content))
     image.load()
     return image
 
 
-# pictures
+# images
 
 
-def test_a_picture_has_the_size_that_was_asked_for(url: str) -> None:
+def test_an_image_has_the_size_that_was_asked_for(url: str) -> None:
     """Numbers may be text."""
-    image = picture(finished(url, submit(url))[0])
-    assert (image.format, image.size) == ("PNG", (64, 48))
+    shown = image(finished(url, submit(url))[0])
+    assert (shown.format, shown.size) == ("PNG", (64, 48))
 
 
-def test_an_upscaled_picture_is_twice_as_large(url: str) -> None:
+def test_an_upscaled_image_is_twice_as_large(url: str) -> None:
     """Upscale doubles both sides."""
-    assert picture(finished(url, submit(url, upscale="yes"))[0]).size == (128, 96)
+    assert image(finished(url, submit(url, upscale="yes"))[0]).size == (128, 96)
 
 
-def test_samples_are_different_pictures(url: str) -> None:
+def test_samples_are_different_images(url: str) -> None:
     """Four samples, four scenes."""
     contents = {HTTP.get(address).content for address in finished(url, submit(url, samples="4"))}
     assert len(contents) == 4
@@ -85,7 +85,7 @@ def test_the_same_request_gives_the_same_bytes(url: str) -> None:
 
 
 def test_a_null_seed_comes_back_as_the_seed_that_was_used(url: str) -> None:
-    """Asking again with it gives the same picture."""
+    """Asking again with it gives the same image."""
     first = submit(url, seed=None)
     seed = first.json()["meta"]["seed"]
     again = submit(url, seed=seed)
@@ -93,7 +93,7 @@ def test_a_null_seed_comes_back_as_the_seed_that_was_used(url: str) -> None:
     assert HTTP.get(finished(url, first)[0]).content == HTTP.get(finished(url, again)[0]).content
 
 
-def test_a_future_link_is_404_until_the_picture_is_done(url: str) -> None:
+def test_a_future_link_is_404_until_the_image_is_done(url: str) -> None:
     """And answers afterwards, at the same address."""
     address = submit(url, "[[delay=0.4]]").json()["future_links"][0]
     assert HTTP.get(address).status_code == 404
@@ -101,7 +101,7 @@ def test_a_future_link_is_404_until_the_picture_is_done(url: str) -> None:
 
 
 @pytest.mark.parametrize("change", ["-1.png", "-0.jpg", "-0", "-².png", ".png"])
-def test_there_is_nothing_beside_a_picture(url: str, change: str) -> None:
+def test_there_is_nothing_beside_an_image(url: str, change: str) -> None:
     """Other indexes and endings are 404."""
     address = finished(url, submit(url))[0]
     assert HTTP.get(address.replace("-0.png", change)).status_code == 404
@@ -123,26 +123,26 @@ def test_an_expired_address_lives_again_once_it_is_fetched(url: str) -> None:
     assert HTTP.get(address).status_code == 200
 
 
-def test_pictures_are_missing_for_the_first_reads(url: str) -> None:
+def test_images_are_missing_for_the_first_reads(url: str) -> None:
     """`image-404` counts reads, not time."""
     address = finished(url, submit(url, "[[image-404=2]]"))[0]
     assert [HTTP.get(address).status_code for _ in range(3)] == [404, 404, 200]
 
 
-def test_pictures_break_off_for_the_first_reads(url: str) -> None:
+def test_images_break_off_for_the_first_reads(url: str) -> None:
     """The connection ends before the announced length."""
     address = finished(url, submit(url, "[[image-truncated=2]]"))[0]
     for _ in range(2):
         with pytest.raises(httpx.RemoteProtocolError):
             HTTP.get(address)
-    assert picture(address).size == (64, 48)
+    assert image(address).size == (64, 48)
 
 
-def test_a_picture_may_trickle(url: str) -> None:
+def test_an_image_may_trickle(url: str) -> None:
     """`slow-drip` spreads the bytes over that time, and they are whole in the end."""
     address = finished(url, submit(url, "[[slow-drip=0.4]]"))[0]
     began = time.monotonic()
-    assert picture(address).size == (64, 48)
+    assert image(address).size == (64, 48)
     assert time.monotonic() - began > 0.3
 
 
@@ -156,20 +156,20 @@ def test_a_picture_may_trickle(url: str) -> None:
         ("nsfw", "image/png", b"\x89PNG"),
     ],
 )
-def test_a_picture_is_what_the_fault_says(url: str, fault: str, kind: str, start: bytes) -> None:
+def test_an_image_is_what_the_fault_says(url: str, fault: str, kind: str, start: bytes) -> None:
     """Type and first bytes."""
     answer = HTTP.get(finished(url, submit(url, f"[[{fault}]]"))[0])
     assert answer.headers["content-type"] == kind
     assert answer.content.startswith(start)
 
 
-def test_garbage_is_no_picture(url: str) -> None:
+def test_garbage_is_no_image(url: str) -> None:
     """Pillow does not know it."""
     with pytest.raises(OSError, match="cannot identify"):
-        picture(finished(url, submit(url, "[[image-garbage]]"))[0])
+        image(finished(url, submit(url, "[[image-garbage]]"))[0])
 
 
-def test_a_trailer_follows_the_end_of_the_picture(url: str) -> None:
+def test_a_trailer_follows_the_end_of_the_image(url: str) -> None:
     """Bytes after IEND."""
     content = HTTP.get(finished(url, submit(url, "[[image-trailer]]"))[0]).content
     assert content.endswith(b"</script>")
@@ -191,14 +191,14 @@ def test_base64_addresses_lead_to_text(url: str) -> None:
 
 
 @pytest.mark.parametrize(("fault", "head"), [("base64-inline", ""), ("base64-data-uri", "data:image/png;base64,")])
-def test_output_may_hold_the_pictures_themselves(url: str, fault: str, head: str) -> None:
+def test_output_may_hold_the_images_themselves(url: str, fault: str, head: str) -> None:
     """Inline base64 and data: URIs."""
     text = submit(url, f"[[sync]] [[{fault}]]").json()["output"][0]
     assert text.startswith(head)
     assert b64decode(text.removeprefix(head), validate=True).startswith(b"\x89PNG")
 
 
-def test_fewer_pictures_than_samples_may_come(url: str) -> None:
+def test_fewer_images_than_samples_may_come(url: str) -> None:
     """`fewer` takes away from the end."""
     assert len(finished(url, submit(url, "[[fewer=1]]", samples=3))) == 2
 
@@ -278,7 +278,7 @@ def test_the_id_may_be_a_string_or_missing(url: str) -> None:
 
 
 def test_an_answer_may_be_late(url: str) -> None:
-    """The job goes on meanwhile: its picture is done before the answer comes."""
+    """The job goes on meanwhile: its image is done before the answer comes."""
     address = submit(url, "[[answer-delay=0.3]]").json()["future_links"][0]
     assert HTTP.get(address).status_code == 200
 
@@ -362,7 +362,7 @@ def test_a_callback_echoes_track_id_and_output(url: str, receiver: CalledBack) -
 
 
 def test_a_failed_job_is_told_with_its_text(url: str, receiver: CalledBack) -> None:
-    """By callback and by fetch; there is no picture."""
+    """By callback and by fetch; there is no image."""
     answer = submit(url, "[[fail=out of paint]]", webhook=receiver.url).json()
     assert (receiver.next()["message"], fetch(url, answer["id"])["message"]) == ("out of paint", "out of paint")
     assert HTTP.get(answer["future_links"][0]).status_code == 404
@@ -389,7 +389,7 @@ def test_no_callback_may_come(url: str, receiver: CalledBack) -> None:
 
 
 def test_a_result_may_be_told_late(url: str, receiver: CalledBack) -> None:
-    """The picture is there, fetch says processing, the callback is still to come."""
+    """The image is there, fetch says processing, the callback is still to come."""
     answer = submit(url, "[[late=0.5]]", webhook=receiver.url).json()
     until(lambda: HTTP.get(answer["future_links"][0]).status_code == 200)
     assert (fetch(url, answer["id"])["status"], receiver.waiting) == ("processing", 0)

@@ -91,7 +91,7 @@ def test_a_foreign_id_is_that_of_the_request_before(url: str, receiver: CalledBa
 
 
 def test_one_id_may_be_given_to_two_requests(url: str, receiver: CalledBack) -> None:
-    """Fetch then tells the first one's pictures, the callback the second one's own."""
+    """Fetch then tells the first one's images, the callback the second one's own."""
     first = submit(url, "one [[same-id=twins]]", seed=1).json()
     second = submit(url, "two [[same-id=twins]]", seed=2, webhook=receiver.url).json()
     assert first["id"] == second["id"]
@@ -99,7 +99,7 @@ def test_one_id_may_be_given_to_two_requests(url: str, receiver: CalledBack) -> 
     assert receiver.next()["output"] == second["future_links"]
 
 
-def test_an_inline_picture_and_its_link_differ_in_metadata(url: str) -> None:
+def test_an_inline_image_and_its_link_differ_in_metadata(url: str) -> None:
     """The same pixels, other bytes; both are on the bill as made of that request."""
     answer = submit(url, "[[inline-and-links]]", track_id="t").json()
     inline = b64decode(answer["output"][0])
@@ -109,7 +109,7 @@ def test_an_inline_picture_and_its_link_differ_in_metadata(url: str) -> None:
     assert set(bill(url, "t")["posts"][0]["made"]) == {sha256(data).hexdigest() for data in (inline, linked)}
 
 
-def test_the_bill_knows_whose_bytes_a_picture_is(url: str) -> None:
+def test_the_bill_knows_whose_bytes_an_image_is(url: str) -> None:
     """By track_id: what was made of another request is not among them."""
     for name, seed in (("one", 1), ("two", 2)):
         data = HTTP.get(fetched(url, submit(url, "a cat", seed=seed, track_id=name).json()["id"])["output"][0]).content
@@ -123,14 +123,14 @@ def test_an_eta_may_lie(url: str) -> None:
     assert fetched(url, answer["id"])["status"] == "success"
 
 
-def test_only_one_picture_of_several_may_be_missing(url: str) -> None:
-    """`picture` aims the faults of pictures."""
-    links = fetched(url, submit(url, "[[image-404=1]] [[picture=1]]", samples=3).json()["id"])["output"]
+def test_only_one_image_of_several_may_be_missing(url: str) -> None:
+    """`image` aims the faults of images."""
+    links = fetched(url, submit(url, "[[image-404=1]] [[image=1]]", samples=3).json()["id"])["output"]
     assert [HTTP.get(link).status_code for link in links] == [200, 404, 200]
     assert HTTP.get(links[1]).status_code == 200
 
 
-def test_a_pictures_address_may_redirect(url: str) -> None:
+def test_an_images_address_may_redirect(url: str) -> None:
     """Wherever it is told to."""
     link = fetched(url, submit(url, "[[image-redirect]]").json()["id"])["output"][0]
     assert HTTP.get(link).headers["location"].startswith("http://169.254.169.254/")

@@ -10,7 +10,7 @@ import pytest
 from tests.support.processes import Installation, until
 from tests.support.sentinel import Cluster
 from worker.startup import check_redis
-from worker.store.lane import Lane, SentinelPool, Unavailable, connect
+from worker.store.lane import Lane, RedisUnavailable, SentinelPool, connect
 
 FAILOVER_SECONDS = 20.0
 
@@ -73,7 +73,7 @@ def _accepted(here: Installation) -> list[str]:
 
 
 async def test_a_lane_finds_the_new_primary_and_says_unavailable_meanwhile(cluster: Cluster) -> None:
-    """No error but Unavailable, and no answer of the wrong server."""
+    """No error but RedisUnavailable, and no answer of the wrong server."""
     writer, lane = Lane(connect(cluster.url, 1.5), 1.5, replicas=2), Lane(connect(cluster.url, 1.5), 1.5)
     await writer.call("SET", "kept", "1")
     await writer.aclose()
@@ -90,18 +90,18 @@ async def _asked_until_it_answers(lane: Lane, key: str) -> object:
         while True:
             try:
                 return await lane.call("GET", key)
-            except Unavailable:
+            except RedisUnavailable:
                 await asyncio.sleep(0.05)
 
 
 async def test_a_write_counts_only_once_its_replicas_have_it(cluster: Cluster) -> None:
-    """With one more replica than there are, every write is Unavailable; with as many, it is answered."""
+    """With one more replica than there are, every write is RedisUnavailable; with as many, it is answered."""
     for replicas, counts in ((2, True), (3, False)):
         lane = Lane(connect(cluster.url, 1), 1, replicas)
         try:
             await lane.call("SET", "a", "1")
             counted = True
-        except Unavailable:
+        except RedisUnavailable:
             counted = False
         await lane.aclose()
         assert counted is counts

@@ -35,7 +35,7 @@ from worker.job import decisions
 from worker.job.codec import decode_timeline
 from worker.job.cost import Cost, cost_of
 from worker.job.record import OPEN, TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
-from worker.job.timing import Limits
+from worker.job.timing import Durations
 from worker.operate.audit import Audit
 from worker.operate.flow import FlowControl
 from worker.overdue import end_overdue
@@ -45,13 +45,13 @@ from worker.store.admission import Allowance, OverBudget
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.lane import Lane, connect
 from worker.store.messages import message_template
-from worker.upstream.pool import Pool
+from worker.upstream.accounts import Accounts
 
 USUAL_EXAMPLES = 20
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", USUAL_EXAMPLES))
-LIMITS = Limits(80_000, 60_000, 300_000)
-PICTURE = b"not decoded here"
-IMAGE = Image(0, "a/b.png", hashlib.sha256(PICTURE).hexdigest(), 64, 64, "PNG", len(PICTURE))
+DURATIONS = Durations(80_000, 60_000, 300_000)
+CONTENT = b"not decoded here"
+IMAGE = Image(0, "a/b.png", hashlib.sha256(CONTENT).hexdigest(), 64, 64, "PNG", len(CONTENT))
 SAMPLES, PLACES, MOST_PLACES, MOST_JOBS = 2, 2, 4, 6
 IMAGES_A_DAY = 5 * SAMPLES
 """Of tenant b, over accepts and resubmits."""
@@ -75,19 +75,29 @@ class Jobs(RuleBasedStateMachine):
         self.redis = Redis.from_url(self.server.url)
         start_over(self.redis)
         self.lane = Lane(connect(self.server.url, 5), 5)
-        self.store = JobStore(self.lane, message_template(app), KEY_PREFIX, LIMITS.work_lease)
+        self.store = JobStore(self.lane, message_template(app), KEY_PREFIX, DURATIONS.work_lease)
         self.flow = FlowControl(self.lane, self.store)
         self.upstream = Upstream()
         ours = Settings(
             _env_file=None, redis_url=self.server.url, secret="a-secret-for-tests-0123456789", upstream_key="k"
         )
-        closed: Any = None  # pictures, collecting, notifier, viewer: nothing of them is used here
+        closed: Any = None  # images, collecting, notifier, viewer: nothing of them is used here
         self.r = Resources(
-            ours, self.lane, self.store, self.upstream, closed, closed, closed, Pool(ours), LIMITS, Health(), closed
+            ours,
+            self.lane,
+            self.store,
+            self.upstream,
+            closed,
+            closed,
+            closed,
+            Accounts(ours),
+            DURATIONS,
+            Health(),
+            closed,
         )
-        (self.key,) = self.r.pool.used
+        (self.key,) = self.r.accounts.used
         self.audit = Audit(self.lane, self.store, LocalImages(self.folder))
-        self.run(self.audit.images.save(IMAGE.key, PICTURE))
+        self.run(self.audit.images.save(IMAGE.key, CONTENT))
         self.configure()
         self.run(self.flow.limit_tenant("b", "images_day", IMAGES_A_DAY))
         self.jobs: dict[str, Job] = {}
@@ -141,7 +151,7 @@ class Jobs(RuleBasedStateMachine):
         job_id = self.one(at, self.all_in(Status.UNKNOWN))
         self.allowed[job_id] += action == "resubmit"
         try:
-            self.run(record(self.r, job_id, lambda job, now: decisions.resolved(job, action, now, LIMITS)))
+            self.run(record(self.r, job_id, lambda job, now: decisions.resolved(job, action, now, DURATIONS)))
         except OverBudget:
             assert self.jobs[job_id].order.tenant == "b"
 
@@ -197,7 +207,7 @@ class Jobs(RuleBasedStateMachine):
     @precondition(lambda self: self.collectable())
     @rule(at=draws, stored=st.integers(0, SAMPLES), outstanding=st.integers(0, SAMPLES))
     def collect(self, at: int, stored: int, outstanding: int) -> None:
-        """Some pictures came, some did not; also two collectors that overlap."""
+        """Some images came, some did not; also two collectors that overlap."""
         images = tuple(Image(n, *list(IMAGE_FACTS)) for n in range(stored))
         self.collected(self.one(at, self.collectable()), images, outstanding)
 
@@ -282,7 +292,7 @@ class Jobs(RuleBasedStateMachine):
         for _ in range(LEASES_UNTIL_ALL_HAVE_ENDED):
             if not self.all_in(*OPEN):
                 break
-            skip(self.redis, LIMITS.work_lease)
+            skip(self.redis, DURATIONS.work_lease)
             self.beat()
             self.note_changes()
         assert not self.all_in(*OPEN), "a job has not ended"
@@ -308,7 +318,7 @@ class Jobs(RuleBasedStateMachine):
     def do(self, task: str, job_id: str) -> None:
         """What worker/tasks.py does for it, until it ends or waits for the upstream's answer."""
         if task == "collect":
-            task = "settle"  # what it does first; the pictures themselves are drawn: see collect()
+            task = "settle"  # what it does first; the images themselves are drawn: see collect()
         before = self.loaded(job_id)
         known_taken = before and any(each.status in ("processing", "succeeded") for each in before.attempts)
         self.upstream.arrived.clear()
@@ -331,7 +341,7 @@ class Jobs(RuleBasedStateMachine):
         assert (kept == "orphan") is (post.job_id not in self.jobs)
 
     def collected(self, job_id: str, images: tuple[Image, ...], outstanding: int) -> None:
-        self.run(record(self.r, job_id, lambda job, now: decisions.collected(job, images, outstanding, now, LIMITS)))
+        self.run(record(self.r, job_id, lambda job, now: decisions.collected(job, images, outstanding, now, DURATIONS)))
 
     # What there is to draw from
 

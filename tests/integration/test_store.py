@@ -16,14 +16,14 @@ from worker.job import decisions
 from worker.job.codec import decode_timeline, numbered
 from worker.job.cost import day_of
 from worker.job.record import Job, Order, Status, new_job_id
-from worker.job.timing import Limits
+from worker.job.timing import Durations
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.store.messages import Task, queue_key
 from worker.upstream.outcome import NotTaken, Reason, Taken
 from worker.upstream.wire import Answer
 
-LIMITS = Limits(80_000, 60_000, 300_000)
+DURATIONS = Durations(80_000, 60_000, 300_000)
 MOST = Allowance(1000)
 SUCCESS = Answer("success", request_id="7", links=("https://cdn/a.png",))
 
@@ -47,7 +47,7 @@ async def loaded(store: JobStore, job_id: str) -> Loaded:
 
 async def claimed(store: JobStore, job_id: str) -> Job:
     found = await loaded(store, job_id)
-    step = decisions.claim(found.job, found.job.place or "", found.now, LIMITS)
+    step = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
     return step.job
@@ -130,7 +130,7 @@ async def test_one_of_many_writers_wins(store: JobStore, redis: Redis) -> None:
     """Twenty workers with the same message: one claims, nineteen see that they were late."""
     await store.configure([UpstreamLimit("key-1", 10)])
     found = await loaded(store, await accepted(store))
-    step = decisions.claim(found.job, "key-1", found.now, LIMITS)
+    step = decisions.claim(found.job, "key-1", found.now, DURATIONS)
     assert step is not None
     won = await asyncio.gather(*(store.advance(found, step) for _ in range(20)))
     assert won.count(True) == 1
@@ -144,7 +144,7 @@ async def test_no_more_jobs_are_handed_out_than_there_are_places(store: JobStore
     assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (2, b"2")
     job = await claimed(store, ids[0])
     found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, Taken(SUCCESS), found.now, LIMITS)
+    step = decisions.answered(job, 1, Taken(SUCCESS), found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
     assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (3, b"1")
@@ -183,7 +183,7 @@ async def test_a_full_upstream_queue_lowers_a_learned_limit(store: JobStore, red
     ids = [await accepted(store) for _ in range(5)]
     job = await claimed(store, ids[0])
     found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 3), found.now, LIMITS)
+    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 3), found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
     assert redis.hget("upstream:key-1", "limit") == b"3"
@@ -195,7 +195,7 @@ async def test_a_broken_key_is_paused_and_then_probed_with_one_job(store: JobSto
     await store.configure([UpstreamLimit("key-1", 5)])
     job = await claimed(store, await accepted(store))
     found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, NotTaken(Reason.KEY_REFUSED, "Invalid API key"), found.now, LIMITS)
+    step = decisions.answered(job, 1, NotTaken(Reason.KEY_REFUSED, "Invalid API key"), found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
     redis.delete(queue_key("submit"))
@@ -307,7 +307,7 @@ async def test_nothing_is_bought_while_a_callback_waits_to_be_read(store: JobSto
     await store.configure([UpstreamLimit("key-1", 5)])
     found = await loaded(store, await accepted(store))
     await store.keep_callback(found.job.id, 1, b'{"status": "success"}', b"")
-    step = decisions.claim(found.job, "key-1", found.now, LIMITS)
+    step = decisions.claim(found.job, "key-1", found.now, DURATIONS)
     assert step is not None
     assert not await store.advance(found, step)
 
@@ -325,7 +325,7 @@ async def test_an_upstream_cannot_ask_for_a_pause_of_months(store: JobStore, red
     await store.configure([UpstreamLimit("key-1", 1)])
     job = await claimed(store, await accepted(store))
     found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 9_999_999), found.now, LIMITS)
+    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 9_999_999), found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
     assert int(redis.hget("upstream:key-1", "paused_until") or 0) - found.now < 700_000
@@ -334,10 +334,10 @@ async def test_an_upstream_cannot_ask_for_a_pause_of_months(store: JobStore, red
 async def refused(store: JobStore, found: Loaded, times: int) -> Loaded:
     """The job after so many refusals, each an intent that came to nothing; nobody else writes meanwhile."""
     for _ in range(times):
-        claim = decisions.claim(found.job, "key-1", store.now(), LIMITS, "me")
+        claim = decisions.claim(found.job, "key-1", store.now(), DURATIONS, "me")
         assert claim is not None
         assert await store.advance(found, claim)
-        back = decisions.never_sent(claim.job, "me", store.now(), LIMITS)
+        back = decisions.never_sent(claim.job, "me", store.now(), DURATIONS)
         assert back is not None
         assert await store.advance(replace(found, job=claim.job), back)
         found = replace(found, job=back.job)

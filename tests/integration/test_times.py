@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from tests.support.queue import LIMITS, ROOM, accepted, answered, order
+from tests.support.queue import DURATIONS, ROOM, accepted, answered, order
 from worker.images.claims import KEEP, Collecting
 from worker.job import decisions
 from worker.job.cost import day_of
@@ -94,7 +94,7 @@ async def test_each_time_that_a_job_is_woken_in_vain_is_counted(store: JobStore,
         await store.tick()
         assert (await loaded(store, job.id)).job.stalls == times
     found = await loaded(store, job.id)
-    step = decisions.polled(found.job, 1, None, found.now, LIMITS)
+    step = decisions.polled(found.job, 1, None, found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
     assert (await loaded(store, job.id)).job.stalls == 0
@@ -126,7 +126,7 @@ async def test_only_the_record_that_was_looked_at_is_left_in_peace(store: JobSto
 
 
 async def storing(store: JobStore, *, deadline_ms: int = HOUR_MS) -> Job:
-    """A job whose pictures wait to be collected."""
+    """A job whose images wait to be collected."""
     await store.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store, deadline_ms=deadline_ms)
     await answered(store, job_id)

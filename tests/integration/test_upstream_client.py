@@ -12,7 +12,7 @@ import pytest
 from config.settings import Settings
 from worker.network.transport import Sending, translated
 from worker.upstream.client import UpstreamClient
-from worker.upstream.errors import Unavailable, Unreadable
+from worker.upstream.errors import Unreadable, UpstreamUnavailable
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken
 
 BODY = b'{"key":"canary-key","prompt":"canary prompt"}'
@@ -311,7 +311,7 @@ def test_not_sent_needs_both_proofs(error: Exception, connected: bool, expected:
 
 
 async def test_fetch_says_what_the_upstream_says() -> None:
-    """A picture that is done comes with its addresses."""
+    """An image that is done comes with its addresses."""
     done = b'{"status":"success","id":13443927,"output":["https://cdn.example/0.png"]}'
     async with serving(answering(answer(done))) as server, client() as upstream:
         found = await upstream.fetch(server.url, b"{}")
@@ -331,13 +331,13 @@ async def test_a_request_that_the_upstream_does_not_know_is_an_answer(status: st
 @pytest.mark.parametrize(
     ("script", "expected"),
     [
-        (answering(answer(b"<html>", "503 No")), Unavailable),
-        (answering(answer(b'{"status":"error","message":"Rate limit exceeded"}', "429 No")), Unavailable),
-        (answering(answer(b'{"status":"error","message":"Invalid API key"}')), Unavailable),
-        (answering(answer(PROCESSING)[:-3]), Unavailable),
+        (answering(answer(b"<html>", "503 No")), UpstreamUnavailable),
+        (answering(answer(b'{"status":"error","message":"Rate limit exceeded"}', "429 No")), UpstreamUnavailable),
+        (answering(answer(b'{"status":"error","message":"Invalid API key"}')), UpstreamUnavailable),
+        (answering(answer(PROCESSING)[:-3]), UpstreamUnavailable),
         (answering(answer(b"<html>")), Unreadable),
         (answering(answer(b'{"message":""}', "404 Not Found")), Unreadable),
-        (refuse, Unavailable),
+        (refuse, UpstreamUnavailable),
     ],
 )
 async def test_an_upstream_that_could_not_be_asked_is_an_error(script: Script, expected: type[Exception]) -> None:
@@ -355,14 +355,14 @@ async def test_an_upstream_that_hangs_holds_no_more_than_half_of_the_places() ->
         asking = [asyncio.create_task(opened.fetch(server.url, BODY, 30)) for _ in range(3)]
         while len(server.requests) < 3:  # noqa: ASYNC110 - the server counts and tells nobody
             await asyncio.sleep(0.01)
-        with pytest.raises(Unavailable):
+        with pytest.raises(UpstreamUnavailable):
             await asyncio.wait_for(opened.fetch(server.url, BODY, 30), 5)
         async with serving(answering(answer(PROCESSING))) as another:
             assert (await opened.fetch(another.url, BODY, 5)).kind == "processing", "another server hangs with it"
         for each in asking:
             each.cancel()
         await asyncio.gather(*asking, return_exceptions=True)
-        with pytest.raises(Unavailable):
+        with pytest.raises(UpstreamUnavailable):
             await opened.fetch(server.url, BODY, 0.2)  # there is a place again, and it is used
         assert len(server.requests) == 4
         await opened.aclose()

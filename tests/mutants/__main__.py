@@ -22,14 +22,14 @@ from tests.mutants.lua import Mutant, mutants
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("api", "config", "worker", "tests", "docs", "pyproject.toml")
 PARALLEL = 2
-PURE = ("decisions", "attempts", "endings", "timing", "ledger", "upstream/outcome")
+PURE = ("job/decisions", "job/attempts", "job/endings", "job/timing", "job/cost", "upstream/outcome")
 PURE_TESTS = (
     "test_every_step",
     "test_decisions",
     "test_attempts",
     "test_endings",
     "test_timing",
-    "test_ledger",
+    "test_cost",
     "test_outcome",
 )
 COLLECTING = "times collecting"
@@ -40,7 +40,7 @@ LUA_TESTS = {
     "advance": "bookkeeping times places store budgets governor deliveries forgetting state_machine",
     "tick": "bookkeeping times places overdue store deliveries state_machine",
     "callback": "times store state_machine",
-    "ledger": "bookkeeping budgets state_machine",
+    "budget": "bookkeeping budgets state_machine",
     "standing": "fairness governor budgets",
     "forget": "forgetting store ghosts deliveries state_machine",
     "overdue": "overdue",

@@ -33,28 +33,28 @@ QUEUES = ("submit", "settle", "collect")
 
 
 def png(words: str = "", colour: str = "red") -> bytes:
-    """A small picture; `words` go into its metadata, so that the same picture has other bytes."""
+    """A small image; `words` go into its metadata, so that the same image has other bytes."""
     content, info = BytesIO(), PngInfo()
     info.add_text("words", words)
-    picture = Image.new("RGB", (8, 8), colour)
-    picture.putpixel((0, 0), (1, 2, 3))
-    picture.save(content, "PNG", pnginfo=info)
+    image = Image.new("RGB", (8, 8), colour)
+    image.putpixel((0, 0), (1, 2, 3))
+    image.save(content, "PNG", pnginfo=info)
     return content.getvalue()
 
 
 class Upstream:
-    """Answers each POST with `success`: the picture itself in the answer, or its address; fetch tells the address."""
+    """Answers each POST with `success`: the image itself in the answer, or its address; fetch tells the address."""
 
     def __init__(self) -> None:
         self.url = ""
         self.inline: bytes | None = None
         self.linked = png("linked")
-        self.picture_seconds = 0.0
+        self.image_seconds = 0.0
         self.samples = 1
         self.broken: set[int] = set()
-        """Which pictures of each result never come, counted from 1."""
+        """Which images of each result never come, counted from 1."""
         self.always_new = False
-        """Every read of a picture gives other bytes."""
+        """Every read of an image gives other bytes."""
         self.reads = self.reading = self.most_at_once = 0
         self._requests = 0
 
@@ -78,17 +78,17 @@ class Upstream:
             writer.close()
 
     async def _answer(self, path: str) -> bytes:
-        if path.startswith("/picture"):
+        if path.startswith("/image"):
             self.reads, self.reading = self.reads + 1, self.reading + 1
             self.most_at_once = max(self.most_at_once, self.reading)
             if int(path.rpartition("-")[2].partition(".")[0]) in self.broken:
                 return b"not there"
             body = png(f"read {self.reads}") if self.always_new else self.linked
-            await asyncio.sleep(self.picture_seconds)
+            await asyncio.sleep(self.image_seconds)
             self.reading -= 1
             return body
         self._requests += 1
-        output = [f"{self.url}/picture/{self._requests}-{number + 1}.png" for number in range(self.samples)]
+        output = [f"{self.url}/image/{self._requests}-{number + 1}.png" for number in range(self.samples)]
         if self.inline and path.endswith("text2img"):
             output = [b64encode(self.inline).decode()] * self.samples
         return json.dumps({"status": "success", "id": self._requests, "output": output}).encode()
@@ -104,7 +104,7 @@ class Engine:
 
     @property
     def folder(self) -> Path:
-        """Where the pictures are."""
+        """Where the images are."""
         folder = self.r.settings.images_folder
         assert folder
         return folder

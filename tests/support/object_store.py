@@ -38,7 +38,7 @@ class TestBucket:
     @property
     def settings(self) -> dict[str, str]:
         """What names this bucket to the product, less the prefix of environment variables."""
-        return {"images_url": f"s3://{self.name}/pictures", "s3_endpoint": self.proxy.url}
+        return {"images_url": f"s3://{self.name}/images", "s3_endpoint": self.proxy.url}
 
     def signed(self, method: str, key: str, seconds: int = 60) -> str:
         """A presigned address of the bucket itself, for what the product never does."""

@@ -1,4 +1,4 @@
-"""A decoder's child that does what a hostile picture could make it do: the bytes say what.
+"""A decoder's child that does what a hostile image could make it do: the bytes say what.
 
 Run as `python -m tests.support.poison_child`, with the limits of the real one.
 """
@@ -10,7 +10,7 @@ from collections.abc import Callable
 from tempfile import TemporaryFile
 
 from worker.images.child import serve
-from worker.images.picture import Picture, inspect
+from worker.images.decoded import DecodedImage, inspect
 
 
 def _spin() -> None:
@@ -34,7 +34,7 @@ POISONS: dict[bytes, Callable[[], object]] = {
 }
 
 
-def look(data: bytes, max_pixels: int) -> Picture:
+def look(data: bytes, max_pixels: int) -> DecodedImage:
     """Takes the poison, or looks as the real child does."""
     if poison := POISONS.get(data):
         poison()

@@ -9,7 +9,7 @@ from config.broker import KEY_PREFIX
 from worker.app import app
 from worker.job import decisions
 from worker.job.record import Image, Order, new_job_id
-from worker.job.timing import Limits
+from worker.job.timing import Durations
 from worker.store.admission import Accepted, Allowance
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.lane import Lane, connect
@@ -17,7 +17,7 @@ from worker.store.messages import message_template
 from worker.upstream.outcome import Outcome, Taken
 from worker.upstream.wire import Answer
 
-LIMITS = Limits(80_000, 60_000, 300_000)
+DURATIONS = Durations(80_000, 60_000, 300_000)
 ROOM = Allowance(10_000_000)
 IMAGE = Image(0, "a/b.png", "ab" * 32, 64, 64, "PNG", 100)
 SUCCESS = Taken(Answer("success", request_id="7", links=("https://cdn/a.png",)))
@@ -38,7 +38,7 @@ async def accepted(store: JobStore, tenant: str = "acme", **more: Any) -> str:
 
 
 async def tried(store: JobStore, allowance: Allowance, tenant: str = "acme", **more: Any) -> Accepted:
-    """What an accept with these limits is answered."""
+    """What an accept with these durations is answered."""
     return await store.accept([order(store, tenant, **more)], allowance)
 
 
@@ -46,18 +46,18 @@ async def claimed(store: JobStore, job_id: str) -> None:
     """Has a worker write the intent to submit it."""
     found = await store.load(job_id)
     assert found is not None
-    claim = decisions.claim(found.job, found.job.place or "", found.now, LIMITS)
+    claim = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
     assert claim is not None
     assert await store.advance(found, claim)
 
 
-async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS, limits: Limits = LIMITS) -> None:
+async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS, durations: Durations = DURATIONS) -> None:
     """Has the job submitted, and the upstream answer so."""
     await claimed(store, job_id)
     found = await store.load(job_id)
     assert found is not None
     assert found.job.attempt is not None
-    step = decisions.answered(found.job, found.job.attempt.number, outcome, found.now, limits)
+    step = decisions.answered(found.job, found.job.attempt.number, outcome, found.now, durations)
     assert step is not None
     assert await store.advance(found, step)
 
@@ -89,13 +89,13 @@ async def done(store: JobStore, redis: Redis, job_id: str, hold_ms: int = 0, don
     lasted(redis, job_id, hold_ms)
     found = await store.load(job_id)
     assert found is not None
-    step = decisions.answered(found.job, 1, SUCCESS, found.now, LIMITS)
+    step = decisions.answered(found.job, 1, SUCCESS, found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
     lasted(redis, job_id, done_ms - hold_ms)
     found = await store.load(job_id)
     assert found is not None
-    step = decisions.collected(found.job, (IMAGE,), 0, found.now, LIMITS)
+    step = decisions.collected(found.job, (IMAGE,), 0, found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
 

@@ -7,7 +7,7 @@ from typing import Literal
 import orjson
 
 from worker.job.record import parse_track_id
-from worker.upstream.errors import Unavailable
+from worker.upstream.errors import UpstreamUnavailable
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
@@ -65,7 +65,7 @@ class Upstream:
     async def fetch(self, base_url: str, body: bytes, *_: object) -> Answer:
         """As worker.upstream.client: how that request stands, or what stands between us and the truth."""
         if self.says == "away":
-            raise Unavailable("test")
+            raise UpstreamUnavailable("test")
         if self.says == "not found":
             return Answer("failed", message="Request not found")
         request_id = orjson.loads(body)["request_id"]

@@ -7,10 +7,10 @@ import pytest
 
 from tests.unit.test_decisions import (
     DEADLINE,
+    DURATIONS,
     FAILED,
     IMAGE,
     IN_WORK,
-    LIMITS,
     NOW,
     PROCESSING,
     STORING,
@@ -22,7 +22,7 @@ from tests.unit.test_decisions import (
 )
 from worker.job import decisions
 from worker.job.attempts import stands_at
-from worker.job.record import Attempt, Job, Problem, Status
+from worker.job.record import Attempt, Failure, Job, Status
 from worker.job.timing import LATE_SECONDS, SECOND, next_look
 from worker.upstream.outcome import NotTaken, Open, Reason, Taken
 from worker.upstream.wire import Answer
@@ -81,17 +81,17 @@ def test_the_attempts_together_say_where_a_job_stands(
 
 def test_nothing_is_bought_while_an_earlier_attempt_is_known_to_be_taken() -> None:
     """The answer of attempt 1 comes while the job waits to be bought again: it goes on with attempt 1."""
-    step = decisions.answered(again("unknown"), 1, Taken(PROCESSING), NOW, LIMITS)
+    step = decisions.answered(again("unknown"), 1, Taken(PROCESSING), NOW, DURATIONS)
     assert step is not None
     assert (step.job.status, step.cause, step.job.charged) == (Status.PROCESSING, "taken", True)
     assert step.due_in is not None
     assert step.due_in < 60 * SECOND, "nobody would ask for it"
-    assert decisions.claim(step.job, "key-1", NOW, LIMITS) is None
+    assert decisions.claim(step.job, "key-1", NOW, DURATIONS) is None
 
 
 def test_a_claim_looks_at_every_attempt() -> None:
     """A record of an older release may be queued although attempt 1 is known to be taken."""
-    step = decisions.claim(again(TAKEN), "key-1", NOW, LIMITS)
+    step = decisions.claim(again(TAKEN), "key-1", NOW, DURATIONS)
     assert step is not None
     assert step.job.status is Status.PROCESSING
     assert len(step.job.attempts) == 1
@@ -100,8 +100,8 @@ def test_a_claim_looks_at_every_attempt() -> None:
 def test_what_was_taken_without_an_id_is_not_bought_again_by_hand_either() -> None:
     """`fail` ends it; a retry is a job of its own."""
     held = job(Status.UNKNOWN, known(TAKEN_WITHOUT_ID))
-    assert decisions.resolved(held, "resubmit", NOW, LIMITS) is None
-    failed = decisions.resolved(held, "fail", NOW, LIMITS)
+    assert decisions.resolved(held, "resubmit", NOW, DURATIONS) is None
+    failed = decisions.resolved(held, "fail", NOW, DURATIONS)
     assert failed is not None
     assert failed.job.status is Status.FAILED
 
@@ -110,11 +110,11 @@ def test_what_was_taken_without_an_id_is_not_bought_again_by_hand_either() -> No
 def test_a_refused_resubmit_beside_a_taken_attempt_goes_on_with_that_one(reason: Reason) -> None:
     """Attempt 1 turned out to be taken while attempt 2 was on the wire."""
     noted = decisions.answered(
-        again("unknown", "submitting", status=Status.SUBMITTING), 1, Taken(PROCESSING), NOW, LIMITS
+        again("unknown", "submitting", status=Status.SUBMITTING), 1, Taken(PROCESSING), NOW, DURATIONS
     )
     assert noted is not None
     assert noted.job.status is Status.SUBMITTING
-    step = decisions.answered(noted.job, 2, NotTaken(reason), NOW, LIMITS)
+    step = decisions.answered(noted.job, 2, NotTaken(reason), NOW, DURATIONS)
     assert step is not None
     assert step.job.status is Status.PROCESSING
     assert not step.frees_place
@@ -122,38 +122,38 @@ def test_a_refused_resubmit_beside_a_taken_attempt_goes_on_with_that_one(reason:
 
 def test_a_refused_resubmit_after_a_failure_fails() -> None:
     """Attempt 1 failed while attempt 2 was on the wire: it is not bought on and on."""
-    noted = decisions.called_back(again("unknown", "submitting", status=Status.SUBMITTING), 1, FAILED, NOW, LIMITS)
+    noted = decisions.called_back(again("unknown", "submitting", status=Status.SUBMITTING), 1, FAILED, NOW, DURATIONS)
     assert noted is not None
     assert noted.job.status is Status.SUBMITTING
-    step = decisions.answered(noted.job, 2, NotTaken(Reason.BUSY), NOW, LIMITS)
+    step = decisions.answered(noted.job, 2, NotTaken(Reason.BUSY), NOW, DURATIONS)
     assert step is not None
-    assert step.job.error == Problem("upstream_failed", "the upstream failed to generate", "out of memory")
+    assert step.job.error == Failure("upstream_failed", "the upstream failed to generate", "out of memory")
 
 
 def test_a_refused_resubmit_is_tried_again() -> None:
     """It was allowed, and has not been taken yet."""
     step = decisions.answered(
-        again("unknown", "submitting", status=Status.SUBMITTING), 2, NotTaken(Reason.BUSY), NOW, LIMITS
+        again("unknown", "submitting", status=Status.SUBMITTING), 2, NotTaken(Reason.BUSY), NOW, DURATIONS
     )
     assert step is not None
     assert (step.job.status, step.frees_place) == (Status.QUEUED, True)
-    assert decisions.claim(step.job, "key-1", NOW, LIMITS) is not None
+    assert decisions.claim(step.job, "key-1", NOW, DURATIONS) is not None
 
 
 def test_a_failed_resubmit_leaves_the_first_attempt_its_chance() -> None:
     """It may have been taken, and paid: its result is still awaited."""
     two = again("unknown", ("processing", "78"), status=Status.PROCESSING)
-    step = decisions.called_back(two, 2, replace(FAILED, request_id="78"), NOW, LIMITS)
+    step = decisions.called_back(two, 2, replace(FAILED, request_id="78"), NOW, DURATIONS)
     assert step is not None
     assert step.job.status is Status.UNKNOWN
-    won = decisions.called_back(step.job, 1, SUCCESS, NOW, LIMITS)
+    won = decisions.called_back(step.job, 1, SUCCESS, NOW, DURATIONS)
     assert won is not None
     assert won.job.status is Status.STORING
 
 
 def test_a_failure_while_it_waits_to_be_bought_again_ends_it() -> None:
     """Nobody need buy what the upstream cannot make."""
-    step = decisions.called_back(again("unknown"), 1, FAILED, NOW, LIMITS)
+    step = decisions.called_back(again("unknown"), 1, FAILED, NOW, DURATIONS)
     assert step is not None
     assert step.job.status is Status.FAILED
 
@@ -161,7 +161,7 @@ def test_a_failure_while_it_waits_to_be_bought_again_ends_it() -> None:
 def test_an_open_answer_beside_a_taken_attempt_asks_for_that_one() -> None:
     """Attempt 2 is open, attempt 1 is known: there is somebody to ask about."""
     step = decisions.answered(
-        again(TAKEN, "submitting", status=Status.SUBMITTING), 2, Open("read_timeout"), NOW, LIMITS
+        again(TAKEN, "submitting", status=Status.SUBMITTING), 2, Open("read_timeout"), NOW, DURATIONS
     )
     assert step is not None
     assert step.job.status is Status.PROCESSING
@@ -169,13 +169,13 @@ def test_an_open_answer_beside_a_taken_attempt_asks_for_that_one() -> None:
 
 def test_the_upstreams_success_beats_our_inference_that_it_refused() -> None:
     """A JSON 400 ended the job; the success that follows is adopted, late, and collected."""
-    refused = decisions.answered(SUBMITTING, 1, NotTaken(Reason.REJECTED, "no"), NOW, LIMITS)
+    refused = decisions.answered(SUBMITTING, 1, NotTaken(Reason.REJECTED, "no"), NOW, DURATIONS)
     assert refused is not None
-    step = decisions.called_back(refused.job, 1, SUCCESS, NOW, LIMITS)
+    step = decisions.called_back(refused.job, 1, SUCCESS, NOW, DURATIONS)
     assert step is not None
     assert step.collects
     assert (step.job.status, step.job.charged) == (Status.FAILED, True)
-    done = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    done = decisions.collected(step.job, (IMAGE,), 0, NOW, DURATIONS)
     assert done is not None
     assert (done.job.status, done.job.late, done.job.error) == (Status.SUCCEEDED, True, None)
 
@@ -184,9 +184,9 @@ def test_the_upstreams_success_beats_our_inference_that_it_refused() -> None:
 @pytest.mark.parametrize("callback", [SUCCESS, FAILED])
 def test_a_refusal_after_the_upstreams_own_word_changes_nothing_that_was_paid(callback: Answer, reason: Reason) -> None:
     """The callback was quicker than a 429 in its place: charged, the attempt as it ended, and the refusal counted."""
-    first = decisions.called_back(SUBMITTING, 1, callback, NOW, LIMITS)
+    first = decisions.called_back(SUBMITTING, 1, callback, NOW, DURATIONS)
     assert first is not None
-    step = decisions.answered(first.job, 1, NotTaken(reason), NOW, LIMITS)
+    step = decisions.answered(first.job, 1, NotTaken(reason), NOW, DURATIONS)
     assert step is not None
     assert (step.job.attempts, step.job.status, step.job.charged) == (first.job.attempts, first.job.status, True)
     assert step.job.contradictions == 1
@@ -198,8 +198,8 @@ FOREIGN = [replace(SUCCESS, request_id="999"), replace(SUCCESS, track_id="anothe
 
 @pytest.mark.parametrize("answer", FOREIGN)
 def test_a_poll_that_answers_about_another_request_is_not_believed(answer: Answer) -> None:
-    """It is somebody else's picture: counted, asked again later."""
-    step = decisions.polled(IN_WORK, 1, answer, NOW, LIMITS)
+    """It is somebody else's image: counted, asked again later."""
+    step = decisions.polled(IN_WORK, 1, answer, NOW, DURATIONS)
     assert step is not None
     assert (step.job.status, step.job.contradictions, step.job.links) == (Status.PROCESSING, 1, ())
     assert step.job.tries == 1, "asked again in a tight loop"
@@ -209,7 +209,7 @@ def test_a_poll_that_answers_about_another_request_is_not_believed(answer: Answe
 @pytest.mark.parametrize("answer", FOREIGN[:2])
 def test_addresses_of_another_request_do_not_replace_ours(answer: Answer) -> None:
     """The fetch that renews dead addresses is matched as well."""
-    step = decisions.refreshed(STORING, 1, replace(answer, links=("https://cdn/foreign.png",)), NOW, LIMITS)
+    step = decisions.refreshed(STORING, 1, replace(answer, links=("https://cdn/foreign.png",)), NOW, DURATIONS)
     assert step is not None
     assert (step.job.links, step.job.contradictions) == (STORING.links, 1)
 
@@ -217,7 +217,7 @@ def test_addresses_of_another_request_do_not_replace_ours(answer: Answer) -> Non
 @pytest.mark.parametrize("cause", ["key_unknown", "shared_id"])
 def test_nobody_could_be_asked_is_a_look_again_with_its_word(cause: str) -> None:
     """No other account is asked instead."""
-    step = decisions.polled(IN_WORK, 1, None, NOW, LIMITS, cause=cause)
+    step = decisions.polled(IN_WORK, 1, None, NOW, DURATIONS, cause=cause)
     assert step is not None
     assert (step.cause, step.job.status, step.job.tries) == (cause, Status.PROCESSING, 1)
 
@@ -238,34 +238,34 @@ def expired_with(images: int) -> Job:
     late = job(Status.EXPIRED, (attempt("processing", request_id="77"),), finished_at=DEADLINE)
     four = replace(late, order=replace(late.order, request={"samples": images}))
     links = tuple(f"https://cdn/{index}.png" for index in range(images))
-    step = decisions.called_back(four, 1, replace(SUCCESS, links=links), DEADLINE + 2000, LIMITS)
+    step = decisions.called_back(four, 1, replace(SUCCESS, links=links), DEADLINE + 2000, DURATIONS)
     assert step is not None
     return step.job
 
 
 def test_a_late_result_has_its_whole_late_window() -> None:
-    """One picture that answers 404 once after the deadline is asked for again, until the upstream has deleted it."""
+    """One image that answers 404 once after the deadline is asked for again, until the upstream has deleted it."""
     stored = tuple(replace(IMAGE, index=index) for index in (0, 1, 3))
-    step = decisions.collected(expired_with(4), stored, 1, DEADLINE + 3000, LIMITS)
+    step = decisions.collected(expired_with(4), stored, 1, DEADLINE + 3000, DURATIONS)
     assert step is not None
     assert step.job.status is Status.EXPIRED
     assert step.due_in is not None
     assert step.due_in <= 2 * SECOND
-    done = decisions.collected(step.job, (replace(IMAGE, index=2),), 3, DEADLINE + 9000, LIMITS)
+    done = decisions.collected(step.job, (replace(IMAGE, index=2),), 3, DEADLINE + 9000, DURATIONS)
     assert done is not None
     assert (done.job.status, done.job.images_missing, done.job.late) == (Status.SUCCEEDED, 0, True)
 
 
 def test_the_last_look_of_the_late_window_is_at_its_end_and_takes_what_there_is() -> None:
-    """Three of four pictures are success; nobody is left to look again."""
+    """Three of four images are success; nobody is left to look again."""
     end = DEADLINE + LATE_SECONDS * SECOND
     stored = tuple(replace(IMAGE, index=index) for index in (0, 1, 3))
     waiting = replace(expired_with(4), images=stored, tries=20)
-    assert next_look(waiting, end - 5000, LIMITS) == 5000
-    step = decisions.collected(waiting, (), 4, end, LIMITS)
+    assert next_look(waiting, end - 5000, DURATIONS) == 5000
+    step = decisions.collected(waiting, (), 4, end, DURATIONS)
     assert step is not None
     assert (step.job.status, step.job.images_missing, step.due_in) == (Status.SUCCEEDED, 1, None)
-    nothing = decisions.collected(replace(waiting, images=()), (), 4, end, LIMITS)
+    nothing = decisions.collected(replace(waiting, images=()), (), 4, end, DURATIONS)
     assert nothing is not None
     assert (nothing.job.status, nothing.due_in) == (Status.EXPIRED, None)
 
@@ -279,7 +279,7 @@ def test_the_first_question_comes_before_the_deadline_whatever_the_upstream_says
 ) -> None:
     """The eta is believed for a minute and for half of what is left."""
     now = int(DEADLINE - left_seconds * SECOND)
-    step = decisions.answered(SUBMITTING, 1, Taken(replace(PROCESSING, eta_seconds=told_seconds)), now, LIMITS)
+    step = decisions.answered(SUBMITTING, 1, Taken(replace(PROCESSING, eta_seconds=told_seconds)), now, DURATIONS)
     assert step is not None
     assert step.due_in == first_look_seconds * SECOND
 
@@ -287,55 +287,55 @@ def test_the_first_question_comes_before_the_deadline_whatever_the_upstream_says
 def test_while_the_eta_is_ahead_it_is_asked_once_a_minute() -> None:
     """An hour of work is not asked for every two seconds."""
     waiting = replace(IN_WORK, tries=1, eta_at=NOW + HOUR)
-    assert next_look(waiting, NOW, LIMITS) == 60 * SECOND
+    assert next_look(waiting, NOW, DURATIONS) == 60 * SECOND
 
 
 def test_a_held_unknown_is_looked_at_at_its_deadline_and_not_before() -> None:
     """Nothing can be asked: a look every few seconds would be a task that does nothing."""
     held = replace(UNKNOWN, unknown_until=None)
-    assert next_look(held, NOW, LIMITS) == DEADLINE - NOW
+    assert next_look(held, NOW, DURATIONS) == DEADLINE - NOW
     with_an_id = replace(held, attempts=(attempt("unknown", request_id="77"),))
-    assert next_look(with_an_id, NOW, LIMITS) == 2 * SECOND
+    assert next_look(with_an_id, NOW, DURATIONS) == 2 * SECOND
 
 
 def test_a_failure_while_another_attempt_is_open_does_not_end_the_job() -> None:
     """Two are open, a third was asked for by hand, the first has failed: the success of the second is still adopted."""
-    step = decisions.called_back(again("unknown", "unknown"), 1, FAILED, NOW, LIMITS)
+    step = decisions.called_back(again("unknown", "unknown"), 1, FAILED, NOW, DURATIONS)
     assert step is not None
     assert step.job.status is Status.UNKNOWN
-    step = decisions.called_back(step.job, 2, SUCCESS, NOW, LIMITS)
+    step = decisions.called_back(step.job, 2, SUCCESS, NOW, DURATIONS)
     assert step is not None
     assert (step.job.status, step.collects) == (Status.STORING, True)
 
 
 @pytest.mark.parametrize("answer", [SUCCESS, PROCESSING, FAILED])
 def test_the_answer_to_somebody_elses_post_is_not_believed(answer: Answer) -> None:
-    """A proxy that mixes up its connections: its picture is another tenant's, and ours may have been taken."""
+    """A proxy that mixes up its connections: its image is another tenant's, and ours may have been taken."""
     foreign = Taken(replace(answer, track_id="01M859N4P0ZK88SXJWVC1PBXXS-1"))
-    step = decisions.answered(SUBMITTING, 1, foreign, NOW, LIMITS)
+    step = decisions.answered(SUBMITTING, 1, foreign, NOW, DURATIONS)
     assert step is not None
     assert (step.job.status, step.job.links, step.job.contradictions) == (Status.UNKNOWN, (), 1)
     assert step.job.attempt is not None
     assert (step.job.attempt.request_id, step.job.attempt.outcome) == (None, "foreign_answer")
-    after = decisions.answered(STORING, 1, foreign, NOW, LIMITS)
+    after = decisions.answered(STORING, 1, foreign, NOW, DURATIONS)
     assert after is not None
     assert (after.job.status, after.job.links, after.job.contradictions) == (Status.STORING, STORING.links, 1)
 
 
 def test_a_refusal_recorded_twice_is_no_contradiction() -> None:
     """Redis' reply to the first write was lost, so the worker decides again."""
-    step = decisions.answered(SUBMITTING, 1, NotTaken(Reason.BUSY), NOW, LIMITS)
+    step = decisions.answered(SUBMITTING, 1, NotTaken(Reason.BUSY), NOW, DURATIONS)
     assert step is not None
-    assert decisions.answered(step.job, 1, NotTaken(Reason.BUSY), NOW, LIMITS) is None
+    assert decisions.answered(step.job, 1, NotTaken(Reason.BUSY), NOW, DURATIONS) is None
 
 
 def test_a_success_of_an_attempt_that_seemed_refused_is_fetched_although_the_other_failed() -> None:
-    """Attempt 1 was busy by our inference, attempt 2 failed: the picture of attempt 1 was paid for."""
-    ended = job(Status.FAILED, known("refused", "failed"), error=Problem("upstream_failed", "…"), finished_at=90_000)
-    step = decisions.called_back(ended, 1, SUCCESS, NOW, LIMITS)
+    """Attempt 1 was busy by our inference, attempt 2 failed: the image of attempt 1 was paid for."""
+    ended = job(Status.FAILED, known("refused", "failed"), error=Failure("upstream_failed", "…"), finished_at=90_000)
+    step = decisions.called_back(ended, 1, SUCCESS, NOW, DURATIONS)
     assert step is not None
     assert step.collects
-    done = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    done = decisions.collected(step.job, (IMAGE,), 0, NOW, DURATIONS)
     assert done is not None
     assert (done.job.status, done.job.late, done.job.error) == (Status.SUCCEEDED, True, None)
 
@@ -343,9 +343,9 @@ def test_a_success_of_an_attempt_that_seemed_refused_is_fetched_although_the_oth
 def test_a_callback_for_a_refusal_that_has_left_the_record_brings_it_back() -> None:
     """Only ten refused attempts are kept; the token proves that there was a first one."""
     later = tuple(attempt("refused", number) for number in range(5, 14))
-    step = decisions.called_back(job(attempts=later), 1, SUCCESS, NOW, LIMITS)
+    step = decisions.called_back(job(attempts=later), 1, SUCCESS, NOW, DURATIONS)
     assert step is not None
     assert (step.job.status, step.job.charged, step.collects) == (Status.STORING, True, True)
     assert [(each.number, each.status) for each in step.job.attempts[:2]] == [(1, "succeeded"), (5, "refused")]
-    assert decisions.called_back(job(attempts=later), 99, SUCCESS, NOW, LIMITS) is None
-    assert decisions.called_back(job(), 1, SUCCESS, NOW, LIMITS) is None
+    assert decisions.called_back(job(attempts=later), 99, SUCCESS, NOW, DURATIONS) is None
+    assert decisions.called_back(job(), 1, SUCCESS, NOW, DURATIONS) is None

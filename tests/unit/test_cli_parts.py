@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from api.cli.caller.connection import Exit, Refusal, exit_of, plain
+from api.cli.caller.connection import ApiRefusal, Exit, exit_of, plain
 from api.cli.caller.following import exit_of_job, read_events
 from api.cli.caller.rendering import job_path
 from api.cli.caller.submit import request_body
@@ -45,7 +45,7 @@ def test_options_go_over_the_file(given: Any, attributes: dict[str, Any], sent: 
 @pytest.mark.parametrize(("given", "attributes"), [({}, {}), ([{}], {"seed": "1"}), ("text", {}), (None, {})])
 def test_what_cannot_be_sent_is_refused_before_anybody_is_asked(given: Any, attributes: dict[str, Any]) -> None:
     """Exit code 2."""
-    with pytest.raises(Refusal) as refusal:
+    with pytest.raises(ApiRefusal) as refusal:
         request_body(given, attributes)
     assert refusal.value.exit is Exit.REFUSED
 
@@ -103,7 +103,7 @@ def test_a_stack_is_believed_only_while_its_folder_is_locked(tmp_path: Path) -> 
 
 
 def test_the_stacks_settings_are_those_of_verbs_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Its pictures and its upstream go with its Redis; a Redis that is named stands for itself."""
+    """Its images and its upstream go with its Redis; a Redis that is named stands for itself."""
     monkeypatch.chdir(tmp_path)
     folder = tmp_path / ".darkroom"
     folder.mkdir()

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from worker.job.codec import decode_job, decode_order, encode_doc, encode_order
-from worker.job.record import Attempt, Image, Job, Order, Problem, Status
+from worker.job.record import Attempt, Failure, Image, Job, Order, Status
 
 WHOLE = st.integers(-(2**53), 2**53) | st.just(0)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
@@ -46,7 +46,7 @@ KNOWN: dict[Any, st.SearchStrategy[Any]] = {
     Any: TEXT | WHOLE | st.booleans() | st.none(),
     Status: st.sampled_from(Status),
 }
-for each in (Attempt, Image, Problem, Order):
+for each in (Attempt, Image, Failure, Order):
     KNOWN[each] = built(each)
 
 

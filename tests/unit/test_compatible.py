@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from worker.job.record import Image, Job, Order, Problem, Status, new_job_id
+from worker.job.record import Failure, Image, Job, Order, Status, new_job_id
 from worker.shown.compatible import NOT_FOUND, callback_shape, fetch_shape, job_id_of, public_id, submit_shape
 from worker.shown.job import Viewer
 
@@ -16,7 +16,7 @@ NOW = 1_800_000_000_000
 VIEWER = Viewer("http://here", (b"secret",), 3_600_000)
 JOB = Job(Order(new_job_id(NOW), "acme", NOW, NOW + 1000, {"prompt": "p", "samples": 2}, track_id="t"))
 DONE = replace(JOB, status=Status.SUCCEEDED, images=(Image(0, "k.png", "0", 1, 1, "PNG", 1),))
-BROKEN = replace(JOB, status=Status.FAILED, error=Problem("upstream_failed", "ours", "theirs"))
+BROKEN = replace(JOB, status=Status.FAILED, error=Failure("upstream_failed", "ours", "theirs"))
 
 
 def recorded(name: str) -> dict[str, Any]:

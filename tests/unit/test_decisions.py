@@ -6,14 +6,14 @@ from typing import Any
 import pytest
 
 from worker.job import decisions
-from worker.job.record import Attempt, Image, Job, Order, Problem, Status
-from worker.job.timing import Limits, next_look
+from worker.job.record import Attempt, Failure, Image, Job, Order, Status
+from worker.job.timing import Durations, next_look
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
 JOB_ID = "01M859N4P0ZK88SXJWVC1PBXXR"
 NOW, DEADLINE = 100_000, 3_700_000
-LIMITS = Limits(submit_lease=80_000, work_lease=60_000, unknown_wait=300_000)
+DURATIONS = Durations(submit_lease=80_000, work_lease=60_000, unknown_wait=300_000)
 SUCCESS = Answer("success", request_id="77", links=("https://cdn/a.png",))
 PROCESSING = Answer("processing", request_id="77", eta_seconds=5)
 FAILED = Answer("failed", request_id="77", message="out of memory")
@@ -57,10 +57,10 @@ def test_the_outcome_of_a_post_decides_whether_it_may_be_sent_again(
     outcome: Outcome, status: Status, again: bool, news: str
 ) -> None:
     """Only what is proven not to have been taken goes back to the queue."""
-    step = decisions.answered(SUBMITTING, 1, outcome, NOW, LIMITS)
+    step = decisions.answered(SUBMITTING, 1, outcome, NOW, DURATIONS)
     assert step is not None
     assert step.job.status is status
-    assert (decisions.claim(step.job, "key-1", NOW, LIMITS) is not None) is again
+    assert (decisions.claim(step.job, "key-1", NOW, DURATIONS) is not None) is again
     assert step.key_news is not None
     assert step.key_news.kind == news
 
@@ -68,21 +68,21 @@ def test_the_outcome_of_a_post_decides_whether_it_may_be_sent_again(
 @pytest.mark.parametrize("status", [each for each in Status if each is not Status.QUEUED])
 def test_only_a_queued_job_can_be_claimed(status: Status) -> None:
     """A redelivered message, a second worker, a restarted process: none of them finds a job to POST."""
-    assert decisions.claim(job(status, (attempt(),)), "key-1", NOW, LIMITS) is None
+    assert decisions.claim(job(status, (attempt(),)), "key-1", NOW, DURATIONS) is None
 
 
 def test_the_intent_has_its_own_track_id_before_anything_is_sent() -> None:
     """And a due time after which its outcome is open."""
-    step = decisions.claim(job(), "key-1", NOW, LIMITS)
+    step = decisions.claim(job(), "key-1", NOW, DURATIONS)
     assert step is not None
     assert step.job.attempt == Attempt(1, f"{JOB_ID}-1", "key-1", NOW)
-    assert step.due_in == LIMITS.submit_lease
+    assert step.due_in == DURATIONS.submit_lease
 
 
 def test_each_attempt_has_a_new_number_also_when_old_refusals_are_dropped() -> None:
     """Twelve refusals later the track_id is still fresh, and the record is bounded."""
     refused = tuple(attempt("refused", number) for number in range(1, 13))
-    step = decisions.claim(job(attempts=refused), "key-1", NOW, LIMITS)
+    step = decisions.claim(job(attempts=refused), "key-1", NOW, DURATIONS)
     assert step is not None
     assert step.job.attempt is not None
     assert step.job.attempt.number == 13
@@ -91,7 +91,7 @@ def test_each_attempt_has_a_new_number_also_when_old_refusals_are_dropped() -> N
 
 def test_a_job_past_its_deadline_expires_instead_of_being_bought() -> None:
     """The claim itself refuses it."""
-    step = decisions.claim(job(), "key-1", DEADLINE, LIMITS)
+    step = decisions.claim(job(), "key-1", DEADLINE, DURATIONS)
     assert step is not None
     assert step.job.status is Status.EXPIRED
     assert step.job.charged is False
@@ -111,7 +111,7 @@ IN_TIME = [
 def test_what_cannot_end_in_time_is_not_bought(left: int, quickest: int | None, bought: bool) -> None:
     """It ends at once, its place goes to somebody else, and nothing was charged."""
     before = job(place="key-1")
-    step = decisions.claim(before, "key-1", DEADLINE - left, LIMITS, quickest=quickest)
+    step = decisions.claim(before, "key-1", DEADLINE - left, DURATIONS, quickest=quickest)
     assert step is not None
     if bought:
         assert (step.job.status, step.cause) == (Status.SUBMITTING, "intent")
@@ -123,7 +123,7 @@ def test_what_cannot_end_in_time_is_not_bought(left: int, quickest: int | None, 
 def test_an_earlier_attempt_is_still_looked_for_when_there_is_no_time_for_another() -> None:
     """It may have been bought: its result turns the end into `succeeded`."""
     before = job(attempts=(attempt("unknown", request_id="77"),), resubmitted=True)
-    step = decisions.claim(before, "key-1", DEADLINE - 10, LIMITS)
+    step = decisions.claim(before, "key-1", DEADLINE - 10, DURATIONS)
     assert step is not None
     assert (step.job.status, step.job.charged) == (Status.EXPIRED, None)
     assert step.due_in is not None
@@ -157,14 +157,14 @@ PLACES = [
 def test_a_place_is_free_when_the_upstreams_part_is_over(before: Job, event: str, free: bool) -> None:
     """Not when ours is: a deadline, a cancel or a policy does not stop the upstream."""
     steps = {
-        "deadline": lambda: decisions.woken(before, DEADLINE, LIMITS),
+        "deadline": lambda: decisions.woken(before, DEADLINE, DURATIONS),
         "cancel": lambda: decisions.cancelled(before, NOW),
-        "fail": lambda: decisions.resolved(before, "fail", NOW, LIMITS),
-        "callback": lambda: decisions.called_back(before, 1, SUCCESS, NOW, LIMITS),
-        "failed": lambda: decisions.called_back(before, 1, FAILED, NOW, LIMITS),
-        "poll": lambda: decisions.polled(before, 1, SUCCESS, NOW, LIMITS),
-        "refused": lambda: decisions.answered(before, 1, NotTaken(Reason.BUSY), NOW, LIMITS),
-        "taken": lambda: decisions.answered(before, 1, Taken(PROCESSING), NOW, LIMITS),
+        "fail": lambda: decisions.resolved(before, "fail", NOW, DURATIONS),
+        "callback": lambda: decisions.called_back(before, 1, SUCCESS, NOW, DURATIONS),
+        "failed": lambda: decisions.called_back(before, 1, FAILED, NOW, DURATIONS),
+        "poll": lambda: decisions.polled(before, 1, SUCCESS, NOW, DURATIONS),
+        "refused": lambda: decisions.answered(before, 1, NotTaken(Reason.BUSY), NOW, DURATIONS),
+        "taken": lambda: decisions.answered(before, 1, Taken(PROCESSING), NOW, DURATIONS),
     }
     step = steps[event]()
     assert step is not None
@@ -187,7 +187,7 @@ CALLBACKS = [
 @pytest.mark.parametrize(("before", "answer", "status"), CALLBACKS)
 def test_a_callback_is_adopted_in_any_order(before: Job, answer: Answer, status: Status | None) -> None:
     """Before the answer, after it, twice, in between."""
-    step = decisions.called_back(before, 1, answer, NOW, LIMITS)
+    step = decisions.called_back(before, 1, answer, NOW, DURATIONS)
     assert (step.job.status if step else None) is status
 
 
@@ -197,7 +197,7 @@ def test_a_callback_is_adopted_in_any_order(before: Job, answer: Answer, status:
 )
 def test_a_callback_that_contradicts_its_token_changes_nothing_but_its_count(answer: Answer) -> None:
     """Other track_id, other id: counted, never believed."""
-    step = decisions.called_back(IN_WORK, 1, answer, NOW, LIMITS)
+    step = decisions.called_back(IN_WORK, 1, answer, NOW, DURATIONS)
     assert step is not None
     assert step.job.status is Status.PROCESSING
     assert step.job.contradictions == 1
@@ -206,16 +206,16 @@ def test_a_callback_that_contradicts_its_token_changes_nothing_but_its_count(ans
 
 def test_success_after_a_failure_is_recorded_and_changes_nothing() -> None:
     """And the other way round."""
-    failed = job(Status.FAILED, (attempt("failed", request_id="77"),), error=Problem("upstream_failed", "…"))
+    failed = job(Status.FAILED, (attempt("failed", request_id="77"),), error=Failure("upstream_failed", "…"))
     succeeded = job(Status.SUCCEEDED, STORING.attempts, completed_via="callback")
     for before, answer in ((failed, SUCCESS), (succeeded, FAILED)):
-        step = decisions.called_back(before, 1, answer, NOW, LIMITS)
+        step = decisions.called_back(before, 1, answer, NOW, DURATIONS)
         assert step is not None
         assert (step.job.status, step.job.contradictions) == (before.status, 1)
 
 
 def late(status: Status, code: str | None = None) -> Job:
-    error = Problem(code, "…") if code else None
+    error = Failure(code, "…") if code else None
     return job(status, (attempt("unknown"),), error=error, finished_at=90_000)
 
 
@@ -223,19 +223,19 @@ def late(status: Status, code: str | None = None) -> Job:
     "before", [late(Status.EXPIRED), late(Status.FAILED, "submit_unknown"), late(Status.FAILED, "images_unavailable")]
 )
 def test_a_late_result_is_adopted(before: Job) -> None:
-    """Paid is never lost: the pictures are fetched, and then the end becomes `succeeded`, marked late."""
-    step = decisions.called_back(before, 1, SUCCESS, NOW, LIMITS)
+    """Paid is never lost: the images are fetched, and then the end becomes `succeeded`, marked late."""
+    step = decisions.called_back(before, 1, SUCCESS, NOW, DURATIONS)
     assert step is not None
     assert step.collects
     assert step.job.status is before.status
-    done = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    done = decisions.collected(step.job, (IMAGE,), 0, NOW, DURATIONS)
     assert done is not None
     assert (done.job.status, done.job.late, done.job.error) == (Status.SUCCEEDED, True, None)
 
 
 def test_a_result_after_a_cancel_is_recorded_and_not_fetched() -> None:
     """Cancelled is final; what it cost is shown."""
-    step = decisions.called_back(job(Status.CANCELLED, (attempt("unknown"),)), 1, SUCCESS, NOW, LIMITS)
+    step = decisions.called_back(job(Status.CANCELLED, (attempt("unknown"),)), 1, SUCCESS, NOW, DURATIONS)
     assert step is not None
     assert not step.collects
     assert step.job.status is Status.CANCELLED
@@ -246,7 +246,7 @@ def test_the_second_paid_result_of_another_attempt_is_shown_as_duplicate() -> No
     """It changes nothing but the record of what was paid."""
     two = (attempt("unknown", 1), attempt("succeeded", 2, request_id="78"))
     step = decisions.called_back(
-        job(Status.SUCCEEDED, two, completed_via="answer", images=(IMAGE,)), 1, SUCCESS, NOW, LIMITS
+        job(Status.SUCCEEDED, two, completed_via="answer", images=(IMAGE,)), 1, SUCCESS, NOW, DURATIONS
     )
     assert step is not None
     assert step.cause == "duplicate_spend"
@@ -256,8 +256,8 @@ def test_the_second_paid_result_of_another_attempt_is_shown_as_duplicate() -> No
 
 def test_a_lease_that_is_over_leaves_the_question_open() -> None:
     """The worker died between intent and outcome: unknown, never a second POST."""
-    assert decisions.woken(SUBMITTING, 50_000 + LIMITS.submit_lease - 1, LIMITS) is None
-    step = decisions.woken(SUBMITTING, 50_000 + LIMITS.submit_lease, LIMITS)
+    assert decisions.woken(SUBMITTING, 50_000 + DURATIONS.submit_lease - 1, DURATIONS) is None
+    step = decisions.woken(SUBMITTING, 50_000 + DURATIONS.submit_lease, DURATIONS)
     assert step is not None
     assert (step.job.status, step.cause) == (Status.UNKNOWN, "lease_over")
 
@@ -276,8 +276,8 @@ def test_the_policy_acts_once_the_wait_is_over(on_unknown: str, resubmitted: boo
     waiting = job(
         Status.UNKNOWN, (attempt("unknown"),), on_unknown=on_unknown, resubmitted=resubmitted, unknown_until=NOW
     )
-    assert decisions.woken(waiting, NOW - 1, LIMITS) is None
-    step = decisions.woken(waiting, NOW, LIMITS)
+    assert decisions.woken(waiting, NOW - 1, DURATIONS) is None
+    step = decisions.woken(waiting, NOW, DURATIONS)
     assert step is not None
     assert step.job.status is status
     assert step.frees_place is (status is Status.QUEUED), "the upstream may have it still"
@@ -285,11 +285,11 @@ def test_the_policy_acts_once_the_wait_is_over(on_unknown: str, resubmitted: boo
 
 def test_no_policy_buys_again_what_was_taken_without_an_id() -> None:
     """`processing` without an id was bought: it waits for its callback."""
-    taken = decisions.answered(SUBMITTING, 1, Taken(Answer("processing")), NOW, LIMITS)
+    taken = decisions.answered(SUBMITTING, 1, Taken(Answer("processing")), NOW, DURATIONS)
     assert taken is not None
     taken = replace(taken, job=replace(taken.job, order=replace(taken.job.order, on_unknown="resubmit")))
     assert taken.job.unknown_until is not None
-    step = decisions.woken(taken.job, taken.job.unknown_until, LIMITS)
+    step = decisions.woken(taken.job, taken.job.unknown_until, DURATIONS)
     assert step is not None
     assert step.job.status is Status.UNKNOWN
 
@@ -297,24 +297,24 @@ def test_no_policy_buys_again_what_was_taken_without_an_id() -> None:
 @pytest.mark.parametrize("status", [Status.QUEUED, Status.SUBMITTING, Status.UNKNOWN, Status.PROCESSING])
 def test_every_open_job_expires_at_its_deadline(status: Status) -> None:
     """Without any callback having to come."""
-    step = decisions.woken(job(status, (attempt("unknown"),), unknown_until=None), DEADLINE, LIMITS)
+    step = decisions.woken(job(status, (attempt("unknown"),), unknown_until=None), DEADLINE, DURATIONS)
     assert step is not None
     assert step.job.status is Status.EXPIRED
 
 
 def test_the_wait_of_an_unknown_leaves_its_policy_half_of_the_time() -> None:
     """Never more than half of what is left until the deadline."""
-    step = decisions.answered(SUBMITTING, 1, Open("read_timeout"), DEADLINE - 1000, LIMITS)
+    step = decisions.answered(SUBMITTING, 1, Open("read_timeout"), DEADLINE - 1000, DURATIONS)
     assert step is not None
     assert step.job.unknown_until == DEADLINE - 500
 
 
 def test_storing_succeeds_only_when_nothing_is_outstanding() -> None:
     """Until then it tries again with growing pauses, keeping what it has."""
-    step = decisions.collected(STORING, (), 1, NOW, LIMITS)
+    step = decisions.collected(STORING, (), 1, NOW, DURATIONS)
     assert step is not None
     assert (step.job.status, step.due_in) == (Status.STORING, 1000)
-    again = decisions.collected(step.job, (IMAGE,), 0, NOW, LIMITS)
+    again = decisions.collected(step.job, (IMAGE,), 0, NOW, DURATIONS)
     assert again is not None
     assert (again.job.status, again.due_in) == (Status.SUCCEEDED, None)
 
@@ -322,22 +322,22 @@ def test_storing_succeeds_only_when_nothing_is_outstanding() -> None:
 def test_a_request_that_does_not_say_how_many_asked_for_one() -> None:
     """Then none is missing."""
     one = replace(STORING, order=replace(STORING.order, request={"prompt": "a cat"}))
-    step = decisions.collected(one, (IMAGE,), 0, NOW, LIMITS)
+    step = decisions.collected(one, (IMAGE,), 0, NOW, DURATIONS)
     assert step is not None
     assert (step.job.status, step.job.images_missing) == (Status.SUCCEEDED, 0)
 
 
-def test_fewer_pictures_than_asked_for_is_success_that_says_so() -> None:
+def test_fewer_images_than_asked_for_is_success_that_says_so() -> None:
     """`images_missing` counts them."""
     two = replace(STORING, order=replace(STORING.order, request={"samples": 2}))
-    step = decisions.collected(two, (IMAGE,), 0, NOW, LIMITS)
+    step = decisions.collected(two, (IMAGE,), 0, NOW, DURATIONS)
     assert step is not None
     assert step.job.images_missing == 1
 
 
-def test_pictures_that_never_come_fail_at_the_deadline_and_are_still_looked_for() -> None:
+def test_images_that_never_come_fail_at_the_deadline_and_are_still_looked_for() -> None:
     """The result was paid for: it is looked for until the upstream has deleted it."""
-    step = decisions.woken(STORING, DEADLINE, LIMITS)
+    step = decisions.woken(STORING, DEADLINE, DURATIONS)
     assert step is not None
     assert step.job.error is not None
     assert (step.job.status, step.job.error.code) == (Status.FAILED, "images_unavailable")
@@ -345,16 +345,16 @@ def test_pictures_that_never_come_fail_at_the_deadline_and_are_still_looked_for(
 
 
 def test_what_is_stored_at_the_deadline_is_success() -> None:
-    """Half of the pictures are better than a failure."""
-    step = decisions.woken(replace(STORING, images=(IMAGE,)), DEADLINE, LIMITS)
+    """Half of the images are better than a failure."""
+    step = decisions.woken(replace(STORING, images=(IMAGE,)), DEADLINE, DURATIONS)
     assert step is not None
     assert step.job.status is Status.SUCCEEDED
 
 
 def test_a_job_that_kills_its_worker_is_parked() -> None:
     """After three stalls it is not tried a fourth time."""
-    assert decisions.woken(replace(STORING, stalls=decisions.MAX_STALLS), NOW, LIMITS) is None
-    step = decisions.woken(replace(STORING, stalls=decisions.MAX_STALLS + 1), NOW, LIMITS)
+    assert decisions.woken(replace(STORING, stalls=decisions.MAX_STALLS), NOW, DURATIONS) is None
+    step = decisions.woken(replace(STORING, stalls=decisions.MAX_STALLS + 1), NOW, DURATIONS)
     assert step is not None
     assert step.job.error is not None
     assert step.job.error.code == "stalled"
@@ -374,26 +374,26 @@ def test_cancel_tells_honestly_whether_it_was_charged(before: Job, charged: bool
 def test_a_poll_that_does_not_know_the_request_is_no_end() -> None:
     """The callback may still come: ask again later."""
     for answer in (Answer("failed", message="Request not found"), None, PROCESSING):
-        step = decisions.polled(IN_WORK, 1, answer, NOW, LIMITS)
+        step = decisions.polled(IN_WORK, 1, answer, NOW, DURATIONS)
         assert step is not None
         assert step.job.status is Status.PROCESSING
 
 
 def test_polls_come_further_and_further_apart_up_to_a_minute() -> None:
     """From two seconds, ×1.5, and sooner while callbacks are not trusted."""
-    pauses = [next_look(replace(IN_WORK, tries=tries), NOW, LIMITS) for tries in range(0, 20, 4)]
+    pauses = [next_look(replace(IN_WORK, tries=tries), NOW, DURATIONS) for tries in range(0, 20, 4)]
     assert pauses == sorted(pauses)  # type: ignore[type-var]
     assert pauses[0] == 2000
     assert pauses[-1] == 60_000
-    distrusting = replace(LIMITS, callbacks_trusted=False)
+    distrusting = replace(DURATIONS, callbacks_trusted=False)
     assert next_look(replace(IN_WORK, tries=19), NOW, distrusting) == 10_000
 
 
 def test_an_answer_that_comes_after_the_callback_only_adds_the_request_id() -> None:
     """The worker was slow to record: the callback has won already."""
-    called_back = decisions.called_back(SUBMITTING, 1, replace(SUCCESS, request_id=None), NOW, LIMITS)
+    called_back = decisions.called_back(SUBMITTING, 1, replace(SUCCESS, request_id=None), NOW, DURATIONS)
     assert called_back is not None
-    step = decisions.answered(called_back.job, 1, Taken(PROCESSING), NOW, LIMITS)
+    step = decisions.answered(called_back.job, 1, Taken(PROCESSING), NOW, DURATIONS)
     assert step is not None
     assert step.job.status is Status.STORING
     assert step.job.attempt is not None
@@ -402,17 +402,17 @@ def test_an_answer_that_comes_after_the_callback_only_adds_the_request_id() -> N
 
 def test_an_open_answer_that_comes_after_the_callback_changes_nothing() -> None:
     """The connection broke, but the result is known."""
-    called_back = decisions.called_back(SUBMITTING, 1, SUCCESS, NOW, LIMITS)
+    called_back = decisions.called_back(SUBMITTING, 1, SUCCESS, NOW, DURATIONS)
     assert called_back is not None
-    assert decisions.answered(called_back.job, 1, Open("reset"), NOW, LIMITS) is None
+    assert decisions.answered(called_back.job, 1, Open("reset"), NOW, DURATIONS) is None
 
 
 def test_an_intent_whose_reply_was_lost_goes_back_unsent_by_its_own_worker_only() -> None:
     """It knows that it sent nothing; any other worker knows nothing."""
-    step = decisions.claim(job(), "key-1", NOW, LIMITS, "me")
+    step = decisions.claim(job(), "key-1", NOW, DURATIONS, "me")
     assert step is not None
-    assert decisions.never_sent(step.job, "another", NOW, LIMITS) is None
-    back = decisions.never_sent(step.job, "me", NOW, LIMITS)
+    assert decisions.never_sent(step.job, "another", NOW, DURATIONS) is None
+    back = decisions.never_sent(step.job, "me", NOW, DURATIONS)
     assert back is not None
     assert (back.job.status, back.job.charged) == (Status.QUEUED, False)
 
@@ -420,9 +420,9 @@ def test_an_intent_whose_reply_was_lost_goes_back_unsent_by_its_own_worker_only(
 def test_two_collectors_that_overlap_lose_nothing_of_each_other() -> None:
     """What one has recorded the other's older view does not take away."""
     four = replace(STORING, order=replace(STORING.order, request={"samples": 4}))
-    first = decisions.collected(four, tuple(replace(IMAGE, index=n) for n in (0, 1, 2)), 1, NOW, LIMITS)
+    first = decisions.collected(four, tuple(replace(IMAGE, index=n) for n in (0, 1, 2)), 1, NOW, DURATIONS)
     assert first is not None
-    second = decisions.collected(first.job, (replace(IMAGE, index=3),), 3, NOW, LIMITS)
+    second = decisions.collected(first.job, (replace(IMAGE, index=3),), 3, NOW, DURATIONS)
     assert second is not None
     assert [image.index for image in second.job.images] == [0, 1, 2, 3]
     assert (second.job.status, second.job.images_missing) == (Status.SUCCEEDED, 0)
@@ -430,18 +430,18 @@ def test_two_collectors_that_overlap_lose_nothing_of_each_other() -> None:
 
 def test_a_success_without_addresses_is_completed_by_one_that_has_them() -> None:
     """And addresses that are known are not replaced by none."""
-    bare = decisions.called_back(IN_WORK, 1, Answer("success", request_id="77"), NOW, LIMITS)
+    bare = decisions.called_back(IN_WORK, 1, Answer("success", request_id="77"), NOW, DURATIONS)
     assert bare is not None
-    step = decisions.called_back(bare.job, 1, SUCCESS, NOW, LIMITS)
+    step = decisions.called_back(bare.job, 1, SUCCESS, NOW, DURATIONS)
     assert step is not None
     assert (step.job.links, step.collects) == (SUCCESS.links, True)
-    assert decisions.refreshed(step.job, 1, Answer("success"), NOW, LIMITS) is None
+    assert decisions.refreshed(step.job, 1, Answer("success"), NOW, DURATIONS) is None
 
 
 def test_a_refusal_after_a_cancel_gives_the_place_back() -> None:
     """Nothing works on it upstream."""
     cancelled = decisions.cancelled(SUBMITTING, NOW)
     assert cancelled is not None
-    step = decisions.answered(cancelled.job, 1, NotTaken(Reason.BUSY), NOW, LIMITS)
+    step = decisions.answered(cancelled.job, 1, NotTaken(Reason.BUSY), NOW, DURATIONS)
     assert step is not None
     assert step.frees_place

@@ -27,5 +27,5 @@ def test_every_code_of_a_failed_job_is_in_the_docs() -> None:
     """And no other."""
     text = Path("docs/errors.md").read_text().partition("## Why a job failed")[2]
     code = "".join(Path(f"worker/job/{name}.py").read_text() for name in ("decisions", "endings", "attempts"))
-    coded = set(re.findall(r'Problem\("(\w+)"', code))
+    coded = set(re.findall(r'Failure\("(\w+)"', code))
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == coded

@@ -1,4 +1,4 @@
-"""What the door refuses before it looks closely, and conditions of a picture."""
+"""What the door refuses before it looks closely, and conditions of an image."""
 
 import json
 import time

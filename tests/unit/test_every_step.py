@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from worker.job import decisions
-from worker.job.record import Attempt, Image, Job, Order, Problem, Status
+from worker.job.record import Attempt, Failure, Image, Job, Order, Status
 from worker.job.step import Step
-from worker.job.timing import Limits, next_look
+from worker.job.timing import Durations, next_look
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
@@ -22,7 +22,7 @@ JOB_ID = "01M859N4P0ZK88SXJWVC1PBXXR"
 NOW, DEADLINE = 1_000_000, 4_000_000
 ENDED = 900_000
 LATE = ENDED + 86_400_000
-LIMITS = Limits(submit_lease=80_000, work_lease=60_000, unknown_wait=300_000)
+DURATIONS = Durations(submit_lease=80_000, work_lease=60_000, unknown_wait=300_000)
 LINKS = ("https://cdn/a.png", "https://cdn/b.png")
 IMAGES = tuple(Image(index, f"a/{index}.png", "ab" * 32, 64, 64, "PNG", 9, nsfw=index == 1) for index in (0, 1))
 
@@ -81,14 +81,14 @@ RECORDS = {
         Status.SUCCEEDED, DONE_ONE, attempt("duplicate", 2, request_id="78"), finished_at=ENDED, **SHOWN
     ),
     "failed upstream": job(
-        Status.FAILED, attempt("failed", request_id="77"), error=Problem("upstream_failed", "…"), finished_at=ENDED
+        Status.FAILED, attempt("failed", request_id="77"), error=Failure("upstream_failed", "…"), finished_at=ENDED
     ),
     "failed, rejected": job(
-        Status.FAILED, attempt("refused"), error=Problem("upstream_rejected", "…"), finished_at=ENDED
+        Status.FAILED, attempt("refused"), error=Failure("upstream_rejected", "…"), finished_at=ENDED
     ),
-    "failed, nobody knows": job(Status.FAILED, OPEN_ONE, error=Problem("submit_unknown", "…"), finished_at=ENDED),
-    "failed, pictures missing": job(
-        Status.FAILED, DONE_ONE, error=Problem("images_unavailable", "…"), finished_at=ENDED, tries=2, **SHOWN
+    "failed, nobody knows": job(Status.FAILED, OPEN_ONE, error=Failure("submit_unknown", "…"), finished_at=ENDED),
+    "failed, images missing": job(
+        Status.FAILED, DONE_ONE, error=Failure("images_unavailable", "…"), finished_at=ENDED, tries=2, **SHOWN
     ),
     "cancelled, nobody knows": job(Status.CANCELLED, OPEN_ONE, finished_at=ENDED, place="key-1"),
     "cancelled, on its way": job(Status.CANCELLED, attempt("submitting"), finished_at=ENDED, place="key-1"),
@@ -131,37 +131,37 @@ ANSWERS: dict[str, Answer | None] = {
 def events(it: Job) -> Iterator[tuple[str, Step | None]]:
     """Everything that can happen to that record, and what follows."""
     for at, name in ((NOW, "now"), (DEADLINE - 1, "just in time"), (DEADLINE, "too late")):
-        yield f"claimed {name}", decisions.claim(it, "key-2", at, LIMITS, "me", server="s1")
-    yield "claimed, 3 s left", decisions.claim(it, "key-2", DEADLINE - 3000, LIMITS, "me", 10_000)
+        yield f"claimed {name}", decisions.claim(it, "key-2", at, DURATIONS, "me", server="s1")
+    yield "claimed, 3 s left", decisions.claim(it, "key-2", DEADLINE - 3000, DURATIONS, "me", 10_000)
     for claimant in ("me", "another"):
-        yield f"never sent by {claimant}", decisions.never_sent(it, claimant, NOW, LIMITS)
+        yield f"never sent by {claimant}", decisions.never_sent(it, claimant, NOW, DURATIONS)
     for cause in ("store_away", "key_unknown"):
         yield f"handed back: {cause}", decisions.handed_back(it, cause, NOW)
     for number in (1, 2):
         for name, outcome in OUTCOMES.items():
-            yield f"answered {number}: {name}", decisions.answered(it, number, outcome, NOW, LIMITS)
+            yield f"answered {number}: {name}", decisions.answered(it, number, outcome, NOW, DURATIONS)
         for name, answer in ANSWERS.items():
             if answer:
-                yield f"called back {number}: {name}", decisions.called_back(it, number, answer, NOW, LIMITS)
-                yield f"refreshed {number}: {name}", decisions.refreshed(it, number, answer, NOW, LIMITS)
-            yield f"polled {number}: {name}", decisions.polled(it, number, answer, NOW, LIMITS)
-        yield f"polled {number}: nobody", decisions.polled(it, number, None, NOW, LIMITS, cause="key_unknown")
+                yield f"called back {number}: {name}", decisions.called_back(it, number, answer, NOW, DURATIONS)
+                yield f"refreshed {number}: {name}", decisions.refreshed(it, number, answer, NOW, DURATIONS)
+            yield f"polled {number}: {name}", decisions.polled(it, number, answer, NOW, DURATIONS)
+        yield f"polled {number}: nobody", decisions.polled(it, number, None, NOW, DURATIONS, cause="key_unknown")
     for at, name in ((NOW, "now"), (DEADLINE, "at the deadline"), (LATE - 1, "late"), (LATE, "after the late window")):
         for images, outstanding in (((), 2), (IMAGES[:1], 1), (IMAGES[1:], 2), (IMAGES, 0), ((), 0)):
             said = f"collected {len(images)}, {outstanding} outstanding, {name}"
-            yield said, decisions.collected(it, images, outstanding, at, LIMITS)
+            yield said, decisions.collected(it, images, outstanding, at, DURATIONS)
     for at in (
         NOW,
-        950_000 + LIMITS.submit_lease - 1,
-        950_000 + LIMITS.submit_lease,
+        950_000 + DURATIONS.submit_lease - 1,
+        950_000 + DURATIONS.submit_lease,
         1_200_000,
         DEADLINE - 1,
         DEADLINE,
     ):
-        yield f"woken at {at}", decisions.woken(it, at, LIMITS)
+        yield f"woken at {at}", decisions.woken(it, at, DURATIONS)
     yield "cancelled", decisions.cancelled(it, NOW)
-    yield "resolved: resubmit", decisions.resolved(it, "resubmit", NOW, LIMITS)
-    yield "resolved: fail", decisions.resolved(it, "fail", NOW, LIMITS)
+    yield "resolved: resubmit", decisions.resolved(it, "resubmit", NOW, DURATIONS)
+    yield "resolved: fail", decisions.resolved(it, "fail", NOW, DURATIONS)
 
 
 def shown(before: Job, step: Step) -> str:
@@ -201,9 +201,9 @@ def rows() -> Iterator[str]:
     for name, record in RECORDS.items():
         yield f"== {name}"
         for trusted in (True, False):
-            limits = replace(LIMITS, callbacks_trusted=trusted)
+            durations = replace(DURATIONS, callbacks_trusted=trusted)
             looks = [
-                next_look(record, at, limits) for at in (NOW, 2_000_000, DEADLINE - 10, DEADLINE, LATE - 500, LATE)
+                next_look(record, at, durations) for at in (NOW, 2_000_000, DEADLINE - 10, DEADLINE, LATE - 500, LATE)
             ]
             yield f"next look, callbacks {'' if trusted else 'not '}trusted: {looks}"
         for event, step in events(record):

@@ -1,4 +1,4 @@
-"""A picture with a proper end that holds only a part of itself is broken; what encoders really make never is."""
+"""An image with a proper end that holds only a part of itself is broken; what encoders really make never is."""
 
 import struct
 import zlib
@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from worker.images import jpeg, png
-from worker.images.picture import BrokenPicture, inspect
+from worker.images.decoded import BrokenImage, inspect
 
 MAX_PIXELS = 100_000
 SIZES = st.tuples(st.integers(1, 70), st.integers(1, 50))
@@ -30,7 +30,7 @@ JPEG_KINDS: list[tuple[str, dict[str, Any]]] = [
 
 
 def painted(form: str, mode: str, size: tuple[int, int] = (48, 40), **options: Any) -> bytes:
-    """A file with a picture that has something to tell in every block."""
+    """A file with an image that has something to tell in every block."""
     coarse = Image.linear_gradient("L").resize((9, 7)).rotate(90).resize(size, Image.Resampling.BICUBIC)
     bands = (Image.radial_gradient("L").resize(size), coarse, Image.linear_gradient("L").resize(size))
     file = BytesIO()
@@ -39,10 +39,10 @@ def painted(form: str, mode: str, size: tuple[int, int] = (48, 40), **options: A
 
 
 def is_kept(data: bytes) -> bool:
-    """Whether it is a whole picture, all of it."""
+    """Whether it is a whole image, all of it."""
     try:
         return inspect(data, MAX_PIXELS).data == data
-    except BrokenPicture:
+    except BrokenImage:
         return False
 
 
@@ -72,7 +72,7 @@ def size_of_rows(size: tuple[int, int], colour: int, depth: int, interlaced: int
 
 @given(SIZES, st.sampled_from(PNG_KINDS), st.integers(0, 1))
 def test_a_png_must_have_every_byte_of_its_rows(size: tuple[int, int], kind: tuple[int, int], interlaced: int) -> None:
-    """Of every colour type and depth, interlaced too: one byte less or more is another picture."""
+    """Of every colour type and depth, interlaced too: one byte less or more is another image."""
     wanted = size_of_rows(size, *kind, interlaced)
     for length, whole in ((wanted, True), (wanted - 1, False), (wanted + 1, False)):
         assert png.rows_are_whole(png_with(bytes(length), size, *kind, interlaced)) is whole
@@ -88,11 +88,11 @@ def test_a_png_with_one_of_64_rows_is_broken() -> None:
     """Its chunks, its checksums and its stream are whole; Pillow shows 63 black rows."""
     row = b"\x00" + bytes([200]) * 64 * 3
     assert is_kept(png_with(row * 64, (64, 64)))
-    with pytest.raises(BrokenPicture, match="without all of its rows"):
+    with pytest.raises(BrokenImage, match="without all of its rows"):
         inspect(png_with(row, (64, 64)), MAX_PIXELS)
 
 
-def test_rows_without_end_cost_no_more_than_the_picture() -> None:
+def test_rows_without_end_cost_no_more_than_the_image() -> None:
     """Inflating stops at the first byte too many: this stream has 200 MB."""
     packer = zlib.compressobj(9)
     packed = b"".join(packer.compress(bytes(2**20)) for _ in range(200)) + packer.flush()
@@ -114,7 +114,7 @@ def test_a_png_whose_stream_is_cut_at_any_byte_is_broken() -> None:
 
 
 def cut_jpeg(data: bytes) -> Iterator[tuple[int, bytes]]:
-    """Each scan cut at every byte: with the end of the picture put behind, and with the other scans left in place.
+    """Each scan cut at every byte: with the end of the image put behind, and with the other scans left in place.
 
     With each cut, how many bytes of the scan are missing.
     """
@@ -136,13 +136,13 @@ def test_a_jpeg_whose_scan_is_cut_at_any_byte_is_broken(mode: str, options: dict
 
 
 def test_a_jpeg_with_some_of_its_scans_is_broken() -> None:
-    """Each of them whole: the first one alone is a proper file of a blurred picture."""
+    """Each of them whole: the first one alone is a proper file of a blurred image."""
     data = painted("JPEG", "RGB", progressive=True)
     scans = [each for each in jpeg.segments(data) if each.marker == jpeg.START_OF_SCAN]
     assert len(scans) > 5
     assert is_kept(data)
     for scan in scans[:-1]:
-        with pytest.raises(BrokenPicture, match="without its last scans"):
+        with pytest.raises(BrokenImage, match="without its last scans"):
             inspect(data[: scan.data_end] + b"\xff\xd9", MAX_PIXELS)
 
 
@@ -176,7 +176,7 @@ def test_every_jpeg_that_is_really_encoded_is_kept(
     subsampling: int,
     restarts: dict[str, int],
 ) -> None:
-    """A paid picture is never lost over an option of its encoder."""
+    """A paid image is never lost over an option of its encoder."""
     options = {"quality": quality, "progressive": progressive, "optimize": optimize, "subsampling": subsampling}
     assert is_kept(painted("JPEG", mode, size, **options, **restarts))
 

@@ -53,7 +53,7 @@ def test_any_order_is_read_back_as_it_was_written(order: Order) -> None:
 @BOUNDED
 @given(of(Job))
 def test_any_job_is_read_back_as_it_was_written(job: Job) -> None:
-    """With attempts, pictures, problem and all."""
+    """With attempts, images, problem and all."""
     assert decode_job(hash_of(job)) == job
 
 

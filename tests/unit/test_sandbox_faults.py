@@ -1,4 +1,4 @@
-"""Faults as they are read out of a prompt, and the pictures that a prompt gives."""
+"""Faults as they are read out of a prompt, and the images that a prompt gives."""
 
 from dataclasses import fields
 from io import BytesIO
@@ -51,7 +51,7 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
     ],
 )
 def test_a_prompt_asks_for_the_faults_in_it(prompt: str, faults: Faults) -> None:
-    """Known names with usable values count; everything else is part of the picture."""
+    """Known names with usable values count; everything else is part of the image."""
     assert parse_faults(prompt) == faults
 
 
@@ -103,14 +103,14 @@ def test_the_same_prompt_and_seed_give_the_same_bytes() -> None:
 
 
 @pytest.mark.parametrize(("prompt", "seed"), [("a dog", 7), ("a cat", 8)])
-def test_another_prompt_or_seed_gives_another_picture(prompt: str, seed: int) -> None:
+def test_another_prompt_or_seed_gives_another_image(prompt: str, seed: int) -> None:
     """Both choose the scene."""
     assert paint(prompt, seed, 96, 64) != paint("a cat", 7, 96, 64)
 
 
 @PATIENT
 @given(st.integers(1, 80), st.integers(1, 80), st.integers(0, 2**32 - 1))
-def test_a_picture_has_the_size_that_was_asked_for(width: int, height: int, seed: int) -> None:
+def test_an_image_has_the_size_that_was_asked_for(width: int, height: int, seed: int) -> None:
     """Down to one pixel."""
     with Image.open(BytesIO(paint("a cat", seed, width, height))) as image:
         image.load()

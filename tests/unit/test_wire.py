@@ -173,8 +173,8 @@ def test_slashes_may_be_escaped() -> None:
     assert answer.links == ("https://cdn.example/a.png",)
 
 
-def test_links_and_inline_pictures_are_told_apart() -> None:
-    """What is no address is a picture in the answer itself."""
+def test_links_and_inline_images_are_told_apart() -> None:
+    """What is no address is an image in the answer itself."""
     answer = parsed(status="success", output=[LINK, "aGVsbG8=", "data:image/png;base64,aGVsbG8="])
     assert answer.links == (LINK,)
     assert answer.inline == ("aGVsbG8=", "data:image/png;base64,aGVsbG8=")

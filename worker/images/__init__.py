@@ -1,1 +1,1 @@
-"""Finished pictures: fetched from allowed hosts, decoded in a child process, kept byte for byte."""
+"""Finished images: fetched from allowed hosts, decoded in a child process, kept byte for byte."""

@@ -1,4 +1,4 @@
-"""Pictures in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it. See decision 0007."""
+"""Images in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it. See decision 0007."""
 
 import asyncio
 import re
@@ -11,12 +11,12 @@ from obstore.exceptions import BaseError
 from obstore.store import S3Store
 
 from config.settings import Settings
-from worker.images.picture import CONTENT_TYPES, EXTENSIONS
+from worker.images.decoded import CONTENT_TYPES, EXTENSIONS
 from worker.images.store import NotStored, Stored, StoreError, checked_key
 
 CHUNK_BYTES = 4 * 2**20
 PART_BYTES = 8 * 2**20
-"""A larger picture goes up in parts of this size, so that a fault costs one part and no request outlives its time."""
+"""A larger image goes up in parts of this size, so that a fault costs one part and no request outlives its time."""
 PARTS_AT_ONCE = 4
 TIMEOUT = "20s"
 CONNECT_TIMEOUT = "5s"

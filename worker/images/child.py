@@ -1,7 +1,7 @@
-"""The process that looks at pictures: one on stdin, what it is on stdout, until stdin ends.
+"""The process that looks at images: one on stdin, what it is on stdout, until stdin ends.
 
-Started by decoder.py with an empty environment, so that a picture that takes its decoder over finds no secret. It ends
-with its parent, however that ends, because its stdin does. Imports Pillow, and of ours what looks at pictures only.
+Started by decoder.py with an empty environment, so that an image that takes its decoder over finds no secret. It ends
+with its parent, however that ends, because its stdin does. Imports Pillow, and of ours what looks at images only.
 """
 
 import json
@@ -10,14 +10,14 @@ import signal
 import sys
 from collections.abc import Callable
 
-from worker.images.picture import BrokenPicture, Picture, inspect
+from worker.images.decoded import BrokenImage, DecodedImage, inspect
 
 LENGTH_BYTES = 8
-"""Before each picture its length, big-endian. The answer is one line of JSON."""
+"""Before each image its length, big-endian. The answer is one line of JSON."""
 MOST_MEMORY_BYTES = 1024**3
-PICTURE_CPU_SECONDS = 15
+IMAGE_CPU_SECONDS = 15
 
-Look = Callable[[bytes, int], Picture]
+Look = Callable[[bytes, int], DecodedImage]
 
 
 def serve(look: Look, max_pixels: int) -> None:
@@ -31,10 +31,10 @@ def serve(look: Look, max_pixels: int) -> None:
 
 
 def _answer(look: Look, data: bytes, max_pixels: int) -> dict[str, object]:
-    """The picture less its bytes, which the parent has: only how many of them are the picture."""
+    """The image less its bytes, which the parent has: only how many of them are the image."""
     try:
         found = look(data, max_pixels)
-    except BrokenPicture as error:
+    except BrokenImage as error:
         return {"broken": str(error)}
     return {
         "format": found.format,
@@ -56,9 +56,9 @@ def _limit() -> None:
 
 
 def _allow_cpu() -> None:
-    """The limit is on a process's life, so each picture moves it on."""
+    """The limit is on a process's life, so each image moves it on."""
     used = resource.getrusage(resource.RUSAGE_SELF)
-    soft = int(used.ru_utime + used.ru_stime) + 1 + PICTURE_CPU_SECONDS
+    soft = int(used.ru_utime + used.ru_stime) + 1 + IMAGE_CPU_SECONDS
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))
 
 

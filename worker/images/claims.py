@@ -1,4 +1,4 @@
-"""Who collects a job's pictures: one worker at a time, and of one tenant no more at once than it may.
+"""Who collects a job's images: one worker at a time, and of one tenant no more at once than it may.
 
 A claim on Redis that its worker renews while it is at it, and that lapses when the worker has died. It spares work and
 shares it out; what is stored is right without it as well (worker/images/collect.py).
@@ -11,7 +11,7 @@ from contextlib import asynccontextmanager, suppress
 
 from worker.images.collect import LONGEST_AT_WORK_SECONDS
 from worker.job.record import Job, Milliseconds
-from worker.store.lane import Lane, Script, Unavailable
+from worker.store.lane import Lane, RedisUnavailable, Script
 
 CLAIM = Script("clock", "prelude", "lanes", "collecting", "claim_collection")
 KEEP = Script("clock", "prelude", "lanes", "collecting", "keep_collecting")
@@ -22,7 +22,7 @@ IN_LINE_MS = 600_000
 
 
 class Collecting:
-    """The claims of this process. Raises worker.store.lane.Unavailable where Redis is away."""
+    """The claims of this process. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, lane: Lane, common: tuple[bytes, str, Milliseconds], most_per_tenant: int) -> None:
         self._lane = lane
@@ -41,9 +41,9 @@ class Collecting:
 
     @asynccontextmanager
     async def noted(self, job: Job) -> AsyncIterator[None]:
-        """Says that this worker is storing pictures that it holds already: it waits for nobody, also not for Redis."""
+        """Says that this worker is storing images that it holds already: it waits for nobody, also not for Redis."""
         token = secrets.token_hex(6)
-        with suppress(Unavailable):
+        with suppress(RedisUnavailable):
             await self._claim(job.id, "", token, 0)
         async with self._renewed(job, token):
             yield
@@ -60,7 +60,7 @@ class Collecting:
             yield
         finally:
             saying.cancel()
-            with suppress(Unavailable):  # then its place is given back by its time
+            with suppress(RedisUnavailable):  # then its place is given back by its time
                 template, prefix, _ = self._common
                 await self._lane.run(END, template, prefix, job.id, job.order.tenant, token, self._most)
 
@@ -70,5 +70,5 @@ class Collecting:
         pause = lease / 3000
         for _ in range(int(LONGEST_AT_WORK_SECONDS / pause)):
             await asyncio.sleep(pause)
-            with suppress(Unavailable):  # what is recorded in the end waits for Redis as well
+            with suppress(RedisUnavailable):  # what is recorded in the end waits for Redis as well
                 await self._lane.run(KEEP, lease, job_id, token)

@@ -1,7 +1,7 @@
-"""From recorded addresses to durable pictures: fetch, decode, hash, write. Knows nothing of statuses.
+"""From recorded addresses to durable images: fetch, decode, hash, write. Knows nothing of statuses.
 
 Right with any number of collectors of one job: keys carry the hash, so none overwrites another's bytes; the record
-takes one picture for each index and never changes it; who finds that the record does not name what it wrote removes it.
+takes one image for each index and never changes it; who finds that the record does not name what it wrote removes it.
 """
 
 import asyncio
@@ -9,24 +9,24 @@ from dataclasses import dataclass
 
 import structlog
 
+from worker.images.decoded import BrokenImage, DecodedImage
 from worker.images.decoder import Decoder
-from worker.images.download import DownloadError, PictureSource, decode_inline
+from worker.images.download import DownloadError, ImageSource, decode_inline
 from worker.images.manifest import manifest, manifest_key
-from worker.images.picture import BrokenPicture, Picture
 from worker.images.store import ImageStore, StoreError, folder_of, image_key
 from worker.job.record import Image, Job
 
 log = structlog.get_logger()
 
 LONGEST_AT_WORK_SECONDS = 300.0
-"""What fetching, decoding and storing a job's pictures may take together; what is not there by then is tried again."""
+"""What fetching, decoding and storing a job's images may take together; what is not there by then is tried again."""
 
 
 @dataclass(frozen=True)
-class Pictures:
-    """Where pictures come from, who looks at them, where they go."""
+class ImagePipeline:
+    """Where images come from, who looks at them, where they go."""
 
-    source: PictureSource
+    source: ImageSource
     decoder: Decoder
     store: ImageStore
 
@@ -36,8 +36,8 @@ class Pictures:
         await self.decoder.aclose()
 
 
-async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]) -> tuple[tuple[Image, ...], int]:
-    """Stores every picture of the job that is not stored yet, then the manifest of all that are.
+async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, ...]) -> tuple[tuple[Image, ...], int]:
+    """Stores every image of the job that is not stored yet, then the manifest of all that are.
 
     Returns all that are durable now, in order, and how many have an address but could not be stored this time.
     A crash here loses nothing: the next try stores them again. What the record will not name goes with the job.
@@ -46,12 +46,12 @@ async def collect_pictures(pictures: Pictures, job: Job, inline: tuple[str, ...]
     sources = (job.links or inline)[:samples]
     stored = {image.index: image for image in job.images}
     missing = [index for index in range(len(sources)) if index not in stored]
-    found = await asyncio.gather(*(_keep(pictures, job, index, sources[index], inline) for index in missing))
+    found = await asyncio.gather(*(_keep(pipeline, job, index, sources[index], inline) for index in missing))
     stored.update({image.index: image for image in found if image})
     images = tuple(stored[index] for index in sorted(stored))
     outstanding = max(1, len(sources)) - len(images)
     if images != job.images or outstanding <= 0:
-        outstanding += await _keep_manifest(pictures.store, job, images)
+        outstanding += await _keep_manifest(pipeline.store, job, images)
     return images, max(0, outstanding)
 
 
@@ -67,7 +67,7 @@ async def keep_to_the_record(store: ImageStore, before: Job, images: tuple[Image
     named = {image.key for image in after.images}
     for image in images:
         if image.key not in named:
-            log.warning("picture.not_recorded", job_id=before.id, index=image.index)
+            log.warning("image.not_recorded", job_id=before.id, index=image.index)
             await store.remove(image.key)
     if images and after.images != images:
         await store.save(manifest_key(after), manifest(after, after.images))
@@ -83,29 +83,29 @@ async def _keep_manifest(store: ImageStore, job: Job, images: tuple[Image, ...])
     return 0
 
 
-async def _keep(pictures: Pictures, job: Job, index: int, source: str, inline: tuple[str, ...]) -> Image | None:
+async def _keep(pipeline: ImagePipeline, job: Job, index: int, source: str, inline: tuple[str, ...]) -> Image | None:
     try:
         async with asyncio.timeout(LONGEST_AT_WORK_SECONDS):
-            data = decode_inline(source) if source in inline else await pictures.source.get(source)
-            picture = await pictures.decoder.inspect(data, job.order.tenant)
-            key = image_key(folder_of(job), index, picture.sha256, picture.format)
-            await pictures.store.save(key, picture.data)
-    except (DownloadError, BrokenPicture, StoreError, TimeoutError) as error:
+            data = decode_inline(source) if source in inline else await pipeline.source.get(source)
+            decoded = await pipeline.decoder.inspect(data, job.order.tenant)
+            key = image_key(folder_of(job), index, decoded.sha256, decoded.format)
+            await pipeline.store.save(key, decoded.data)
+    except (DownloadError, BrokenImage, StoreError, TimeoutError) as error:
         # tried again with growing pauses: the address may not be ready, the disk may be full for now
-        log.warning("picture.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
+        log.warning("image.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
         return None
-    return _image(job, index, key, picture)
+    return _image(job, index, key, decoded)
 
 
-def _image(job: Job, index: int, key: str, picture: Picture) -> Image:
+def _image(job: Job, index: int, key: str, decoded: DecodedImage) -> Image:
     return Image(
         index=index,
         key=key,
-        sha256=picture.sha256,
-        width=picture.width,
-        height=picture.height,
-        format=picture.format,
-        bytes=len(picture.data),
+        sha256=decoded.sha256,
+        width=decoded.width,
+        height=decoded.height,
+        format=decoded.format,
+        bytes=len(decoded.data),
         seed=job.seed,
-        nsfw=job.nsfw or (picture.blank and job.order.request.get("safety_checker") != "no"),
+        nsfw=job.nsfw or (decoded.blank and job.order.request.get("safety_checker") != "no"),
     )

@@ -1,4 +1,4 @@
-"""Decoding in child processes: a picture that kills its decoder kills a child, never the worker.
+"""Decoding in child processes: an image that kills its decoder kills a child, never the worker.
 
 A pool of our own because `ProcessPoolExecutor` fails everything in it when one child dies, cannot end one that hangs
 without cancelling its neighbours, and starts children with the worker's modules and its environment.
@@ -16,7 +16,7 @@ from typing import IO, Any, cast
 
 from config.settings import Settings
 from worker.images.child import LENGTH_BYTES
-from worker.images.picture import BrokenPicture, Picture
+from worker.images.decoded import BrokenImage, DecodedImage
 from worker.images.turns import Turns
 
 CHILDREN = 3
@@ -45,16 +45,16 @@ class Decoder:
         self._idle: list[_Child] = []
         self._busy: set[_Child] = set()
 
-    async def inspect(self, data: bytes, tenant: str = "") -> Picture:
-        """The picture in these bytes of that tenant. Raises BrokenPicture, also where a child died or hung on it."""
+    async def inspect(self, data: bytes, tenant: str = "") -> DecodedImage:
+        """The image in these bytes of that tenant. Raises BrokenImage, also where a child died or hung on it."""
         async with self._turns.of(tenant):
             if self._idle:
-                with suppress(ChildGone):  # of this picture, or by itself while it was idle: a fresh one will tell
+                with suppress(ChildGone):  # of this image, or by itself while it was idle: a fresh one will tell
                     return await self._ask(self._idle.pop(), data)
             try:
                 return await self._ask(_Child(self._command), data)
             except ChildGone as error:
-                raise BrokenPicture(f"ends its decoder ({error})") from error
+                raise BrokenImage(f"ends its decoder ({error})") from error
 
     async def aclose(self) -> None:
         """Ends the children, also those that are at work."""
@@ -64,21 +64,21 @@ class Decoder:
         while self._idle:
             self._idle.pop().reap()
 
-    async def _ask(self, child: "_Child", data: bytes) -> Picture:
+    async def _ask(self, child: "_Child", data: bytes) -> DecodedImage:
         self._busy.add(child)
         answer: dict[str, Any] | None = None
         try:
             async with asyncio.timeout(self._seconds):
                 answer = await asyncio.get_running_loop().run_in_executor(self._threads, child.ask, data)
         except TimeoutError as error:
-            raise BrokenPicture("hangs its decoder") from error
+            raise BrokenImage("hangs its decoder") from error
         finally:
             self._busy.discard(child)
             if answer is None:  # died, hung, or nobody waits any more: the thread at its pipe reaps it
                 child.kill()
             else:
                 self._idle.append(child)
-        return _picture(answer, data)
+        return _decoded(answer, data)
 
 
 class _Child:
@@ -140,8 +140,8 @@ def _pipes(process: "subprocess.Popen[bytes]") -> tuple[IO[bytes], IO[bytes]]:
     return cast(IO[bytes], process.stdin), cast(IO[bytes], process.stdout)
 
 
-def _picture(answer: dict[str, Any], data: bytes) -> Picture:
+def _decoded(answer: dict[str, Any], data: bytes) -> DecodedImage:
     if "broken" in answer:
-        raise BrokenPicture(answer["broken"])
+        raise BrokenImage(answer["broken"])
     whole = data if answer["size"] == len(data) else data[: answer["size"]]
-    return Picture(answer["format"], answer["width"], answer["height"], whole, answer["sha256"], answer["blank"])
+    return DecodedImage(answer["format"], answer["width"], answer["height"], whole, answer["sha256"], answer["blank"])

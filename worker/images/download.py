@@ -1,4 +1,4 @@
-"""Pictures over HTTPS, from allowed hosts only: streamed, bounded, whole or not at all.
+"""Images over HTTPS, from allowed hosts only: streamed, bounded, whole or not at all.
 
 An `http://` address is asked over https: what was paid for is not refused for its link, nor changed on its way. With
 private addresses allowed (development) every host is allowed and plain HTTP stays plain.
@@ -15,7 +15,7 @@ import httpx
 from config.settings import Settings
 from worker.network.addresses import AddressRefused, check_url, host_allowed
 from worker.network.transport import open_transport
-from worker.upstream.pool import upstream_hosts
+from worker.upstream.accounts import upstream_hosts
 
 TOTAL_SECONDS = 120.0
 TIMEOUT = httpx.Timeout(20.0, connect=10.0)
@@ -26,19 +26,19 @@ DATA_URI = re.compile(r"\Adata:[\w/+.;=-]{0,100},", re.ASCII)
 
 
 class DownloadError(Exception):
-    """A picture that did not come. The text names no address."""
+    """An image that did not come. The text names no address."""
 
 
 class NotThereYet(DownloadError):
     """May come later: not found, broken off, the server is busy."""
 
 
-class Refused(DownloadError):
-    """Will not be fetched: a host that is not allowed, or something that is no picture's address."""
+class NotAllowed(DownloadError):
+    """Will not be fetched: a host that is not allowed, or something that is no image's address."""
 
 
-class PictureSource:
-    """Where pictures come from."""
+class ImageSource:
+    """Where images come from."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,12 +51,12 @@ class PictureSource:
         await self._client.aclose()
 
     async def get(self, url: str) -> bytes:
-        """The picture at that address, decoded where it is served as base64. Raises DownloadError."""
+        """The image at that address, decoded where it is served as base64. Raises DownloadError."""
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 content = await self._follow(url)
         except httpx.InvalidURL as error:  # httpx reads a redirect's target although it is not to follow it
-            raise Refused("it is redirected to an address that cannot be read") from error
+            raise NotAllowed("it is redirected to an address that cannot be read") from error
         except (httpx.TransportError, TimeoutError) as error:
             raise NotThereYet(type(error).__name__) from error
         served_as_base64 = urlsplit(url).path.endswith(".base64")
@@ -77,9 +77,9 @@ class PictureSource:
             asked = httpx.URL(url)
             host = asked.host  # decoded here: a malformed international name fails only now, with a ValueError
         except (AddressRefused, httpx.InvalidURL, ValueError) as error:
-            raise Refused("it is at an address that is not asked") from error
+            raise NotAllowed("it is at an address that is not asked") from error
         if not host_allowed(host, _hosts(self._settings)):
-            raise Refused(f"{host[:100]} is not among DARKROOM_IMAGE_HOSTS")
+            raise NotAllowed(f"{host[:100]} is not among DARKROOM_IMAGE_HOSTS")
         return asked if self._allow_private else asked.copy_with(scheme="https", port=None)
 
     async def _content(self, answer: httpx.Response) -> bytes:
@@ -100,7 +100,7 @@ class PictureSource:
         async for chunk in answer.aiter_raw():
             content += chunk
             if len(content) > self._most_bytes:
-                raise Refused(f"it is larger than {self._most_bytes} bytes")
+                raise NotAllowed(f"it is larger than {self._most_bytes} bytes")
         return bytes(content)
 
 
@@ -114,11 +114,11 @@ def _target(url: str, location: str) -> str:
     try:
         return urljoin(url, location)
     except ValueError as error:
-        raise Refused("it is redirected to an address that cannot be read") from error
+        raise NotAllowed("it is redirected to an address that cannot be read") from error
 
 
 def decode_inline(text: str) -> bytes:
-    """The bytes of a picture that came as base64 text, with or without a data: prefix. Raises NotThereYet."""
+    """The bytes of an image that came as base64 text, with or without a data: prefix. Raises NotThereYet."""
     head = DATA_URI.match(text)
     encoded = re.sub(r"\s+", "", text[head.end() :] if head else text)
     try:

@@ -1,6 +1,6 @@
-"""Pictures in a local folder, whole and durable or not there, also after a power cut.
+"""Images in a local folder, whole and durable or not there, also after a power cut.
 
-Written by us because obstore's local store renames without any fsync (seen with strace, obstore 0.12.1): a picture
+Written by us because obstore's local store renames without any fsync (seen with strace, obstore 0.12.1): an image
 could be gone although its job says `succeeded`.
 """
 

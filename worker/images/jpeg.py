@@ -4,7 +4,7 @@ libjpeg decodes a scan that ends too early as if zeros followed, with a warning 
 bytes that follow a whole scan, though. So a copy with noise behind every scan (`with_noise`) decodes to the very same
 pixels where all scans are whole, and to others where one is not: there the noise is taken for the missing data.
 
-Not sure about: the last two bytes of a scan, where rounding may hide the difference (of 42,220 cuts of small pictures
+Not sure about: the last two bytes of a scan, where rounding may hide the difference (of 42,220 cuts of small images
 that show, 4 passed); and arithmetic coding, whose scans end by the same zeros.
 """
 
@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 HEAD = b"\xff\xd8\xff"
-START_OF_SCAN, END_OF_PICTURE = 0xDA, 0xD9
+START_OF_SCAN, END_OF_IMAGE = 0xDA, 0xD9
 FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = frozenset({0xC2, 0xC6})
 ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
@@ -43,7 +43,7 @@ class Segment:
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """Every marker segment up to and with the end of the picture. Raises BrokenScan where there is none."""
+    """Every marker segment up to and with the end of the image. Raises BrokenScan where there is none."""
     at = 2
     while at + 2 <= len(data):
         if data[at] != 0xFF:
@@ -54,19 +54,19 @@ def segments(data: bytes) -> Iterator[Segment]:
             continue
         found = _segment(data, at, marker)
         yield found
-        if marker == END_OF_PICTURE:
+        if marker == END_OF_IMAGE:
             return
         at = found.data_end
     raise BrokenScan("that is cut short")
 
 
 def end_of_jpeg(data: bytes) -> int:
-    """Where the picture ends. Raises BrokenScan."""
+    """Where the image ends. Raises BrokenScan."""
     return max(each.end for each in segments(data))
 
 
 def with_noise(data: bytes) -> bytes | None:
-    """The same picture with noise behind every scan and every part of one; None where noise would tell nothing."""
+    """The same image with noise behind every scan and every part of one; None where noise would tell nothing."""
     parts: list[bytes] = []
     at = 0
     for each in segments(data):
@@ -80,7 +80,7 @@ def with_noise(data: bytes) -> bytes | None:
 
 
 def _segment(data: bytes, at: int, marker: int) -> Segment:
-    if marker == END_OF_PICTURE:
+    if marker == END_OF_IMAGE:
         return Segment(marker, at, at + 2, at + 2)
     if at + 4 > len(data):
         raise BrokenScan("that is cut short")

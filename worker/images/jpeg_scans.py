@@ -1,6 +1,6 @@
 """Do the scans of a JPEG bring all that its frame promises? Pure, and by the segments' heads only.
 
-Every coefficient of every component must come to its last bit (a progressive picture that ends after its first scan is
+Every coefficient of every component must come to its last bit (a progressive image that ends after its first scan is
 a proper file, and blurred), and every scan must have as many restarts as its blocks need.
 """
 
@@ -82,7 +82,7 @@ def _frame(data: bytes, segment: Segment) -> Frame:
 
 
 def _units(size: int, factor: int, most: int) -> int:
-    """A scan of one component covers that component's own size; one of several the whole picture's, by the largest."""
+    """A scan of one component covers that component's own size; one of several the whole image's, by the largest."""
     return _rounded_up(_rounded_up(size * factor, most), BLOCK)
 
 

@@ -11,7 +11,7 @@ HEAD = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples a pixel, by colour type."""
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""The seven small pictures of an interlaced one: first column, first row, and the steps from there."""
+"""The seven small images of an interlaced one: first column, first row, and the steps from there."""
 PIECE_BYTES = 2**18
 
 Chunk = tuple[bytes, int, int]
@@ -19,7 +19,7 @@ Chunk = tuple[bytes, int, int]
 
 
 def end_of_png(data: bytes) -> int | None:
-    """Where the picture ends, or None where it is cut short."""
+    """Where the image ends, or None where it is cut short."""
     return next((end + 4 for kind, _, end in _chunks(data) if kind == b"IEND"), None)
 
 

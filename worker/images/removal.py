@@ -1,6 +1,6 @@
 """How finished jobs are forgotten: the record first, leaving a tombstone that names its folder, then the folder.
 
-A worker that is storing a picture of the job meanwhile finds no record and removes what it stored; should it die before
+A worker that is storing an image of the job meanwhile finds no record and removes what it stored; should it die before
 that, the sweep does, because the tombstone outlives the longest collection. So a kill between any two steps leaves the
 whole job, or a tombstone and nothing else that lasts.
 """
@@ -14,7 +14,7 @@ import structlog
 from worker.images.store import ImageStore, StoreError, folder_of
 from worker.job.record import Job, Milliseconds
 from worker.store.jobs import TOMBSTONE_MS, JobStore
-from worker.store.lane import Lane, Script, Unavailable
+from worker.store.lane import Lane, RedisUnavailable, Script
 
 CLAIM_DUE = Script("clock", "claim_due")
 REMOVAL_FAILED = Script("clock", "removal_failed")
@@ -22,7 +22,7 @@ REMOVED = Script("clock", "removed")
 
 PAGE = 100
 AT_ONCE = 4
-"""Removals at once of one process: they share its threads with pictures that are being stored."""
+"""Removals at once of one process: they share its threads with images that are being stored."""
 PAGE_MS = 120_000
 """After it, a page whose process has died comes back."""
 FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 60_000, 3_600_000
@@ -32,7 +32,7 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Forgetting:
-    """Of one process. Raises worker.store.lane.Unavailable where Redis is away."""
+    """Of one process. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     lane: Lane
     store: JobStore
@@ -76,7 +76,7 @@ class Forgetting:
     async def _tried(self, index: str, age: Milliseconds, name: str, act: Callable[[str], Awaitable[None]]) -> None:
         try:
             await act(name)
-        except Unavailable:
+        except RedisUnavailable:
             raise
         except Exception as error:  # noqa: BLE001 - whatever is wrong with one must not keep the others
             await self._failed(index, age, name, error)
@@ -98,7 +98,7 @@ class Forgetting:
             log.warning("removal.failed", name=name, reason=f"{type(error).__name__}: {error}")
 
     def _is_settled(self, job: Job) -> bool:
-        """Whether nobody can be storing pictures of it: then its tombstone may go with its folder."""
+        """Whether nobody can be storing images of it: then its tombstone may go with its folder."""
         return not job.accepts_late_result and job.updated_at + TOMBSTONE_MS < self.store.now()
 
 

@@ -1,4 +1,4 @@
-"""Where finished pictures are kept: a local folder or S3, behind one small interface.
+"""Where finished images are kept: a local folder or S3, behind one small interface.
 
 A key is made of our ids and a hash only, and what is under it is whole or not there.
 """
@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Protocol
 
 from config.settings import Settings
-from worker.images.picture import EXTENSIONS
+from worker.images.decoded import EXTENSIONS
 from worker.job.record import Job, Milliseconds
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*\.(png|jpg|webp|json)")
@@ -61,14 +61,14 @@ class ImageStore(Protocol):
 
 
 def job_folder(tenant: str, created_at: Milliseconds, job_id: str) -> str:
-    """`tenant/2026/11/23/<job id>`: the folder of one job's pictures and manifest."""
+    """`tenant/2026/11/23/<job id>`: the folder of one job's images and manifest."""
     day = datetime.fromtimestamp(created_at / 1000, UTC).strftime("%Y/%m/%d")
     return f"{tenant}/{day}/{job_id.lower()}"
 
 
-def image_key(folder: str, index: int, sha256: str, picture_format: str) -> str:
-    """The key of one picture in its job's folder. It carries the hash of the bytes: no writer overwrites another's."""
-    return f"{folder}/{index}-{sha256[:KEY_HASH_DIGITS]}.{EXTENSIONS[picture_format]}"
+def image_key(folder: str, index: int, sha256: str, image_format: str) -> str:
+    """The key of one image in its job's folder. It carries the hash of the bytes: no writer overwrites another's."""
+    return f"{folder}/{index}-{sha256[:KEY_HASH_DIGITS]}.{EXTENSIONS[image_format]}"
 
 
 def folder_of(job: Job) -> str:
@@ -78,7 +78,7 @@ def folder_of(job: Job) -> str:
 
 def open_store(settings: Settings) -> ImageStore:
     """The store that the settings name. Opens no connection."""
-    # here, because both build on this module, and who keeps pictures in a folder need not load an S3 client
+    # here, because both build on this module, and who keeps images in a folder need not load an S3 client
     if folder := settings.images_folder:
         from worker.images.folder import LocalImages
 

@@ -8,9 +8,9 @@ known to be taken, and nothing is bought on where one has failed.
 from dataclasses import replace
 from typing import Any
 
-from worker.job.record import OPEN, Job, Milliseconds, Problem, Status
+from worker.job.record import OPEN, Failure, Job, Milliseconds, Status
 from worker.job.step import Step, recorded
-from worker.job.timing import Limits, next_late_look, next_look
+from worker.job.timing import Durations, next_late_look, next_look
 
 
 def stands_at(job: Job) -> Status:
@@ -42,22 +42,22 @@ def awaits_result(job: Job) -> bool:
     return job.status in OPEN and job.status is not Status.STORING
 
 
-def follow(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+def follow(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Step:
     """The step after something was noted on an attempt of a job that awaits its result."""
     status = stands_at(job)
     if status is job.status:
         # the newest attempt may have ended while an older one, whose place is kept beside, is open
         over = status is Status.UNKNOWN and not job.may_be_upstream
-        return replace(recorded(job, cause, now, limits), frees_place=over)
+        return replace(recorded(job, cause, now, durations), frees_place=over)
     match status:
         case Status.QUEUED:
             return requeued(job, cause, now)
         case Status.UNKNOWN:
-            return left_unknown(job, cause, now, limits)
+            return left_unknown(job, cause, now, durations)
         case Status.FAILED:
             return failed_upstream(job, cause, now)
     moved = job.moved(status, now, unknown_until=None)
-    return Step(moved, cause, next_look(moved, now, limits))
+    return Step(moved, cause, next_look(moved, now, durations))
 
 
 def requeued(job: Job, cause: str, now: Milliseconds, **changes: Any) -> Step:
@@ -66,21 +66,21 @@ def requeued(job: Job, cause: str, now: Milliseconds, **changes: Any) -> Step:
     return Step(waiting, cause, max(0, job.order.deadline_at - now), frees_place=True)
 
 
-def left_unknown(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+def left_unknown(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Step:
     """Nobody knows; the policy acts after the wait."""
     # never more than half of what is left, so that a policy still has time to act
-    wait = min(limits.unknown_wait, max(0, job.order.deadline_at - now) // 2)
+    wait = min(durations.unknown_wait, max(0, job.order.deadline_at - now) // 2)
     unknown = job.moved(Status.UNKNOWN, now, unknown_until=now + wait)
-    return Step(unknown, cause, next_look(unknown, now, limits), frees_place=not job.may_be_upstream)
+    return Step(unknown, cause, next_look(unknown, now, durations), frees_place=not job.may_be_upstream)
 
 
 def failed_upstream(job: Job, cause: str, now: Milliseconds) -> Step:
     """By the upstream's own word, the newest one."""
     words = next((attempt.message for attempt in reversed(job.attempts) if attempt.status == "failed"), None)
-    return fail(job, cause, now, Problem("upstream_failed", "the upstream failed to generate", words))
+    return fail(job, cause, now, Failure("upstream_failed", "the upstream failed to generate", words))
 
 
-def fail(job: Job, cause: str, now: Milliseconds, error: Problem) -> Step:
+def fail(job: Job, cause: str, now: Milliseconds, error: Failure) -> Step:
     """Ended with a stable code; what may have been paid for is still looked for."""
     ended = job.moved(Status.FAILED, now, error=error)
     return Step(ended, cause, next_late_look(ended, now), frees_place=not job.may_be_upstream)

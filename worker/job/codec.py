@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from worker.job.record import Attempt, Image, Job, Milliseconds, Order, Problem, Status
+from worker.job.record import Attempt, Failure, Image, Job, Milliseconds, Order, Status
 
 KEPT_APART = frozenset({"order", "status", "version", "place", "stalls"})
 DOC_FIELDS = tuple(each for each in fields(Job) if each.name not in KEPT_APART)
@@ -88,7 +88,7 @@ def _revived(doc: dict[str, Any]) -> dict[str, Any]:
     if "images" in doc:
         doc["images"] = tuple(Image(**image) for image in doc["images"])
     if "error" in doc:
-        doc["error"] = Problem(**doc["error"])
+        doc["error"] = Failure(**doc["error"])
     if "links" in doc:
         doc["links"] = tuple(doc["links"])
     return doc

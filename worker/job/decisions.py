@@ -10,9 +10,9 @@ from typing import Literal
 
 from worker.job.attempts import awaits_result, fail, follow, is_known_taken, requeued, stands_at
 from worker.job.endings import contradiction, contradicts, ended, overdue, succeed
-from worker.job.record import Attempt, Image, Job, Milliseconds, Problem, Status, attempt_track_id
+from worker.job.record import Attempt, Failure, Image, Job, Milliseconds, Status, attempt_track_id
 from worker.job.step import KeyNews, Step, look_again, recorded
-from worker.job.timing import SECOND, Limits, can_end_in_time, collected_until, next_look, until_deadline
+from worker.job.timing import SECOND, Durations, can_end_in_time, collected_until, next_look, until_deadline
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.wire import Answer
 
@@ -26,7 +26,7 @@ def claim(
     job: Job,
     upstream: str,
     now: Milliseconds,
-    limits: Limits,
+    durations: Durations,
     claimant: str | None = None,
     quickest: Milliseconds | None = None,
     *,
@@ -43,16 +43,16 @@ def claim(
     if now >= job.order.deadline_at:
         return overdue(job, now)
     if is_known_taken(job):
-        return follow(job, "taken", now, limits)
+        return follow(job, "taken", now, durations)
     if not can_end_in_time(job, now, quickest):
         return replace(overdue(job, now), cause="no_time")
     number = job.attempt.number + 1 if job.attempt else 1
     attempt = Attempt(number, attempt_track_id(job.id, number), upstream, now, claim=claimant, server=server)
     claimed = job.moved(Status.SUBMITTING, now, attempts=(*_kept(job.attempts), attempt))
-    return Step(claimed, "intent", until_deadline(job, now, limits.submit_lease))
+    return Step(claimed, "intent", until_deadline(job, now, durations.submit_lease))
 
 
-def never_sent(job: Job, claimant: str, now: Milliseconds, limits: Limits) -> Step | None:
+def never_sent(job: Job, claimant: str, now: Milliseconds, durations: Durations) -> Step | None:
     """That worker's intent, whose reply from Redis was lost, so that it sent nothing: back to the queue.
 
     Also where the intent is not there: it may be on its way still, and must find another version when it comes.
@@ -64,7 +64,9 @@ def never_sent(job: Job, claimant: str, now: Milliseconds, limits: Limits) -> St
         return None
     if not awaits_result(job):
         return None
-    return follow(job.with_attempt(replace(attempt, status="refused", outcome="never_sent")), "never_sent", now, limits)
+    return follow(
+        job.with_attempt(replace(attempt, status="refused", outcome="never_sent")), "never_sent", now, durations
+    )
 
 
 def handed_back(job: Job, cause: str, now: Milliseconds) -> Step | None:
@@ -79,7 +81,7 @@ def handed_back(job: Job, cause: str, now: Milliseconds) -> Step | None:
     return replace(requeued(job, cause, now), key_news=news)
 
 
-def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits: Limits) -> Step | None:
+def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, durations: Durations) -> Step | None:
     """What the POST of that attempt came to."""
     attempt = job.numbered(number)
     if attempt is None:
@@ -87,17 +89,17 @@ def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, limits:
     attempt = replace(attempt, answered_at=now)
     match outcome:
         case Taken(answer) if contradicts(attempt, answer):
-            return _foreign_answer(job, attempt, now, limits)
+            return _foreign_answer(job, attempt, now, durations)
         case Taken(answer):
-            step = _taken(job, attempt, answer, now, limits)
+            step = _taken(job, attempt, answer, now, durations)
             return step and replace(step, key_news=KeyNews("ok", attempt.upstream))
         case NotTaken():
-            return _not_taken(job, attempt, outcome, now, limits)
+            return _not_taken(job, attempt, outcome, now, durations)
         case Open():
-            return _left_open(job, attempt, outcome, now, limits)
+            return _left_open(job, attempt, outcome, now, durations)
 
 
-def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
+def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, durations: Durations) -> Step | None:
     """A callback whose token proves the attempt. Its body is a hint: one that contradicts the token is only counted."""
     if answer.kind in ("processing", "unreadable"):
         return None
@@ -106,73 +108,75 @@ def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, limits
     if attempt is None:
         return None
     if contradicts(attempt, answer):
-        return contradiction(job, now, limits)
-    return ended(job, attempt, answer, "callback", now, limits)
+        return contradiction(job, now, durations)
+    return ended(job, attempt, answer, "callback", now, durations)
 
 
 def polled(
-    job: Job, number: int, answer: Answer | None, now: Milliseconds, limits: Limits, *, cause: str = "poll"
+    job: Job, number: int, answer: Answer | None, now: Milliseconds, durations: Durations, *, cause: str = "poll"
 ) -> Step | None:
     """What fetch said; None where it could not be asked, for that `cause`. Anything but an end means: ask again later.
 
     "Request not found" is no end: the callback may still come, and what was paid for is never given up early. An
-    answer about another request is somebody else's picture: counted, never believed.
+    answer about another request is somebody else's image: counted, never believed.
     """
     attempt = job.numbered(number)
     if attempt is None:
         return None
     if answer and contradicts(attempt, answer):
-        return contradiction(replace(job, tries=job.tries + 1), now, limits)
+        return contradiction(replace(job, tries=job.tries + 1), now, durations)
     if answer and (answer.kind == "success" or (answer.kind == "failed" and answer.request_id)):
-        return ended(job, attempt, answer, "poll", now, limits)
-    return look_again(job, cause, now, limits)
+        return ended(job, attempt, answer, "poll", now, durations)
+    return look_again(job, cause, now, durations)
 
 
-def refreshed(job: Job, number: int, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
+def refreshed(job: Job, number: int, answer: Answer, now: Milliseconds, durations: Durations) -> Step | None:
     """Addresses asked for anew, because the recorded ones stayed dead or there were none."""
     attempt = job.numbered(number)
     waiting = job.status is Status.STORING or job.accepts_late_result
     if attempt is None or not waiting or answer.kind != "success":
         return None
     if contradicts(attempt, answer):
-        return contradiction(job, now, limits)
+        return contradiction(job, now, durations)
     if not answer.links or answer.links == job.links:
         return None
-    return recorded(replace(job, links=answer.links, seed=answer.seed or job.seed), "refreshed", now, limits)
+    return recorded(replace(job, links=answer.links, seed=answer.seed or job.seed), "refreshed", now, durations)
 
 
-def collected(job: Job, images: tuple[Image, ...], outstanding: int, now: Milliseconds, limits: Limits) -> Step | None:
-    """Pictures that are durable by now, and how many of the recorded addresses have not given theirs yet."""
+def collected(
+    job: Job, images: tuple[Image, ...], outstanding: int, now: Milliseconds, durations: Durations
+) -> Step | None:
+    """Images that are durable by now, and how many of the recorded addresses have not given theirs yet."""
     if job.status is not Status.STORING and not job.accepts_late_result:
         return None
-    # another collector may have recorded pictures meanwhile: what is recorded stays so, whatever was stored beside it
+    # another collector may have recorded images meanwhile: what is recorded stays so, whatever was stored beside it
     merged = {image.index: image for image in (*images, *job.images)}
     outstanding = max(0, outstanding - (len(merged) - len(images)))
     images = tuple(merged[index] for index in sorted(merged))
     if not images or (outstanding and now < collected_until(job)):
-        return look_again(replace(job, images=images), "collect", now, limits)
+        return look_again(replace(job, images=images), "collect", now, durations)
     return succeed(job, images, now)
 
 
-def woken(job: Job, now: Milliseconds, limits: Limits) -> Step | None:
+def woken(job: Job, now: Milliseconds, durations: Durations) -> Step | None:
     """What time alone decides: stalls, deadlines, leases, the policy for `unknown`."""
     if job.is_terminal:
         return None
     if job.stalls > MAX_STALLS and job.status is Status.STORING:
-        problem = Problem("stalled", "the worker died each time it tried to store the pictures")
-        return fail(job, "stalled", now, problem)
+        failure = Failure("stalled", "the worker died each time it tried to store the images")
+        return fail(job, "stalled", now, failure)
     if now >= job.order.deadline_at:
         return overdue(job, now)
-    if job.status is Status.SUBMITTING and job.attempt and now >= job.attempt.started_at + limits.submit_lease:
-        return _left_open(job, job.attempt, Open("lease_over", ""), now, limits)
+    if job.status is Status.SUBMITTING and job.attempt and now >= job.attempt.started_at + durations.submit_lease:
+        return _left_open(job, job.attempt, Open("lease_over", ""), now, durations)
     if job.status is Status.UNKNOWN and job.unknown_until and now >= job.unknown_until:
-        return _unknown_policy(job, now, limits)
+        return _unknown_policy(job, now, durations)
     return None
 
 
-def unaffordable(job: Job, now: Milliseconds, limits: Limits) -> Step:
+def unaffordable(job: Job, now: Milliseconds, durations: Durations) -> Step:
     """The policy would buy again what the tenant's budget has no room for: it holds, as the default policy does."""
-    return _hold(job, "budget", now, limits)
+    return _hold(job, "budget", now, durations)
 
 
 def cancelled(job: Job, now: Milliseconds) -> Step | None:
@@ -182,7 +186,7 @@ def cancelled(job: Job, now: Milliseconds) -> Step | None:
     return Step(job.moved(Status.CANCELLED, now), "cancelled", None, frees_place=not job.may_be_upstream)
 
 
-def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, limits: Limits) -> Step | None:
+def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, durations: Durations) -> Step | None:
     """An operator's or caller's decision on an `unknown`; None where there is nothing to decide.
 
     What is known to be taken is not bought again, also not by hand: `fail` ends it, and a retry is a new job.
@@ -194,65 +198,69 @@ def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, l
     return None if is_known_taken(job) else _resubmit(job, "manual", now)
 
 
-def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, limits: Limits) -> Step | None:
+def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, durations: Durations) -> Step | None:
     attempt = replace(attempt, outcome="taken", request_id=attempt.request_id or answer.request_id)
     if answer.kind != "processing":
-        return ended(job, attempt, answer, "answer", now, limits)
+        return ended(job, attempt, answer, "answer", now, durations)
     if attempt.status in ("submitting", "unknown"):
         attempt = replace(attempt, status="processing")
     noted = job.with_attempt(attempt)
     if not awaits_result(job):
-        return recorded(noted, "answer", now, limits)
+        return recorded(noted, "answer", now, durations)
     noted = replace(noted, eta_at=now + int((answer.eta_seconds or 0) * SECOND))
-    return follow(noted, "taken" if attempt.request_id else "taken_without_id", now, limits)
+    return follow(noted, "taken" if attempt.request_id else "taken_without_id", now, durations)
 
 
-def _foreign_answer(job: Job, attempt: Attempt, now: Milliseconds, limits: Limits) -> Step | None:
+def _foreign_answer(job: Job, attempt: Attempt, now: Milliseconds, durations: Durations) -> Step | None:
     """Something on the way gave us another request's answer: it says nothing of ours, which may have been taken."""
     counted = replace(job, contradictions=job.contradictions + 1)
-    left = _left_open(counted, attempt, Open("foreign_answer"), now, limits)
-    return left or contradiction(job, now, limits)
+    left = _left_open(counted, attempt, Open("foreign_answer"), now, durations)
+    return left or contradiction(job, now, durations)
 
 
-def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds, limits: Limits) -> Step | None:
+def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds, durations: Durations) -> Step | None:
     if attempt.status == "refused":  # recorded before, by a write whose reply was lost
         return None
     if attempt.status not in ("submitting", "unknown"):  # its callback was quicker, and the upstream's word is proof
-        return contradiction(job, now, limits)
+        return contradiction(job, now, durations)
     attempt = replace(attempt, status="refused", outcome=refusal.reason.value, message=refusal.message or None)
     noted = job.with_attempt(attempt)
     news = _key_news(attempt, refusal)
     if not awaits_result(job):
-        return replace(recorded(noted, "answer", now, limits), key_news=news, frees_place=not noted.may_be_upstream)
+        return replace(recorded(noted, "answer", now, durations), key_news=news, frees_place=not noted.may_be_upstream)
     if refusal.reason is Reason.REJECTED and stands_at(noted) is Status.QUEUED:
-        problem = Problem("upstream_rejected", "the upstream refused this request", refusal.message or None)
-        return replace(fail(noted, "rejected", now, problem), key_news=news)
-    return replace(follow(noted, refusal.reason.value, now, limits), key_news=news)
+        failure = Failure("upstream_rejected", "the upstream refused this request", refusal.message or None)
+        return replace(fail(noted, "rejected", now, failure), key_news=news)
+    return replace(follow(noted, refusal.reason.value, now, durations), key_news=news)
 
 
-def _left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, limits: Limits) -> Step | None:
+def _left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, durations: Durations) -> Step | None:
     if attempt.status != "submitting":  # a callback was quicker than the broken answer
         return None
     attempt = replace(attempt, status="unknown", outcome=outcome.reason, message=outcome.message or None)
     noted = job.with_attempt(attempt)
     news = KeyNews("shaky", attempt.upstream, reason=outcome.reason)
-    step = follow(noted, outcome.reason, now, limits) if awaits_result(job) else recorded(noted, "answer", now, limits)
+    step = (
+        follow(noted, outcome.reason, now, durations)
+        if awaits_result(job)
+        else recorded(noted, "answer", now, durations)
+    )
     return replace(step, key_news=news)
 
 
-def _unknown_policy(job: Job, now: Milliseconds, limits: Limits) -> Step:
+def _unknown_policy(job: Job, now: Milliseconds, durations: Durations) -> Step:
     # an attempt that was taken without telling its id is not open: it was bought, so no policy buys it again
     is_open = not is_known_taken(job)
     if is_open and job.order.on_unknown == "resubmit" and not job.resubmitted:
         return _resubmit(job, "resubmit", now)
     if is_open and job.order.on_unknown == "fail":
         return _give_up(job, "fail", now)
-    return _hold(job, "hold", now, limits)
+    return _hold(job, "hold", now, durations)
 
 
-def _hold(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+def _hold(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Step:
     held = job.moved(Status.UNKNOWN, now, unknown_until=None)
-    return Step(held, cause, next_look(held, now, limits))
+    return Step(held, cause, next_look(held, now, durations))
 
 
 def _resubmit(job: Job, cause: str, now: Milliseconds) -> Step:
@@ -260,8 +268,8 @@ def _resubmit(job: Job, cause: str, now: Milliseconds) -> Step:
 
 
 def _give_up(job: Job, cause: str, now: Milliseconds) -> Step:
-    problem = Problem("submit_unknown", "nobody knows whether the upstream took the request; it was not sent again")
-    return fail(job, cause, now, problem)
+    failure = Failure("submit_unknown", "nobody knows whether the upstream took the request; it was not sent again")
+    return fail(job, cause, now, failure)
 
 
 def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:

@@ -6,19 +6,19 @@ The first end of the first attempt wins; whatever comes later is recorded and sh
 from dataclasses import replace
 
 from worker.job.attempts import awaits_result, fail, follow
-from worker.job.record import OPEN, Attempt, Image, Job, Milliseconds, Problem, Status, Via
+from worker.job.record import OPEN, Attempt, Failure, Image, Job, Milliseconds, Status, Via
 from worker.job.step import KeyNews, Step, recorded
-from worker.job.timing import Limits, next_late_look
+from worker.job.timing import Durations, next_late_look
 from worker.upstream.wire import Answer
 
 
-def ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
+def ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations) -> Step | None:
     """The upstream's part is over: the first end of the first attempt wins, later ones are recorded."""
     attempt = replace(attempt, request_id=attempt.request_id or answer.request_id)
     if answer.kind == "success":
-        step = _result(job, attempt, answer, via, now, limits)
+        step = _result(job, attempt, answer, via, now, durations)
         return step and replace(step, key_news=KeyNews("heard", attempt.upstream))
-    return _upstream_failure(job, attempt, answer, via, now, limits)
+    return _upstream_failure(job, attempt, answer, via, now, durations)
 
 
 def contradicts(attempt: Attempt, answer: Answer) -> bool:
@@ -27,8 +27,8 @@ def contradicts(attempt: Attempt, answer: Answer) -> bool:
     return other_track or (known and attempt.request_id != answer.request_id)
 
 
-def contradiction(job: Job, now: Milliseconds, limits: Limits) -> Step:
-    return recorded(replace(job, contradictions=job.contradictions + 1), "contradiction", now, limits)
+def contradiction(job: Job, now: Milliseconds, durations: Durations) -> Step:
+    return recorded(replace(job, contradictions=job.contradictions + 1), "contradiction", now, durations)
 
 
 def overdue(job: Job, now: Milliseconds) -> Step:
@@ -37,8 +37,8 @@ def overdue(job: Job, now: Milliseconds) -> Step:
         return replace(expired, due_in=next_late_look(expired.job, now))
     if job.images:  # some are there and the rest has run out of time
         return succeed(job, job.images, now)
-    problem = Problem("images_unavailable", "the pictures could not be fetched and stored before the deadline")
-    return fail(job, "deadline", now, problem)
+    failure = Failure("images_unavailable", "the images could not be fetched and stored before the deadline")
+    return fail(job, "deadline", now, failure)
 
 
 def succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
@@ -53,38 +53,42 @@ def expire(job: Job, now: Milliseconds) -> Step:
     return Step(job.moved(Status.EXPIRED, now), "deadline", None, frees_place=not job.may_be_upstream)
 
 
-def _result(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits) -> Step | None:
+def _result(
+    job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations
+) -> Step | None:
     known = job.numbered(attempt.number)
     if known and known.status in ("succeeded", "duplicate"):
         if known.status == "succeeded" and not job.links and answer.links and job.status is not Status.SUCCEEDED:
             # the first success came without addresses, this one has them
             found = replace(job.with_attempt(attempt), links=answer.links)
-            return replace(recorded(found, via, now, limits), collects=job.status is not Status.CANCELLED)
+            return replace(recorded(found, via, now, durations), collects=job.status is not Status.CANCELLED)
         fresh = attempt.request_id != known.request_id
-        return recorded(job.with_attempt(attempt), via, now, limits) if fresh else None
+        return recorded(job.with_attempt(attempt), via, now, durations) if fresh else None
     if known and known.status == "failed":
-        return contradiction(job, now, limits)
+        return contradiction(job, now, durations)
     if job.completed_via:  # another attempt has won: its twin was paid for as well
         duplicate = job.with_attempt(replace(attempt, status="duplicate"))
-        return replace(recorded(duplicate, "duplicate_spend", now, limits), frees_place=not duplicate.may_be_upstream)
+        return replace(
+            recorded(duplicate, "duplicate_spend", now, durations), frees_place=not duplicate.may_be_upstream
+        )
     won = job.with_attempt(replace(attempt, status="succeeded"))
     won = replace(won, links=answer.links, seed=answer.seed, nsfw=answer.nsfw, completed_via=via)
     frees = not won.may_be_upstream  # a newer attempt may still be there
     if job.status in OPEN:
         storing = won.moved(Status.STORING, now)
-        return Step(storing, via, limits.work_lease, collects=True, frees_place=frees)
+        return Step(storing, via, durations.work_lease, collects=True, frees_place=frees)
     if won.accepts_late_result:
-        return Step(won.moved(job.status, now, tries=0), via, limits.work_lease, collects=True, frees_place=frees)
-    return replace(recorded(won, via, now, limits), frees_place=frees)
+        return Step(won.moved(job.status, now, tries=0), via, durations.work_lease, collects=True, frees_place=frees)
+    return replace(recorded(won, via, now, durations), frees_place=frees)
 
 
 def _upstream_failure(
-    job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, limits: Limits
+    job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations
 ) -> Step | None:
     known = job.numbered(attempt.number)
     if known and known.status in ("succeeded", "duplicate", "failed"):
-        return contradiction(job, now, limits) if known.status != "failed" else None
+        return contradiction(job, now, durations) if known.status != "failed" else None
     noted = job.with_attempt(replace(attempt, status="failed", message=answer.message or None))
     if awaits_result(job):
-        return follow(noted, via, now, limits)
-    return replace(recorded(noted, via, now, limits), frees_place=not noted.may_be_upstream)
+        return follow(noted, via, now, durations)
+    return replace(recorded(noted, via, now, durations), frees_place=not noted.may_be_upstream)

@@ -39,11 +39,11 @@ class Status(StrEnum):
     A crash here: the poll at its due time goes on; nothing is submitted twice."""
 
     STORING = "storing"
-    """The result is known; its pictures are being fetched and kept. Moved by: the worker.
+    """The result is known; its images are being fetched and kept. Moved by: the worker.
     A crash here: collected again from the recorded addresses."""
 
     SUCCEEDED = "succeeded"
-    """Every picture that exists is in the store, decoded, hashed and durable. Final."""
+    """Every image that exists is in the store, decoded, hashed and durable. Final."""
 
     FAILED = "failed"
     """Ended with a stable error code and the upstream's own words. Final, but for a late result after a time-out."""
@@ -114,7 +114,7 @@ class Attempt:
     claim: str | None = None
     """What tells the worker that wrote this intent that it was the one, where Redis' reply to it was lost."""
     server: str | None = None
-    """Which base address it was sent to (upstream/pool.py): its request id means this picture there, and only there."""
+    """The base address it was sent to (upstream/accounts.py): only there does its request id mean this image."""
 
     @property
     def possibly_charged(self) -> bool:
@@ -124,7 +124,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """One stored picture."""
+    """One stored image."""
 
     index: int
     key: str
@@ -138,7 +138,7 @@ class Image:
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class Failure:
     """Why a job failed: a stable code, our sentence, the upstream's own words."""
 
     code: str
@@ -181,7 +181,7 @@ class Job:
     nsfw: bool = False
     images: tuple[Image, ...] = ()
     images_missing: int = 0
-    error: Problem | None = None
+    error: Failure | None = None
     late: bool = False
     completed_via: Via | None = None
     updated_at: Milliseconds = 0
@@ -192,7 +192,7 @@ class Job:
     """When the policy for `unknown` acts."""
     resubmitted: bool = False
     tries: int = 0
-    """Polls without news, or collections without all pictures, since the last transition: spaces the next one."""
+    """Polls without news, or collections without all images, since the last transition: spaces the next one."""
     contradictions: int = 0
     """Callbacks that contradicted their token or came after the end: recorded, nothing else."""
     place: str | None = None

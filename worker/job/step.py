@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from worker.job.record import Job, Milliseconds
-from worker.job.timing import Limits, next_look
+from worker.job.timing import Durations, next_look
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +37,12 @@ class Step:
     key_news: KeyNews | None = None
 
 
-def recorded(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+def recorded(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Step:
     """Kept on the record without a change of status."""
     noted = job.moved(job.status, now)
-    return Step(noted, cause, next_look(noted, now, limits))
+    return Step(noted, cause, next_look(noted, now, durations))
 
 
-def look_again(job: Job, cause: str, now: Milliseconds, limits: Limits) -> Step:
+def look_again(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Step:
     tried = job.moved(job.status, now, tries=job.tries + 1)
-    return Step(tried, cause, next_look(tried, now, limits))
+    return Step(tried, cause, next_look(tried, now, durations))

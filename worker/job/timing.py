@@ -8,14 +8,14 @@ SECOND = 1000
 LEAST_TO_MAKE = SECOND // 2
 """Nothing was ever made and stored in less: what a job needs until its deadline while nothing is known of others."""
 LATE_SECONDS = 86_400
-"""How long a result is still looked for after the end: the upstream deletes its pictures after 24 hours."""
+"""How long a result is still looked for after the end: the upstream deletes its images after 24 hours."""
 
 LONGEST_ETA_SECONDS = 60
 """What an upstream's `eta` delays the next question by, at most."""
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class Durations:
     """The durations that decisions depend on, in milliseconds."""
 
     submit_lease: Milliseconds
@@ -27,44 +27,44 @@ class Limits:
     """False while callbacks do not arrive: polls come sooner and more often."""
 
 
-def next_look(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds | None:
+def next_look(job: Job, now: Milliseconds, durations: Durations) -> Milliseconds | None:
     """How long until somebody must look at this record again, if nothing happens before; None: never."""
     match job.status:
         case Status.QUEUED:
             # with a place it has a message on its way, which may be lost; without one it waits for a place
-            return until_deadline(job, now, limits.work_lease if job.place else job.order.deadline_at - now)
+            return until_deadline(job, now, durations.work_lease if job.place else job.order.deadline_at - now)
         case Status.SUBMITTING:
             started = job.attempt.started_at if job.attempt else now
-            return until_deadline(job, now, started + limits.submit_lease - now)
+            return until_deadline(job, now, started + durations.submit_lease - now)
         case Status.UNKNOWN:
-            return until_deadline(job, now, _until_decided(job, now, limits))
+            return until_deadline(job, now, _until_decided(job, now, durations))
         case Status.PROCESSING:
-            return until_deadline(job, now, _until_asked(job, now, limits))
+            return until_deadline(job, now, _until_asked(job, now, durations))
         case Status.STORING:
-            return until_deadline(job, now, _pause(job, limits))
+            return until_deadline(job, now, _pause(job, durations))
     return next_late_look(job, now)
 
 
-def _until_decided(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds:
+def _until_decided(job: Job, now: Milliseconds, durations: Durations) -> Milliseconds:
     """Until the policy acts; then until the deadline, unless there is an id to ask by."""
     if job.unknown_until and job.unknown_until > now:
         return job.unknown_until - now
     can_be_asked = any(each.request_id and each.status in ("unknown", "processing") for each in job.attempts)
-    return _pause(job, limits) if can_be_asked else job.order.deadline_at - now
+    return _pause(job, durations) if can_be_asked else job.order.deadline_at - now
 
 
-def _until_asked(job: Job, now: Milliseconds, limits: Limits) -> Milliseconds:
+def _until_asked(job: Job, now: Milliseconds, durations: Durations) -> Milliseconds:
     """The upstream's own word is believed for a minute, at first for half of what is left: it may be wrong by hours."""
     told = min(max(0, (job.eta_at or 0) - now), LONGEST_ETA_SECONDS * SECOND)
-    wait = max(_pause(job, limits), told)
+    wait = max(_pause(job, durations), told)
     return wait if job.tries else min(wait, (job.order.deadline_at - now) // 2)
 
 
-def _pause(job: Job, limits: Limits) -> Milliseconds:
+def _pause(job: Job, durations: Durations) -> Milliseconds:
     """Growing pauses: collecting 0.5 s to 10 s, polling 2 s to 60 s (10 s while callbacks do not arrive)."""
     if job.status is Status.STORING:
         return min(10 * SECOND, (SECOND // 2) << min(job.tries, 10))
-    longest = 60 if limits.callbacks_trusted else 10
+    longest = 60 if durations.callbacks_trusted else 10
     return min(longest * SECOND, int(2 * SECOND * 1.5 ** min(job.tries, 20)))
 
 
@@ -75,7 +75,7 @@ def next_late_look(job: Job, now: Milliseconds) -> Milliseconds | None:
     if not (job.links or any(attempt.request_id for attempt in job.attempts)):
         return None  # only a callback can bring it, and that wakes the job by itself
     left = late_until(job, now) - now
-    # pictures that are known to be there are fetched soon; the last look, at the end, takes what has come by then
+    # images that are known to be there are fetched soon; the last look, at the end, takes what has come by then
     first = SECOND // 2 if job.completed_via else 10 * SECOND
     return min(left, 3600 * SECOND, first << min(job.tries, 13)) if left > 0 else None
 
@@ -86,7 +86,7 @@ def late_until(job: Job, now: Milliseconds) -> Milliseconds:
 
 
 def collected_until(job: Job) -> Milliseconds:
-    """Until when pictures that are not there yet are tried again: the deadline, after it the whole late window."""
+    """Until when images that are not there yet are tried again: the deadline, after it the whole late window."""
     return late_until(job, job.updated_at) if job.is_terminal else job.order.deadline_at
 
 

@@ -36,7 +36,7 @@ class Sums:
                 self._owners[attempt.upstream, attempt.request_id].add(job.id)
 
     def shared_request_ids(self) -> Iterator[str]:
-        """Jobs that the upstream gave one and the same id: one of them would be told the other's pictures."""
+        """Jobs that the upstream gave one and the same id: one of them would be told the other's images."""
         for (upstream, request_id), owners in self._owners.items():
             if len(owners) > 1:
                 yield f"{request_id} at {upstream}: {', '.join(sorted(owners))}"

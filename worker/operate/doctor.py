@@ -20,7 +20,7 @@ from worker.signing import callback_token
 from worker.startup import check_redis
 from worker.store.lane import connect
 from worker.store.memory import Memory
-from worker.upstream.pool import upstream_pool
+from worker.upstream.accounts import upstream_pool
 from worker.upstream.wire import parse_answer
 
 PROBE_TRACK_ID = "00000000000000000000000000-0"

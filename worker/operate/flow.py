@@ -56,7 +56,7 @@ class TenantFlow:
 
 
 class FlowControl:
-    """See the module. Raises worker.store.lane.Unavailable where Redis is away."""
+    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, lane: Lane, store: JobStore) -> None:
         self._lane = lane

@@ -43,7 +43,7 @@ def job_id_of(given: Any) -> str | None:
 
 
 def submit_shape(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | None = None) -> dict[str, Any]:
-    """The answer to text2img: `processing` with where the pictures will be, or how the job has ended."""
+    """The answer to text2img: `processing` with where the images will be, or how the job has ended."""
     if job.is_terminal:
         return fetch_shape(job, viewer, now)
     identity, links = public_id(job.id), future_links(job, viewer)
@@ -88,7 +88,7 @@ def callback_shape(job: Job, viewer: Viewer, now: Milliseconds) -> dict[str, Any
 
 
 def future_links(job: Job, viewer: Viewer) -> list[str]:
-    """Addresses that answer 404 until the picture is there; valid as long after the deadline as any picture's."""
+    """Addresses that answer 404 until the image is there; valid as long after the deadline as any image's."""
     samples = int(job.order.request.get("samples", 1))
     return [image_url(job.id, index, viewer, job.order.deadline_at) for index in range(samples)]
 

@@ -24,7 +24,7 @@ def explain(job: Job, where: Standing, now: Milliseconds) -> str:
         case Status.PROCESSING:
             return "The upstream is generating it; a callback or a poll will tell."
         case Status.STORING:
-            return "The upstream is done; its pictures are being fetched and stored."
+            return "The upstream is done; its images are being fetched and stored."
         case Status.SUCCEEDED:
             return _succeeded(job)
         case Status.CANCELLED:
@@ -90,7 +90,7 @@ def _unknown(job: Job, now: Milliseconds) -> str:
 
 
 def _succeeded(job: Job) -> str:
-    parts = [f"{len(job.images)} {'picture is' if len(job.images) == 1 else 'pictures are'} stored"]
+    parts = [f"{len(job.images)} {'image is' if len(job.images) == 1 else 'images are'} stored"]
     if job.images_missing:
         parts.append(f"{job.images_missing} fewer than asked for")
     if job.late:

@@ -80,8 +80,8 @@ def links(job_id: str, public_url: str) -> dict[str, str]:
 
 
 def image_url(job_id: str, index: int, viewer: Viewer, now: Milliseconds) -> str:
-    """An address of one picture that needs no key and expires."""
-    # whole hours, so that asking twice gives the same address and a browser may keep the picture
+    """An address of one image that needs no key and expires."""
+    # whole hours, so that asking twice gives the same address and a browser may keep the image
     expires = (now + viewer.image_url_ms) // 3_600_000 * 3_600_000 + 3_600_000
     signature = image_signature(job_id, index, expires, viewer.secrets)
     return f"{viewer.public_url}/v1/jobs/{job_id}/images/{index}?expires={expires}&signature={signature}"
@@ -117,7 +117,7 @@ def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:
 
 
 def _shown(job: Job) -> tuple[Image, ...]:
-    """Pictures are shown once the job has succeeded: before that some may still be missing."""
+    """Images are shown once the job has succeeded: before that some may still be missing."""
     return job.images if job.status is Status.SUCCEEDED else ()
 
 

@@ -88,7 +88,7 @@ def decode_key(record: bytes) -> Key:
 
 
 class KeyStore:
-    """The keys in Redis. Raises worker.store.lane.Unavailable where Redis is away."""
+    """The keys in Redis. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, lane: Lane) -> None:
         self._lane = lane

@@ -11,7 +11,7 @@ from typing import Any
 
 import structlog
 
-from worker.store.lane import Lane, Unavailable
+from worker.store.lane import Lane, RedisUnavailable
 
 log = structlog.get_logger()
 
@@ -27,14 +27,14 @@ class Doubtful(Exception):
 async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[Any]], seconds: float = DOUBT_SECONDS) -> Any:
     """The reply of a script that makes `key`, and says the same again where the key is there.
 
-    Raises Unavailable only where it is certain that it was not done and never will be, otherwise Doubtful: only
+    Raises RedisUnavailable only where it is certain that it was not done and never will be, otherwise Doubtful: only
     those are left in doubt whose script was on its way in the moment in which Redis fell silent.
     """
     began = time.monotonic()
     await _is_heard(lane)
     try:
         return await run()
-    except Unavailable as error:
+    except RedisUnavailable as error:
         if not error.may_be_done:
             raise
     while time.monotonic() - began < seconds:
@@ -45,19 +45,19 @@ async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[Any]], secon
             is_there = await lane.call("EXISTS", key)
             if is_there:
                 return await run()
-        except Unavailable:
+        except RedisUnavailable:
             continue
         if is_too_late:
-            raise Unavailable("its reply was lost, and it was not done")
+            raise RedisUnavailable("its reply was lost, and it was not done")
     log.warning("accept.doubtful", help="Redis has not said whether it was done: the connection ends without an answer")
     raise Doubtful
 
 
 async def _is_heard(lane: Lane) -> None:
-    """Asks a quiet Redis whether it is there, before anything is sent that leaves a doubt. Raises Unavailable."""
+    """Asks a quiet Redis whether it is there, before anything is sent that leaves a doubt. Raises RedisUnavailable."""
     if lane.is_heard:
         return
     try:
         await lane.call("PING")
-    except Unavailable as error:
+    except RedisUnavailable as error:
         raise type(error)(str(error)) from error

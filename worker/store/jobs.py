@@ -20,8 +20,8 @@ from worker.store.doubt import settled
 from worker.store.lane import Lane, Script
 from worker.store.standing import Standing, parse_standing
 
-ACCEPT = Script("clock", "prelude", "queue", "ledger", "standing", "accept", new_load=True)
-ADVANCE = Script("clock", "prelude", "queue", "ledger", "governor", "timeline", "advance")
+ACCEPT = Script("clock", "prelude", "queue", "budget", "standing", "accept", new_load=True)
+ADVANCE = Script("clock", "prelude", "queue", "budget", "governor", "timeline", "advance")
 CALLBACK = Script("clock", "prelude", "callback")
 CONFIGURE = Script("clock", "prelude", "queue", "configure")
 LOAD = Script("clock", "load")
@@ -82,7 +82,7 @@ class UpstreamLimit:
 
 
 class JobStore:
-    """See the module. Raises worker.store.lane.Unavailable where Redis is away."""
+    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(
         self, lane: Lane, template: bytes, prefix: str, lease: Milliseconds, budget: Budget = NO_BUDGET
@@ -106,7 +106,8 @@ class JobStore:
 
         `idempotency` is the key's row and the fingerprint of the body; behind a colon the one that older rows have.
         `refuse_late` has the ids of jobs to be refused where they are not expected to end before their deadline. Safe
-        to repeat with the same orders. Raises Unavailable where nothing was accepted, Doubtful where nobody can say.
+        to repeat with the same orders. Raises RedisUnavailable where nothing was accepted, Doubtful where that is
+        not known.
         """
         key, fingerprint = idempotency or ("", "")
         first, most = orders[0], allowance
@@ -194,7 +195,7 @@ class JobStore:
         return [body for _, number, body in rows if int(number) == attempt]
 
     async def hand_over(self, job_id: str) -> None:
-        """Wakes the collection of a job's pictures, for whoever must not wait for them itself."""
+        """Wakes the collection of a job's images, for whoever must not wait for them itself."""
         await self._lane.run(HAND_OVER, *self._common[:2], job_id)
 
     async def rest(self, job: Job) -> None:

@@ -41,14 +41,14 @@ WAIT_SHARE = 0.8
 """Of a round trip's time, for the replicas: their answer must come before the round trip is given up."""
 
 
-class Unavailable(Exception):
+class RedisUnavailable(Exception):
     """Redis did not answer in time, or will not write."""
 
     may_be_done = False
     """Whether what was asked for may have happened: it was on its way, and no reply to it was read."""
 
 
-class Refused(Unavailable):
+class RedisUnfit(RedisUnavailable):
     """There is a Redis, but not one that jobs can be trusted to (worker/store/fitness.py). Nothing was done."""
 
 
@@ -70,8 +70,8 @@ class Call:
 class Lane:
     """Runs commands and scripts; see the module's words on batching.
 
-    Raises Unavailable where Redis is away, hangs, is read-only or out of memory. With `replicas`, a round trip counts
-    only once so many replicas have everything that it wrote; else it is Unavailable, which never says "not done".
+    Raises RedisUnavailable where Redis is away, hangs, is read-only or out of memory. With `replicas`, a round trip
+    counts only once so many replicas have everything that it wrote; else RedisUnavailable, which never says "not done".
     """
 
     def __init__(self, redis: Redis, timeout_seconds: float, replicas: int = 0) -> None:
@@ -114,7 +114,7 @@ class Lane:
             reply = await self._run_once(script, arguments, made, self.clock)
         self.clock.learn(reply[0])
         if _was_refused(reply):
-            raise Unavailable("it came to Redis too late, and was not done")
+            raise RedisUnavailable("it came to Redis too late, and was not done")
         return reply
 
     async def write(self, *command: Any) -> Any:
@@ -149,7 +149,7 @@ class Lane:
         now, step = await self._run_once(STEP_CLOCK, words, steady_ms(), SharedClock(redis_now))
         refused = _was_refused([now, step])
         if refused and self.clock.contradicts(now):
-            raise Unavailable("Redis' clock was set, and Redis is slow")
+            raise RedisUnavailable("Redis' clock was set, and Redis is slow")
         if refused:  # somebody else has settled it meanwhile
             return self.clock.learn(now)
         if step:
@@ -157,9 +157,9 @@ class Lane:
         return self.clock.set(now)
 
     async def _ask(self, call: Call) -> Any:
-        """Answered or Unavailable within the time-out from when it was made, whether it has left by then or not."""
+        """Answered or RedisUnavailable within the time-out from when it was made, whether it has left or not."""
         if len(self._waiting) >= MOST_WAITING:
-            raise Unavailable("too many calls wait for Redis already")
+            raise RedisUnavailable("too many calls wait for Redis already")
         left = self.timeout_seconds - (steady_ms() - call.made) / 1000
         giving_up = asyncio.get_running_loop().call_later(left, _settle, call.answer, TimeoutError())
         self._waiting.append(call)
@@ -167,7 +167,7 @@ class Lane:
             self._trips.add(asyncio.create_task(self._travel()))
         try:
             return await call.answer
-        except Unavailable as error:
+        except RedisUnavailable as error:
             # an error that Redis itself replied with says that it did nothing
             error.may_be_done = call.has_left and not isinstance(error.__cause__, ResponseError)
             raise
@@ -280,14 +280,14 @@ CANNOT_WRITE = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "
 
 
 def _translated(error: Exception) -> Exception:
-    """Foreign errors become Unavailable with the cause kept, but for a script that is not loaded, and bugs."""
+    """Foreign errors become RedisUnavailable with the cause kept, but for a script that is not loaded, and bugs."""
     text = str(error)
     if isinstance(error, Unfit):
-        return Refused(text)
+        return RedisUnfit(text)
     if isinstance(error, NoScriptError) or not isinstance(error, RedisError | OSError | TimeoutError):
         return error
     if type(error) is ResponseError and not any(word in text for word in CANNOT_WRITE):
         return error
-    unavailable = Unavailable(type(error).__name__)
+    unavailable = RedisUnavailable(type(error).__name__)
     unavailable.__cause__ = error
     return unavailable

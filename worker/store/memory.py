@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from redis.exceptions import OutOfMemoryError
 
-from worker.store.lane import Lane, Unavailable
+from worker.store.lane import Lane, RedisUnavailable
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,10 +29,10 @@ def parse_memory(info: str) -> Memory:
 
 
 async def memory_of(lane: Lane) -> Memory:
-    """As it is now. Raises Unavailable where Redis is away."""
+    """As it is now. Raises RedisUnavailable where Redis is away."""
     return parse_memory((await lane.call("INFO", "memory")).decode())
 
 
-def is_out_of_memory(error: Unavailable) -> bool:
+def is_out_of_memory(error: RedisUnavailable) -> bool:
     """Whether Redis answered, but had no memory for it: then nothing was done."""
     return isinstance(error.__cause__, OutOfMemoryError)

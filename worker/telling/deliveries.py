@@ -1,4 +1,4 @@
-"""The delivery ledger on Redis: what each caller was told, try by try; claims, replays, disabled endpoints.
+"""Webhook deliveries on Redis: what each caller was told, try by try; claims, replays, disabled endpoints.
 
 Every method is one script or a few commands over the shared lane; lua/telling.lua has the keys. Light enough for the
 door: nothing here sends.
@@ -82,8 +82,8 @@ class Endpoint:
     reason: str | None
 
 
-class DeliveryLedger:
-    """See the module. Raises worker.store.lane.Unavailable where Redis is away."""
+class DeliveryStore:
+    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, settings: Settings, lane: Lane, common: tuple[bytes, str, Milliseconds]) -> None:
         self._lane = lane

@@ -1,4 +1,4 @@
-"""Telling the caller: signed POSTs by the Standard Webhooks specification, each try a row in the ledger.
+"""Telling the caller: signed POSTs by the Standard Webhooks specification, each try a row of its delivery.
 
 Its own track: nothing here changes a job's status. The id stays the same over all tries, the timestamp does not.
 """
@@ -16,7 +16,7 @@ from config.settings import Settings
 from worker.crash_points import Point, reached
 from worker.network.addresses import AddressRefused, check_url
 from worker.network.transport import open_transport
-from worker.telling.deliveries import Claim, DeliveryLedger
+from worker.telling.deliveries import Claim, DeliveryStore
 from worker.telling.schedule import Delivery, Next, Target, Try, after_try
 from worker.telling.secrets import WebhookSecrets, signature_header
 
@@ -30,9 +30,9 @@ MOST_ANSWER_BYTES = 20_000
 class Notifier:
     """Sends what may be sent now."""
 
-    def __init__(self, settings: Settings, ledger: DeliveryLedger, secrets: WebhookSecrets) -> None:
+    def __init__(self, settings: Settings, deliveries: DeliveryStore, secrets: WebhookSecrets) -> None:
         self._settings = settings
-        self.ledger = ledger
+        self.deliveries = deliveries
         self._secrets = secrets
         self._client = httpx.AsyncClient(
             transport=open_transport(settings), timeout=httpx.Timeout(TIMEOUT_SECONDS), trust_env=False
@@ -42,8 +42,8 @@ class Notifier:
         await self._client.aclose()
 
     async def tell(self, delivery_id: str, target: Target, payload: dict[str, Any]) -> None:
-        """One try, where one may be made now; otherwise the ledger knows who comes back to it."""
-        claim = await self.ledger.claim(delivery_id, target)
+        """One try, where one may be made now; otherwise the deliveries knows who comes back to it."""
+        claim = await self.deliveries.claim(delivery_id, target)
         if claim.delivery and claim.verdict == "claimed":
             await self.send(claim, target, payload)
         elif claim.verdict == "endpoint_disabled":
@@ -59,7 +59,7 @@ class Notifier:
         outcome = await self._post(target.url, headers, body)
         reached(Point.CALLER_TOLD)
         following = after_try(delivery.tries - delivery.replayed_after + 1, outcome, random.random())
-        disabled = await self.ledger.keep(delivery, target, claim.at, outcome, following)
+        disabled = await self.deliveries.keep(delivery, target, claim.at, outcome, following)
         log.info("delivery.attempted", delivery_id=delivery.id, job_id=delivery.job_id, state=following.state,
                  status=outcome.status, error=outcome.error, seconds=outcome.seconds)  # fmt: skip
         if disabled:

@@ -113,7 +113,7 @@ def after_try(tries: int, last: Try, chance: float) -> Next:
 
 
 def try_row(at: Milliseconds, last: Try, following: Next) -> dict[str, Any]:
-    """The row of one try, as the ledger keeps it."""
+    """The row of one try, as the deliveries keeps it."""
     ended = at + int(last.seconds * 1000)
     return {
         "at": at,

@@ -8,13 +8,13 @@ import httpx
 
 from config.settings import Settings
 from worker.network.transport import open_transport
-from worker.upstream.errors import Unavailable, Unreadable
+from worker.upstream.errors import Unreadable, UpstreamUnavailable
 from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, judge_answer
 from worker.upstream.wire import Answer, parse_answer
 
 FETCH_SECONDS = 20.0
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
-"""Four pictures as base64 in the answer itself are the largest that is documented."""
+"""Four images as base64 in the answer itself are the largest that is documented."""
 HEADERS = {
     "content-type": "application/json",
     "accept": "application/json",
@@ -72,18 +72,18 @@ class UpstreamClient:
         callbacks, deadlines and other servers, which never wait for it.
         """
         if self._fetches[base_url] >= self._most_fetches:
-            raise Unavailable("as many questions as may be are under way there")
+            raise UpstreamUnavailable("as many questions as may be are under way there")
         self._fetches[base_url] += 1
         try:
             async with asyncio.timeout(seconds):
                 status, _, content = await self._post(f"{base_url}/fetch", body)
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError, AnswerTooLarge) as error:
-            raise Unavailable(type(error).__name__) from error
+            raise UpstreamUnavailable(type(error).__name__) from error
         finally:
             self._fetches[base_url] -= 1
         answer = parse_answer(content)
         if status == 429 or status >= 500 or answer.kind == "error":
-            raise Unavailable(f"HTTP {status}")
+            raise UpstreamUnavailable(f"HTTP {status}")
         if answer.kind == "unreadable":
             raise Unreadable(f"HTTP {status}")
         return answer

@@ -1,7 +1,7 @@
 """What can go wrong when the upstream is only asked, which is harmless to repeat.
 
 UpstreamError
-  Unavailable    no answer, or one that says "not now": ask again later
+  UpstreamUnavailable    no answer, or one that says "not now": ask again later
   Unreadable     an answer that cannot be read: ask again later, and say so in the log
 
 What can go wrong when something is bought is not an error but an outcome (outcome.py).
@@ -12,7 +12,7 @@ class UpstreamError(Exception):
     """The upstream could not be asked."""
 
 
-class Unavailable(UpstreamError):
+class UpstreamUnavailable(UpstreamError):
     """No answer, or one that says "not now"."""
 
 

@@ -41,7 +41,7 @@ class Answer:
     links: tuple[str, ...] = ()
     future_links: tuple[str, ...] = ()
     inline: tuple[str, ...] = ()
-    """Pictures that came in the answer itself, as base64 or data: URIs."""
+    """Images that came in the answer itself, as base64 or data: URIs."""
     nsfw: bool = False
     seed: int | None = None
     message: str = ""
@@ -93,7 +93,7 @@ def parse_answer(body: bytes) -> Answer:
 
 
 def _outputs(content: dict[str, Any]) -> tuple[str, ...]:
-    """The first of the fields that names a picture: clients of the enterprise API fall back in this order."""
+    """The first of the fields that names an image: clients of the enterprise API fall back in this order."""
     return next((found for name in LINK_FIELDS if (found := _texts(content.get(name)))), ())
 
 

@@ -38,7 +38,7 @@ EXIT_CODES = """exit codes:
   2    wrong usage, or the input was refused: each field is named
   3    the API cannot be reached or is overloaded: trying again later is worth it
   4    the key is missing, not valid, or may not do this
-  5    there is no such job or picture
+  5    there is no such job or image
   6    the time was over before the job ended
   130  interrupted by Ctrl-C; a job that was accepted goes on
 
@@ -47,7 +47,7 @@ users of the machine can see) or DARKROOM_KEY. Without any of them: the stack th
 """
 
 
-class Refusal(Exception):
+class ApiRefusal(Exception):
     """The API said no, or nothing: what to show, and how to end."""
 
     def __init__(self, code: Exit, problem: Mapping[str, Any]) -> None:
@@ -65,7 +65,7 @@ def add_connection_options(parser: argparse.ArgumentParser) -> None:
 
 
 class Api:
-    """The API over HTTP. Raises Refusal for everything but success."""
+    """The API over HTTP. Raises ApiRefusal for everything but success."""
 
     def __init__(self, url: str, key: str) -> None:
         self.url = url
@@ -105,7 +105,7 @@ def with_api(arguments: argparse.Namespace, act: Callable[[Api], int]) -> int:
             return act(api)
         finally:
             api.close()
-    except Refusal as refusal:
+    except ApiRefusal as refusal:
         _tell(refusal, as_json=arguments.json)
         return refusal.exit
     except BrokenPipeError:  # `| head` has seen enough; Python would complain again when it flushes at the end
@@ -113,9 +113,9 @@ def with_api(arguments: argparse.Namespace, act: Callable[[Api], int]) -> int:
         return Exit.BROKEN_PIPE
 
 
-def refused(sentence: str, code: Exit = Exit.REFUSED, name: str = "usage") -> Refusal:
+def refused(sentence: str, code: Exit = Exit.REFUSED, name: str = "usage") -> ApiRefusal:
     """A refusal of our own."""
-    return Refusal(code, {"code": name, "detail": sentence})
+    return ApiRefusal(code, {"code": name, "detail": sentence})
 
 
 def print_json(value: Any) -> None:
@@ -191,7 +191,7 @@ def _check(answer: httpx.Response) -> None:
         problem = None
     if not isinstance(problem, dict) or "code" not in problem:
         problem = {"code": "unexpected", "detail": f"{answer.url.host} answered {answer.status_code}, not as Darkroom."}
-    raise Refusal(exit_of(answer.status_code), problem)
+    raise ApiRefusal(exit_of(answer.status_code), problem)
 
 
 def _json(answer: httpx.Response) -> Any:
@@ -202,7 +202,7 @@ def _json(answer: httpx.Response) -> Any:
         raise refused(sentence, Exit.AWAY, "unexpected") from None
 
 
-def _tell(refusal: Refusal, *, as_json: bool) -> None:
+def _tell(refusal: ApiRefusal, *, as_json: bool) -> None:
     problem = refusal.problem
     if as_json:
         print_json(problem)

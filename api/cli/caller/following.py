@@ -7,7 +7,7 @@ import time
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 
-from api.cli.caller.connection import Api, Exit, Refusal, Row
+from api.cli.caller.connection import Api, ApiRefusal, Exit, Row
 from api.cli.caller.progress import waiting_line
 from api.cli.caller.rendering import job_path
 from worker.job.record import TERMINAL
@@ -40,7 +40,7 @@ def read_events(lines: Iterable[str]) -> Iterator[tuple[int, Row] | None]:
 def transitions(api: Api, job_id: str, seconds: float = math.inf) -> Iterator[Row]:
     """Each transition of the job once, from the first one, until the job or the time ends.
 
-    Raises Refusal where the API refuses, or has been away for too long.
+    Raises ApiRefusal where the API refuses, or has been away for too long.
     """
     until, last, ended = time.monotonic() + seconds, 0, False
     heard = time.monotonic()
@@ -60,7 +60,7 @@ def transitions(api: Api, job_id: str, seconds: float = math.inf) -> Iterator[Ro
                     if ended:
                         return
                     time.sleep(PAUSE_SECONDS)  # the API is stopping: another one, or its next life, goes on
-        except Refusal as refusal:
+        except ApiRefusal as refusal:
             if refusal.exit is not Exit.AWAY or time.monotonic() - heard > AWAY_SECONDS:
                 raise
             time.sleep(min(PAUSE_SECONDS, max(0.0, until - time.monotonic())))

@@ -1,4 +1,4 @@
-"""`darkroom images`: a job's pictures into a folder, each proven by its SHA-256 before it has its name there."""
+"""`darkroom images`: a job's images into a folder, each proven by its SHA-256 before it has its name there."""
 
 import argparse
 import hashlib
@@ -20,7 +20,7 @@ TRIES = 3
 
 @dataclass(frozen=True)
 class Saved:
-    """A picture that is in the folder."""
+    """An image that is in the folder."""
 
     index: int
     path: str
@@ -38,7 +38,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Downloads all pictures of a job that has succeeded, and prints where they are."""
+    """Downloads all images of a job that has succeeded, and prints where they are."""
     return with_api(arguments, lambda api: _download(api, arguments))
 
 
@@ -77,7 +77,7 @@ def _save(api: Api, job_id: str, image: Row, arguments: argparse.Namespace, prog
 
 def _fetch(api: Api, path: str, image: Row, part: "tempfile._TemporaryFileWrapper[bytes]", progress: Progress,
            task: TaskID) -> None:  # fmt: skip
-    """The picture's bytes, on disk and proven; a connection that breaks, or bytes that are others, are tried again."""
+    """The image's bytes, on disk and proven; a connection that breaks, or bytes that are others, are tried again."""
     for left in reversed(range(TRIES)):
         part.seek(0)
         part.truncate()
@@ -93,7 +93,7 @@ def _fetch(api: Api, path: str, image: Row, part: "tempfile._TemporaryFileWrappe
             os.fsync(part.fileno())
             return
         if not left:
-            raise refused("the picture's bytes are not those that the job names.", Exit.AWAY, "wrong_bytes")
+            raise refused("the image's bytes are not those that the job names.", Exit.AWAY, "wrong_bytes")
 
 
 def _name(part: Path, target: Path, *, force: bool) -> None:

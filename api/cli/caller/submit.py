@@ -1,4 +1,4 @@
-"""`darkroom submit`: asks for pictures, from options, a JSON file or stdin.
+"""`darkroom submit`: asks for images, from options, a JSON file or stdin.
 
 Every submit carries an Idempotency-Key, ours where none is given, so that an answer that got lost can be asked for
 again: it never makes a second job.
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from api.cli.caller.accepted import add_wait_option, show_accepted
-from api.cli.caller.connection import Api, Exit, Refusal, Row, add_connection_options, refused, with_api
+from api.cli.caller.connection import Api, ApiRefusal, Exit, Row, add_connection_options, refused, with_api
 
 OPTIONS = {
     "prompt": "prompt",
@@ -100,7 +100,7 @@ def _post(api: Api, path: str, body: Row | list[Any], key: str) -> Any:
     for left in reversed(range(TRIES)):
         try:
             return api.call("POST", path, json=body, headers={"idempotency-key": key})
-        except Refusal as refusal:
+        except ApiRefusal as refusal:
             lost = refusal.exit is Exit.AWAY and refusal.problem["code"] in ("unreachable", "unavailable", "internal")
             if not lost or not left:
                 raise

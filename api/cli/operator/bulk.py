@@ -54,7 +54,7 @@ async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
 
 
 async def _checked(installation: Installation) -> None:
-    """Records are not removed from here where their pictures are elsewhere."""
+    """Records are not removed from here where their images are elsewhere."""
     try:
         await installation.check()
     except (OtherInstallation, StoreError) as error:

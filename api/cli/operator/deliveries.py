@@ -6,11 +6,11 @@ import sys
 from collections.abc import AsyncIterator
 
 from api.cli.operator.engine import Engine, on_engine
-from worker.composition import delivery_ledger
+from worker.composition import delivery_store
 from worker.job.record import Milliseconds, is_job_id
 from worker.shown.delivery import delivery_view
 from worker.shown.job import from_rfc3339, rfc3339
-from worker.telling.deliveries import DeliveryLedger
+from worker.telling.deliveries import DeliveryStore
 from worker.telling.schedule import DELIVERY_ID, STATES, Delivery
 
 WRONG_USAGE = 2
@@ -53,8 +53,8 @@ def _wrong(arguments: argparse.Namespace) -> str | None:
 
 
 async def _show(engine: Engine, arguments: argparse.Namespace) -> int:
-    ledger, shown = delivery_ledger(engine.settings, engine.lane), 0
-    async for each in _chosen(engine, ledger, arguments):
+    deliveries, shown = delivery_store(engine.settings, engine.lane), 0
+    async for each in _chosen(engine, deliveries, arguments):
         print(json.dumps({"tenant": each.tenant} | delivery_view(each)) if arguments.json else _line(each))
         shown += 1
     if not shown and not arguments.json:
@@ -62,16 +62,16 @@ async def _show(engine: Engine, arguments: argparse.Namespace) -> int:
     return 0 if shown else 1
 
 
-async def _chosen(engine: Engine, ledger: DeliveryLedger, arguments: argparse.Namespace) -> AsyncIterator[Delivery]:
+async def _chosen(engine: Engine, deliveries: DeliveryStore, arguments: argparse.Namespace) -> AsyncIterator[Delivery]:
     if arguments.job:
-        for each in await ledger.of_job(arguments.job) if is_job_id(arguments.job) else []:
+        for each in await deliveries.of_job(arguments.job) if is_job_id(arguments.job) else []:
             if _fits(each, arguments):
                 yield each
         return
     for tenant in await _tenants(engine, arguments):
         left, cursor, started = arguments.limit, None, False
         while left and (cursor or not started):
-            page = await ledger.page(
+            page = await deliveries.page(
                 tenant, since=arguments.since or 0, state=arguments.state or "", most=left, cursor=cursor
             )
             for each in page.rows:
@@ -88,9 +88,9 @@ def _fits(delivery: Delivery, arguments: argparse.Namespace) -> bool:
 
 
 async def _replay(engine: Engine, arguments: argparse.Namespace) -> int:
-    ledger = delivery_ledger(engine.settings, engine.lane)
-    found = await ledger.read(arguments.id) if DELIVERY_ID.fullmatch(arguments.id) else None
-    verdict = await ledger.replay(found.tenant, found.id) if found else "missing"
+    deliveries = delivery_store(engine.settings, engine.lane)
+    found = await deliveries.read(arguments.id) if DELIVERY_ID.fullmatch(arguments.id) else None
+    verdict = await deliveries.replay(found.tenant, found.id) if found else "missing"
     print({
         "missing": "there is no such delivery",
         "under_way": "it is being told just now",
@@ -102,11 +102,13 @@ async def _replay(engine: Engine, arguments: argparse.Namespace) -> int:
 
 async def _replay_since(engine: Engine, arguments: argparse.Namespace) -> int:
     """All of them, each tenant's at its own pace: the bound of one call of the API is not the operator's."""
-    ledger, replayed, skipped = delivery_ledger(engine.settings, engine.lane), 0, 0
+    deliveries, replayed, skipped = delivery_store(engine.settings, engine.lane), 0, 0
     for tenant in await _tenants(engine, arguments):
         since: Milliseconds | None = arguments.since
         while since is not None:
-            done = await ledger.replay_since(tenant, since, state=arguments.state or "", counts_only=arguments.dry_run)
+            done = await deliveries.replay_since(
+                tenant, since, state=arguments.state or "", counts_only=arguments.dry_run
+            )
             replayed, skipped = replayed + done.replayed, skipped + done.skipped
             since = done.next_since
     print(f"{replayed} {'would be told' if arguments.dry_run else 'are told'} again, {skipped} stay as they are")

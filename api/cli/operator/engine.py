@@ -11,7 +11,7 @@ from config.settings import Settings
 from worker.composition import job_store
 from worker.operate.flow import FlowControl
 from worker.store.jobs import JobStore
-from worker.store.lane import Lane, Unavailable, connect
+from worker.store.lane import Lane, RedisUnavailable, connect
 
 TIMEOUT_SECONDS = 30.0
 
@@ -30,7 +30,7 @@ def on_engine(act: Callable[[Engine], Awaitable[int]]) -> int:
     """Runs one command on the configured Redis. Its exit code, or 3 with a sentence where that is away."""
     try:
         return asyncio.run(_run(act))
-    except Unavailable as error:
+    except RedisUnavailable as error:
         print(f"darkroom: Redis does not answer ({error}): see DARKROOM_REDIS_URL.", file=sys.stderr)
         return 3
 

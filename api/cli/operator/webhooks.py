@@ -5,7 +5,7 @@ import json
 import sys
 
 from api.cli.operator.engine import Engine, on_engine
-from worker.composition import delivery_ledger
+from worker.composition import delivery_store
 from worker.shown.delivery import endpoint_view
 from worker.shown.job import rfc3339
 from worker.store.api_keys import TENANT_PATTERN
@@ -60,9 +60,9 @@ async def _secret(engine: Engine, arguments: argparse.Namespace) -> int:
 
 
 async def _endpoints(engine: Engine, arguments: argparse.Namespace) -> int:
-    ledger, shown = delivery_ledger(engine.settings, engine.lane), 0
+    deliveries, shown = delivery_store(engine.settings, engine.lane), 0
     for tenant in [arguments.tenant] if arguments.tenant else await engine.flow.tenants():
-        for each in await ledger.endpoints(tenant):
+        for each in await deliveries.endpoints(tenant):
             print(json.dumps({"tenant": tenant} | endpoint_view(each)) if arguments.json else _line(tenant, each))
             shown += 1
     if not shown and not arguments.json:
@@ -71,7 +71,7 @@ async def _endpoints(engine: Engine, arguments: argparse.Namespace) -> int:
 
 
 async def _enable(engine: Engine, arguments: argparse.Namespace) -> int:
-    endpoint = await delivery_ledger(engine.settings, engine.lane).enable(arguments.tenant, arguments.endpoint)
+    endpoint = await delivery_store(engine.settings, engine.lane).enable(arguments.tenant, arguments.endpoint)
     if endpoint is None:
         print("there is no such endpoint")
         return 1

@@ -1,4 +1,4 @@
-"""`darkroom demo`: the documentation's own example, from an empty machine to a stored picture, and the proof of it."""
+"""`darkroom demo`: the documentation's own example, from an empty machine to a stored image, and the proof of it."""
 
 import argparse
 import hashlib
@@ -41,7 +41,7 @@ class Proof:
 
 
 def run(_: argparse.Namespace) -> int:
-    """Starts the stack, runs one job through it, prints where its picture is, stops everything."""
+    """Starts the stack, runs one job through it, prints where its image is, stops everything."""
     console = Console(highlight=False, soft_wrap=True)
     console.print("[bold]Darkroom[/]: starting Redis, sandbox upstream, worker, API and Flower")
     began = time.monotonic()
@@ -122,7 +122,7 @@ def _prove(client: httpx.Client, stack: Stack, job: Row) -> Proof:
     image, attempt = job["images"][0], job["attempts"][0]
     path = next(stack.images.rglob(f"{job['id'].lower()}/0-{image['sha256'][:12]}.*"), None)
     if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != image["sha256"]:
-        raise DemoFailed("the picture on disk is not the one that the job names")
+        raise DemoFailed("the image on disk is not the one that the job names")
     through_api = client.get(f"/v1/jobs/{job['id']}/images/0").content
     if not through_api == path.read_bytes() == _served_by_sandbox(stack, attempt["request_id"]):
         raise DemoFailed("the stored bytes are not those that the sandbox served")
@@ -155,7 +155,7 @@ def _print_summary(console: Console, job: Row, proof: Proof, seconds: float) -> 
     image = job["images"][0]
     adjusted = "; ".join(f"{each['field']} {each['from']} → {each['to']}" for each in job["adjustments"])
     rows = {
-        "picture": str(proof.path),
+        "image": str(proof.path),
         "is": f"{image['format']} {image['width']} × {image['height']}, {proof.size:,} bytes, seed {image['seed']}",
         "sha256": image["sha256"],
         "bytes": "on disk, through the API and as the sandbox served them: equal",

@@ -30,7 +30,7 @@ STOP_ORDER = (("api", "flower"), ("worker",), ("sandbox",), ("redis",))
 
 @dataclass(frozen=True)
 class Stack:
-    """See the module. Everything it keeps is in its folder: secrets, logs, Redis' files, pictures."""
+    """See the module. Everything it keeps is in its folder: secrets, logs, Redis' files, images."""
 
     folder: Path
     ports: Ports

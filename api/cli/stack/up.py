@@ -48,6 +48,6 @@ def _addresses(stack: Stack) -> str:
         f"  API key   {stack.secrets.key}\n"
         f"  Flower    {stack.flower_url}  user demo, password {stack.secrets.flower_password}\n"
         f"  sandbox   {stack.sandbox_url}  (faults, and the bill)\n"
-        f"  pictures  {stack.images}\n"
+        f"  images  {stack.images}\n"
         f"  logs      {stack.folder / 'logs'}\n\n{post}\n"
     )

@@ -1,8 +1,8 @@
--- The right to collect a job's pictures, for one worker that is alive. One whose tenant has as many under way as it may
+-- The right to collect a job's images, for one worker that is alive. One whose tenant has as many under way as it may
 -- stands in line without a thread, and whoever gives a place back wakes it.
 --
 -- ARGV  template, prefix, lease_ms, job id, version that was read or '' for any, token of the worker,
---       most of a tenant or 0 for one that waits for nobody (its pictures are here already), ms until one in line looks again by itself
+--       most of a tenant or 0 for one that waits for nobody (its images are here already), ms until one in line looks again by itself
 -- Reply {now, 'claimed' | 'held' by another | 'put_off' | 'gone' where the record is another}
 local lease, id, most = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[7])
 local key = 'job:' .. id

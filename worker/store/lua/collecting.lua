@@ -1,8 +1,8 @@
--- Put before scripts that say who collects a job's pictures: one at a time, and of one tenant so many, so that its slow
--- pictures never take every worker there is.
+-- Put before scripts that say who collects a job's images: one at a time, and of one tenant so many, so that its slow
+-- images never take every worker there is.
 --
 -- collecting:<tenant>       ZSET  job id → ms at which whoever collects it is believed dead
--- line:collecting:<tenant>  ZSET  job id → since when its pictures could be collected; waits for a place, holds no thread
+-- line:collecting:<tenant>  ZSET  job id → since when its images could be collected; waits for a place, holds no thread
 -- of job:<id>               collector → the token of who collects it, lined_up → since when it stands in line
 local function lane_of(tenant)
   return 'collecting:' .. tenant, 'line:collecting:' .. tenant

@@ -1,5 +1,5 @@
 -- Removes every trace of a finished job but its folder, which a tombstone names for the sweep: a worker may be storing
--- a picture of it at this moment.
+-- an image of it at this moment.
 --
 -- ARGV  id, tenant, folder, ms until the sweep removes that (again), index rows of its request ids …
 -- Reply {now}
@@ -22,7 +22,7 @@ redis.call('ZREM', 'due', id)
 redis.call('ZREM', 'finished', id)
 redis.call('ZREM', 'collecting:' .. tenant, id)
 redis.call('ZREM', 'line:collecting:' .. tenant, id)
--- the upstream may know the picture by that id still: whoever is given it as well must not be asked for by it
+-- the upstream may know the image by that id still: whoever is given it as well must not be asked for by it
 for at = 5, #ARGV do
   local owner = redis.call('GET', ARGV[at])
   if owner and owner:sub(1, #id) == id then redis.call('SET', ARGV[at], 'gone', 'KEEPTTL') end

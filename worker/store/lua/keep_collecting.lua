@@ -1,5 +1,5 @@
--- Whoever collects a job's pictures is still at it: a store that hangs outlasts a lease, and nobody has died.
--- Moves the job's next look along, where one is booked: it would end as `stalled`, paid, while its pictures wait.
+-- Whoever collects a job's images is still at it: a store that hangs outlasts a lease, and nobody has died.
+-- Moves the job's next look along, where one is booked: it would end as `stalled`, paid, while its images wait.
 --
 -- ARGV  lease_ms, job id, token of the worker
 -- Reply {now, 1} or {now, 0} where another collects it by now, or nobody may any more

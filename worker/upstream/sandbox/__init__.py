@@ -1,6 +1,6 @@
 """A server that speaks the upstream's wire protocol, so that everything runs with no account, no network, no spend.
 
-What it is: keys, validation, `processing`, pictures that are really rendered, callbacks over a real socket, fetch, a
+What it is: keys, validation, `processing`, images that are really rendered, callbacks over a real socket, fetch, a
 queue limit with 429, and a bill of every POST. Its answers are bound to recordings of what is documented
 (tests/recordings), not to our client's own models.
 

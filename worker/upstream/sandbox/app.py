@@ -1,4 +1,4 @@
-"""The sandbox's endpoints: the documented paths and their variants, pictures, the bill, a page for people."""
+"""The sandbox's endpoints: the documented paths and their variants, images, the bill, a page for people."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -16,10 +16,10 @@ from worker.upstream.sandbox import answers
 from worker.upstream.sandbox.bill import Bill
 from worker.upstream.sandbox.faults import Faults, parse_faults
 from worker.upstream.sandbox.generator import Generator, QueueFull
+from worker.upstream.sandbox.images import serve_image
 from worker.upstream.sandbox.instead import BUSY, Instead, gateway_page, shown_instead, what_comes_instead
 from worker.upstream.sandbox.management import management_answer
 from worker.upstream.sandbox.page import render_page
-from worker.upstream.sandbox.pictures import serve_picture
 from worker.upstream.sandbox.server import as_json, hang_up, read_content
 from worker.upstream.sandbox.validation import first_error
 from worker.upstream.sandbox.work import Work
@@ -78,9 +78,9 @@ class Sandbox:
         work.renew()
         return as_json(answers.fetched(work, work.output(self.generator.base)))
 
-    async def picture(self, request: Request) -> Response:
-        """GET of a picture."""
-        return await serve_picture(request, self.generator.by_prefix)
+    async def image(self, request: Request) -> Response:
+        """GET of an image."""
+        return await serve_image(request, self.generator.by_prefix)
 
     async def show_bill(self, request: Request) -> Response:
         """GET /bill, whole or of one track_id."""
@@ -159,8 +159,8 @@ def create_sandbox(settings: Settings) -> Starlette:
         for tail in ("", "/{request_id}")
     ]
     routes += [
-        Route("/generations/{name}", sandbox.picture),
-        Route("/temp/{name}", sandbox.picture),
+        Route("/generations/{name}", sandbox.image),
+        Route("/temp/{name}", sandbox.image),
         Route("/bill", sandbox.show_bill),
         Route("/sandbox/reset", sandbox.reset, methods=["POST"]),
         Route(f"{ENTERPRISE}/{{name}}", sandbox.manage, methods=["POST"]),

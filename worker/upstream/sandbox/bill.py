@@ -20,7 +20,7 @@ class Row:
     status: str
     request_id: str | None
     made: Collection[str]
-    """SHA-256 of the pictures that were made of it so far; those that nobody read were never made."""
+    """SHA-256 of the images that were made of it so far; those that nobody read were never made."""
 
     def shown(self) -> dict[str, Any]:
         """The row as JSON."""

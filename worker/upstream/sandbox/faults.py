@@ -19,7 +19,7 @@ RANGES = {
     "callback": (0, 20),
     "image_404": (0, 10**6),
     "eta": (0, 10**6),
-    "picture": (0, 9),
+    "image": (0, 9),
 }
 BARE_TEXTS = {
     "fail": "Processing failed: out of memory",
@@ -49,40 +49,40 @@ MEANINGS = {
     "no-callback": "no callback comes",
     "callback": "the callback comes so many times",
     "callback-first": "the callback comes before the answer to the POST",
-    "late": "callback and fetch know the result only so many seconds after the picture is done",
+    "late": "callback and fetch know the result only so many seconds after the image is done",
     "forged": "callbacks with a wrong token, another track_id, another id come before the true one",
     "contradict": "a `failed` callback follows the success; `first`: one with another id comes before it",
     "in-between": "a callback that says `processing` comes before the true one",
     "foreign-id": "`answer`, `callback`, `fetch` or, bare, all of them carry the id of the request taken before",
     "foreign-track": "`answer`, `callback`, `fetch` or, bare, all of them carry the track_id of the request before",
-    "same-id": "all requests with that name get one id: the first one's, whose pictures fetch then tells",
+    "same-id": "all requests with that name get one id: the first one's, whose images fetch then tells",
     "no-output": "the callback says success without output",
     "no-track-id": "callbacks come without track_id",
     "no-callback-id": "callbacks come without id",
-    "image-404": "the first so many reads of a picture are 404",
-    "image-truncated": "the first so many reads of a picture break off",
-    "slow-drip": "a picture trickles for so many seconds",
-    "picture": "with `image-404`, `image-truncated`, `slow-drip`: only the picture of that number, from 0",
-    "image-redirect": "a picture's address redirects to that address; bare, to one inside of a cloud",
-    "expire": "a picture's address dies so many seconds after it was done or last told by fetch",
-    "image-html": "the picture is an HTML page",
-    "image-garbage": "the picture is noise",
-    "image-bomb": "the picture is tiny and claims 30,000 × 30,000 pixels",
-    "image-trailer": "the picture has bytes after its end",
-    "image-jpeg": "the picture is a JPEG",
-    "image-webp": "the picture is a WebP",
+    "image-404": "the first so many reads of an image are 404",
+    "image-truncated": "the first so many reads of an image break off",
+    "slow-drip": "an image trickles for so many seconds",
+    "image": "with `image-404`, `image-truncated`, `slow-drip`: only the image of that number, from 0",
+    "image-redirect": "an image's address redirects to that address; bare, to one inside of a cloud",
+    "expire": "an image's address dies so many seconds after it was done or last told by fetch",
+    "image-html": "the image is an HTML page",
+    "image-garbage": "the image is noise",
+    "image-bomb": "the image is tiny and claims 30,000 × 30,000 pixels",
+    "image-trailer": "the image has bytes after its end",
+    "image-jpeg": "the image is a JPEG",
+    "image-webp": "the image is a WebP",
     "sync": "the answer is `success` at once",
     "base64": "output holds base64 text, as an address that ends in .base64",
     "base64-inline": "output holds the base64 text itself",
     "base64-data-uri": "output holds data: URIs",
     "inline-and-links": "the answer is `success` with base64 text; callback and fetch have addresses, of the same "
-    "pictures with other metadata",
+    "images with other metadata",
     "eta": "the answer promises so many seconds, whatever it takes",
     "messege": "messages are spelled `messege`",
     "string-id": "the id is a string",
     "no-id": "the answer to the POST has no id",
-    "fewer": "so many pictures fewer than asked for",
-    "nsfw": "the safety checker replaces the pictures",
+    "fewer": "so many images fewer than asked for",
+    "nsfw": "the safety checker replaces the images",
     "fetch-404": "fetch does not know the request",
     "fetch-gateway": "something in between answers fetch with that HTTP status and an HTML page",
 }
@@ -122,7 +122,7 @@ class Faults:
     image_404: int = 0
     image_truncated: int = 0
     slow_drip: float = 0
-    picture: int | None = None
+    image: int | None = None
     image_redirect: str | None = None
     expire: float | None = None
     image_html: bool = False
@@ -151,8 +151,8 @@ class Faults:
         return bool(self.busy or self.busy_silent or self.http_once or self.once)
 
     def hits(self, index: int) -> bool:
-        """Whether the faults of pictures on their way concern that one."""
-        return self.picture in (None, index)
+        """Whether the faults of images on their way concern that one."""
+        return self.image in (None, index)
 
 
 KINDS = {
@@ -163,7 +163,7 @@ KINDS = {
 
 @lru_cache(maxsize=4096)
 def parse_faults(prompt: str) -> Faults:
-    """The faults in a prompt; what is no fault, or has an unusable value, is part of the picture."""
+    """The faults in a prompt; what is no fault, or has an unusable value, is part of the image."""
     found = {name.replace("-", "_"): value for name, value in MARK.findall(prompt)}
     usable = {name: _value(name, value) for name, value in found.items() if name in KINDS}
     return Faults(**{name: value for name, value in usable.items() if value is not None})  # type: ignore[arg-type]

@@ -45,7 +45,7 @@ class Generator:
 
     @property
     def base(self) -> str:
-        """Where the pictures are reached."""
+        """Where the images are reached."""
         settings = self._settings
         return settings.sandbox_public_url or f"http://{settings.sandbox_host}:{settings.sandbox_port}"
 
@@ -78,7 +78,7 @@ class Generator:
         return self._shared_ids.setdefault(faults.same_id, next(self._ids))
 
     def _keep(self, work: Work) -> None:
-        """By id, where fetch finds the first request that has it, and by the pictures' names."""
+        """By id, where fetch finds the first request that has it, and by the images' names."""
         self.work.setdefault(work.id, work)
         self.by_prefix[work.prefix] = work
         if len(self.by_prefix) > MOST_KEPT:
@@ -143,7 +143,7 @@ class Generator:
 
 
 def _forged(webhook: str, true: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
-    lie = true | {"output": ["https://attacker.example/picture.png"]}
+    lie = true | {"output": ["https://attacker.example/image.png"]}
     head, _, token = webhook.rpartition("/")
     wrong_token = f"{head}/{token[:-3]}{'AAA' if token[-3:] != 'AAA' else 'BBB'}"
     return [(wrong_token, lie), (webhook, lie | {"track_id": "somebody-else"}), (webhook, lie | {"id": 1})]

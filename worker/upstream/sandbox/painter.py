@@ -1,7 +1,7 @@
-"""Pictures worth looking at, from a prompt and a seed: the same ones always give the same bytes.
+"""Images worth looking at, from a prompt and a seed: the same ones always give the same bytes.
 
 A night sky over dark hills: a gradient, soft lights, a sun or moon, ridges. Painted small and smoothed up, so that a
-picture costs a few milliseconds.
+image costs a few milliseconds.
 """
 
 import random
@@ -18,19 +18,19 @@ FINE = 2
 
 
 @lru_cache(maxsize=64)
-def paint(prompt: str, seed: int, width: int, height: int, picture_format: str = "PNG") -> bytes:
-    """One picture's bytes. The prompt chooses the palette, prompt and seed the scene."""
+def paint(prompt: str, seed: int, width: int, height: int, image_format: str = "PNG") -> bytes:
+    """One image's bytes. The prompt chooses the palette, prompt and seed the scene."""
     dice = random.Random(sha256(f"{seed}|{prompt}".encode()).digest())
     mood = random.Random(sha256(prompt.encode()).digest()).random()
     image = _sky(dice, mood, width, height)
     image = ImageChops.screen(image, _lights(dice, mood, width, height))
     _orb(image, dice, mood)
     _ridges(image, dice, mood)
-    return _encoded(image, picture_format)
+    return _encoded(image, image_format)
 
 
 def blank(width: int, height: int) -> bytes:
-    """What the safety checker puts in a picture's place."""
+    """What the safety checker puts in an image's place."""
     return _encoded(Image.new("RGB", (width, height), (0, 0, 0)), "PNG")
 
 
@@ -87,8 +87,8 @@ def _tone(hue: float, light: float, saturation: float) -> Colour:
     return int(red * 255), int(green * 255), int(blue * 255)
 
 
-def _encoded(image: Image.Image, picture_format: str) -> bytes:
+def _encoded(image: Image.Image, image_format: str) -> bytes:
     file = BytesIO()
-    options = {"PNG": {"compress_level": 6}, "JPEG": {"quality": 90}, "WEBP": {"quality": 90}}[picture_format]
-    image.save(file, picture_format, **options)
+    options = {"PNG": {"compress_level": 6}, "JPEG": {"quality": 90}, "WEBP": {"quality": 90}}[image_format]
+    image.save(file, image_format, **options)
     return file.getvalue()

@@ -1,4 +1,4 @@
-"""One request that the sandbox has taken: what was asked, when it is done, what its pictures are."""
+"""One request that the sandbox has taken: what was asked, when it is done, what its images are."""
 
 import random
 import uuid
@@ -14,7 +14,7 @@ from typing import Any
 from worker.upstream.sandbox.faults import Faults
 from worker.upstream.sandbox.painter import blank, paint
 
-HTML = b"<!doctype html><title>Not a picture</title><script>alert(1)</script>"
+HTML = b"<!doctype html><title>Not an image</title><script>alert(1)</script>"
 TRAILER = b"<script>alert(1)</script>"
 BOMB_SIDE_PIXELS = 30_000
 GARBAGE_BYTES = 20_000
@@ -34,7 +34,7 @@ class Work:
     track_id: str | int | None
     webhook: str | None
     done: bool = False
-    """The pictures are there."""
+    """The images are there."""
     told: bool = False
     """Fetch and callback know it."""
     fresh_at: float = 0.0
@@ -45,14 +45,14 @@ class Work:
     before: tuple[int, str] = (999_999, "somebody-else")
     """Id and track_id of the request that was taken before: what is foreign to this one."""
     made: set[str] = field(default_factory=set)
-    """SHA-256 of every picture that was made of it: whose bytes they are, for those who check."""
+    """SHA-256 of every image that was made of it: whose bytes they are, for those who check."""
 
     def __post_init__(self) -> None:
         given = self.request.get("seed")
         self.seed = int(given) if given not in (None, "") else random.getrandbits(32)
 
     def finish(self) -> None:
-        """The pictures are there from now on."""
+        """The images are there from now on."""
         self.done = True
         self.renew()
 
@@ -61,12 +61,12 @@ class Work:
         self.fresh_at = monotonic()
 
     def count_read(self, index: int) -> int:
-        """How often that picture was asked for, this time included."""
+        """How often that image was asked for, this time included."""
         self.reads[index] = self.reads.get(index, 0) + 1
         return self.reads[index]
 
     def shows(self, index: int, ending: str) -> bool:
-        """Whether there is a picture at that address now."""
+        """Whether there is an image at that address now."""
         expires = self.faults.expire
         alive = expires is None or monotonic() - self.fresh_at <= expires
         return self.done and alive and not self.faults.fail and index < self.shown and ending == self.ending
@@ -90,7 +90,7 @@ class Work:
 
     @property
     def shown(self) -> int:
-        """How many pictures come of it."""
+        """How many images come of it."""
         return max(0, self.samples - self.faults.fewer)
 
     @property
@@ -117,7 +117,7 @@ class Work:
         return "base64" if self.as_text else self.media_type.removeprefix("image/")
 
     def addresses(self, base: str) -> list[str]:
-        """Where the pictures are, or will be."""
+        """Where the images are, or will be."""
         folder = "temp" if _is_yes(self.request.get("temp")) else "generations"
         return [f"{base}/{folder}/{self.prefix}-{index}.{self.ending}" for index in range(self.shown)]
 
@@ -128,17 +128,17 @@ class Work:
         return self.inline()
 
     def inline(self) -> list[str]:
-        """The pictures themselves, as text."""
+        """The images themselves, as text."""
         head = f"data:{self.media_type};base64," if self.faults.base64_data_uri else ""
-        return [head + b64encode(self.picture(index)).decode() for index in range(self.shown)]
+        return [head + b64encode(self.image(index)).decode() for index in range(self.shown)]
 
-    def linked_picture(self, index: int) -> bytes:
-        """The bytes at a picture's address."""
-        data = self.picture(index)
+    def linked_image(self, index: int) -> bytes:
+        """The bytes at an image's address."""
+        data = self.image(index)
         return self._noted(with_note(data, "linked")) if self.faults.inline_and_links else data
 
-    def picture(self, index: int) -> bytes:
-        """The bytes of one picture, with the faults that change them; what follows its end is not of the picture."""
+    def image(self, index: int) -> bytes:
+        """The bytes of one image, with the faults that change them; what follows its end is not of the image."""
         data = self._noted(self._drawn(index))
         return data + TRAILER if self.faults.image_trailer else data
 
@@ -176,7 +176,7 @@ def _bomb() -> bytes:
 
 
 def with_note(png: bytes, note: str) -> bytes:
-    """The same PNG with one more text chunk before its end: the same picture, other bytes."""
+    """The same PNG with one more text chunk before its end: the same image, other bytes."""
     return png[:-PNG_END_BYTES] + _chunk(b"tEXt", b"Comment\0" + note.encode()) + png[-PNG_END_BYTES:]
 
 

@@ -1,4 +1,4 @@
-"""Pictures over HTTP: there once they are done, with the faults that happen on the way."""
+"""Images over HTTP: there once they are done, with the faults that happen on the way."""
 
 import asyncio
 import re
@@ -15,8 +15,8 @@ FILE_NAME = re.compile(r"(?P<prefix>[0-9a-f-]{36})-(?P<index>\d)\.(?P<ending>[a-
 DRIPS = 20
 
 
-async def serve_picture(request: Request, by_prefix: dict[str, Work]) -> Response:
-    """The picture at an address; 404 before it is done, where there is none, and once its address has expired."""
+async def serve_image(request: Request, by_prefix: dict[str, Work]) -> Response:
+    """The image at an address; 404 before it is done, where there is none, and once its address has expired."""
     named = FILE_NAME.fullmatch(request.path_params["name"])
     work = by_prefix.get(named["prefix"]) if named else None
     if named is None or work is None or not work.shows(int(named["index"]), named["ending"]):
@@ -28,8 +28,8 @@ async def serve_picture(request: Request, by_prefix: dict[str, Work]) -> Respons
     reads = work.count_read(index) - (work.faults.image_404 if hit else 0)
     if reads <= 0:
         return PlainTextResponse("Not Found", 404)
-    # painted at the first read, off the loop: jobs whose pictures nobody reads cost nothing
-    data = await asyncio.to_thread(work.linked_picture, index)
+    # painted at the first read, off the loop: jobs whose images nobody reads cost nothing
+    data = await asyncio.to_thread(work.linked_image, index)
     if work.as_text:
         data = b64encode(data)
     media_type = "text/plain" if work.as_text else work.media_type

@@ -1,4 +1,4 @@
-"""Which bytes are a picture that we keep: whole, of one frame, small enough, cut where it ends."""
+"""Which bytes are an image that we keep: whole, of one frame, small enough, cut where it ends."""
 
 import struct
 import zlib
@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.images.picture import BrokenPicture, Picture, inspect
+from worker.images.decoded import BrokenImage, DecodedImage, inspect
 
 MAX_PIXELS = 100_000
 FORMATS = ("PNG", "JPEG", "WEBP")
@@ -19,7 +19,7 @@ TRAILER = b"<script>alert(1)</script>PK\x03\x04"
 
 
 def painted(form: str, size: tuple[int, int] = (64, 48), mode: str = "RGB", **options: Any) -> bytes:
-    """A file of that format with a picture that is not of one colour."""
+    """A file of that format with an image that is not of one colour."""
     image = Image.radial_gradient("L").resize(size).convert(mode)
     file = BytesIO()
     image.save(file, form, **options)
@@ -41,28 +41,28 @@ def png_of(width: int, height: int) -> bytes:
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_whole_picture_is_kept_byte_for_byte(form: str) -> None:
+def test_a_whole_image_is_kept_byte_for_byte(form: str) -> None:
     """With its size, its format and the hash of what is kept."""
     data = painted(form)
-    assert inspect(data, MAX_PIXELS) == Picture(form, 64, 48, data, sha256(data).hexdigest())
+    assert inspect(data, MAX_PIXELS) == DecodedImage(form, 64, 48, data, sha256(data).hexdigest())
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_what_follows_the_end_of_a_picture_is_cut_off(form: str) -> None:
-    """A file that is a picture and something else as well is served as a picture only."""
+def test_what_follows_the_end_of_an_image_is_cut_off(form: str) -> None:
+    """A file that is an image and something else as well is served as an image only."""
     data = painted(form)
     assert inspect(data + TRAILER, MAX_PIXELS).data == data
 
 
 @pytest.mark.parametrize("form", FORMATS)
-def test_a_picture_that_is_cut_short_anywhere_is_broken(form: str) -> None:
+def test_an_image_that_is_cut_short_anywhere_is_broken(form: str) -> None:
     """Not one byte may be missing: Pillow's `load` alone takes a short PNG, its `verify` a short JPEG."""
     data = painted(form, (24, 16))
     kept = []
     for length in range(len(data)):
         try:
             kept.append(inspect(data[:length], MAX_PIXELS))
-        except BrokenPicture:
+        except BrokenImage:
             continue
     assert kept == []
 
@@ -74,7 +74,7 @@ def test_a_png_with_a_wrong_checksum_is_broken() -> None:
     (length,) = struct.unpack_from(">I", data, at)
     crc = at + 8 + length
     broken = data[:crc] + bytes([data[crc] ^ 1]) + data[crc + 1 :]
-    with pytest.raises(BrokenPicture):
+    with pytest.raises(BrokenImage):
         inspect(broken, MAX_PIXELS)
 
 
@@ -103,22 +103,22 @@ def test_a_png_with_a_wrong_checksum_is_broken() -> None:
 )
 def test_what_is_no_png_jpeg_or_webp_is_refused(data: bytes) -> None:
     """However it is named or served."""
-    with pytest.raises(BrokenPicture):
+    with pytest.raises(BrokenImage):
         inspect(data, MAX_PIXELS)
 
 
 @pytest.mark.parametrize("form", ["PNG", "WEBP"])
-def test_a_moving_picture_is_refused(form: str) -> None:
+def test_a_moving_image_is_refused(form: str) -> None:
     """What the upstream makes has one frame; many small frames are a way to cost much."""
     second = [Image.linear_gradient("L").resize((64, 48)).convert("RGB")]
-    with pytest.raises(BrokenPicture):
+    with pytest.raises(BrokenImage):
         inspect(painted(form, save_all=True, append_images=second), MAX_PIXELS)
 
 
-def test_several_pictures_in_one_jpeg_are_refused() -> None:
-    """The multi-picture format comes in as JPEG and is something else."""
+def test_several_images_in_one_jpeg_are_refused() -> None:
+    """The multi-image format comes in as JPEG and is something else."""
     second = [Image.linear_gradient("L").resize((64, 48)).convert("RGB")]
-    with pytest.raises(BrokenPicture):
+    with pytest.raises(BrokenImage):
         inspect(painted("MPO", save_all=True, append_images=second), MAX_PIXELS)
 
 
@@ -127,7 +127,7 @@ def test_the_limit_is_on_pixels(form: str) -> None:
     """At the limit it is kept, above it refused."""
     data = painted(form, (400, 250))
     assert inspect(data, 100_000).width == 400
-    with pytest.raises(BrokenPicture, match="more than 99999"):
+    with pytest.raises(BrokenImage, match="more than 99999"):
         inspect(data, 99_999)
 
 
@@ -137,7 +137,7 @@ def test_a_bomb_is_refused_by_its_head(side: int) -> None:
     bomb = bytearray(png_of(8, 8))
     bomb[16:24] = struct.pack(">II", side, side)
     bomb[29:33] = struct.pack(">I", zlib.crc32(bomb[12:29]))
-    with pytest.raises(BrokenPicture, match=r"more than|Bomb"):
+    with pytest.raises(BrokenImage, match=r"more than|Bomb"):
         inspect(bytes(bomb), 16_800_000)
 
 
@@ -157,7 +157,7 @@ def test_a_bomb_is_refused_by_its_head(side: int) -> None:
         ("WEBP", "RGBA", {"lossless": True}),
     ],
 )
-def test_unusual_but_good_pictures_are_kept(form: str, mode: str, options: dict[str, Any]) -> None:
+def test_unusual_but_good_images_are_kept(form: str, mode: str, options: dict[str, Any]) -> None:
     """What was paid for is not lost over a warning: odd modes, restart markers, a broken EXIF block."""
     data = painted(form, mode=mode, **options)
     assert inspect(data, MAX_PIXELS).data == data
@@ -171,8 +171,8 @@ def test_fill_bytes_before_a_marker_belong_to_the_jpeg() -> None:
 
 
 @pytest.mark.parametrize(("colour", "blank"), [((0, 0, 0), True), ((255, 255, 255), True), (None, False)])
-def test_a_picture_of_one_colour_is_blank(colour: tuple[int, int, int] | None, blank: bool) -> None:
-    """It is what a safety checker puts in a picture's place."""
+def test_an_image_of_one_colour_is_blank(colour: tuple[int, int, int] | None, blank: bool) -> None:
+    """It is what a safety checker puts in an image's place."""
     file = BytesIO()
     Image.new("RGB", (8, 8), colour).save(file, "PNG")
     data = file.getvalue() if colour else painted("PNG")
@@ -181,7 +181,7 @@ def test_a_picture_of_one_colour_is_blank(colour: tuple[int, int, int] | None, b
 
 def test_the_reason_tells_nothing_of_the_content() -> None:
     """It goes into a log line."""
-    with pytest.raises(BrokenPicture) as caught:
+    with pytest.raises(BrokenImage) as caught:
         inspect(b"\x89PNG\r\n\x1a\ncanary prompt", MAX_PIXELS)
     assert "canary" not in str(caught.value)
 
@@ -191,8 +191,8 @@ def test_the_reason_tells_nothing_of_the_content() -> None:
     st.sampled_from([b"", b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"RIFF\x40\x00\x00\x00WEBPVP8 "]),
 )
 def test_no_bytes_make_it_raise_anything_else(tail: bytes, head: bytes) -> None:
-    """Whatever comes, it is a picture or BrokenPicture."""
-    with pytest.raises(BrokenPicture):
+    """Whatever comes, it is an image or BrokenImage."""
+    with pytest.raises(BrokenImage):
         inspect(head + tail, MAX_PIXELS)
 
 
@@ -200,14 +200,14 @@ GOOD = {form: painted(form, (16, 16)) for form in FORMATS}
 
 
 @given(st.sampled_from(FORMATS), st.data())
-def test_a_damaged_picture_is_kept_or_broken_and_nothing_else(form: str, data: st.DataObject) -> None:
+def test_a_damaged_image_is_kept_or_broken_and_nothing_else(form: str, data: st.DataObject) -> None:
     """Damage anywhere, with every checksum of the format against it."""
     damaged = bytearray(GOOD[form])
     for _ in range(data.draw(st.integers(1, 4))):
         damaged[data.draw(st.integers(0, len(damaged) - 1))] = data.draw(st.integers(0, 255))
     try:
         kept = inspect(bytes(damaged), MAX_PIXELS)
-    except BrokenPicture:
+    except BrokenImage:
         return
     assert kept.width * kept.height <= MAX_PIXELS
     assert bytes(damaged).startswith(kept.data)

@@ -17,7 +17,7 @@ class BadKeys(ValueError):
 
 
 @dataclass(frozen=True, slots=True)
-class UpstreamKey:
+class Account:
     """One account or server of the upstream."""
 
     name: str
@@ -38,7 +38,7 @@ class UpstreamKey:
         return sha256(address.encode()).hexdigest()[:8]
 
 
-class Pool:
+class Accounts:
     """The keys of DARKROOM_UPSTREAM_KEY; with `@file`, of that file as it is now.
 
     A key that leaves the file gets no more jobs, and is kept here as long as this process lives, so that jobs which
@@ -51,15 +51,15 @@ class Pool:
         self.used = tuple(self._known)
         """Names of the keys that may be given jobs."""
 
-    def key(self, name: str) -> UpstreamKey | None:
+    def account(self, name: str) -> Account | None:
         """The key with that name; None where this process never had it. No other may buy in its place."""
         return self._known.get(name)
 
-    def key_to_ask(self, name: str, server: str | None) -> UpstreamKey | None:
+    def account_to_ask(self, name: str, server: str | None) -> Account | None:
         """The key to ask about a request that was submitted with that one: itself, or another of the same server.
 
         A rotated key has a new name and the same server. On another server the same request id is somebody else's
-        picture: None, however long nobody can be asked.
+        image: None, however long nobody can be asked.
         """
         stand_ins = (self._known[each] for each in self.used if self._known[each].server == server)
         return self._known.get(name) or next(stand_ins, None)
@@ -78,7 +78,7 @@ class Pool:
         self.used = tuple(keys)
 
 
-def upstream_pool(settings: Settings) -> dict[str, UpstreamKey]:
+def upstream_pool(settings: Settings) -> dict[str, Account]:
     """The keys of DARKROOM_UPSTREAM_KEY by name; stops the process where there is none."""
     try:
         return _read(settings)
@@ -87,7 +87,7 @@ def upstream_pool(settings: Settings) -> dict[str, UpstreamKey]:
 
 
 def upstream_hosts(settings: Settings) -> tuple[str, ...]:
-    """The hosts of the configured servers, as they are now; pictures come from there as well."""
+    """The hosts of the configured servers, as they are now; images come from there as well."""
     try:
         urls = {each.base_url for each in _read(settings).values()}
     except BadKeys:
@@ -95,7 +95,7 @@ def upstream_hosts(settings: Settings) -> tuple[str, ...]:
     return tuple(sorted(host for url in urls if (host := urlsplit(url).hostname)))
 
 
-def _read(settings: Settings) -> dict[str, UpstreamKey]:
+def _read(settings: Settings) -> dict[str, Account]:
     text = settings.upstream_key.get_secret_value()
     if text.startswith("@"):
         text = _file(text[1:]).replace("\n", ",")
@@ -112,9 +112,9 @@ def _file(path: str) -> str:
         raise BadKeys(f"names a file that cannot be read ({type(error).__name__})") from None
 
 
-def _parse(part: str, default_url: str) -> UpstreamKey:
+def _parse(part: str, default_url: str) -> Account:
     url, bar, key = part.rpartition("|")
     base_url = url.rstrip("/") if bar else default_url
     if not base_url.startswith(("http://", "https://")) or not key:
         raise BadKeys("has a pair that is not url|key with an http(s) address")
-    return UpstreamKey("key-" + sha256(f"{base_url}|{key}".encode()).hexdigest()[:8], base_url, key)
+    return Account("key-" + sha256(f"{base_url}|{key}".encode()).hexdigest()[:8], base_url, key)

@@ -1,8 +1,8 @@
-"""Is this a picture that we keep? Pure: bytes in, a Picture or BrokenPicture out. Runs in a child process.
+"""Is this an image that we keep? Pure: bytes in, a DecodedImage or BrokenImage out. Runs in a child process.
 
 Pillow's two checks each miss what the other finds: `load` accepts a truncated PNG, `verify` a truncated JPEG. So both
 run, on a file whose end was found by its own format's rules, and what follows that end is cut off. Neither sees that a
-file with a proper end holds only a part of its picture: png.py, jpeg.py and jpeg_scans.py do; for WebP libwebp does.
+file with a proper end holds only a part of its image: png.py, jpeg.py and jpeg_scans.py do; for WebP libwebp does.
 """
 
 import hashlib
@@ -21,13 +21,13 @@ EXTENSIONS = {"PNG": "png", "JPEG": "jpg", "WEBP": "webp"}
 CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
-class BrokenPicture(Exception):
+class BrokenImage(Exception):
     """Not a whole PNG, JPEG or WebP of one frame within the limits. The text says why, never what it shows."""
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
-    """A picture that decodes, byte for byte as it came but for what followed its end."""
+class DecodedImage:
+    """An image that decodes, byte for byte as it came but for what followed its end."""
 
     format: str
     width: int
@@ -35,35 +35,35 @@ class Picture:
     data: bytes
     sha256: str
     blank: bool = False
-    """One colour all over: what the upstream's safety checker puts in a picture's place."""
+    """One colour all over: what the upstream's safety checker puts in an image's place."""
 
 
-def inspect(data: bytes, max_pixels: int) -> Picture:
-    """The picture in these bytes. Raises BrokenPicture."""
-    data = data[: _end_of_picture(data)]
+def inspect(data: bytes, max_pixels: int) -> DecodedImage:
+    """The image in these bytes. Raises BrokenImage."""
+    data = data[: _end_of_image(data)]
     with warnings.catch_warnings():
-        # the others are no reason to lose a paid picture: broken EXIF, a palette with transparency
+        # the others are no reason to lose a paid image: broken EXIF, a palette with transparency
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
             _check_head(data, max_pixels)
             width, height, form, blank = _decode(data)
-        except BrokenPicture:
+        except BrokenImage:
             raise
         except Exception as error:  # what a decoder raises on foreign bytes has no common class
-            raise BrokenPicture(f"does not decode ({type(error).__name__})") from error
-    return Picture(form, width, height, data, hashlib.sha256(data).hexdigest(), blank)
+            raise BrokenImage(f"does not decode ({type(error).__name__})") from error
+    return DecodedImage(form, width, height, data, hashlib.sha256(data).hexdigest(), blank)
 
 
 def _check_head(data: bytes, max_pixels: int) -> None:
     """Everything that can be refused before a pixel is decoded."""
     with Image.open(BytesIO(data), formats=FORMATS) as image:
         if image.format not in FORMATS:  # MPO comes in as JPEG
-            raise BrokenPicture(f"is {image.format}, not PNG, JPEG or WebP")
+            raise BrokenImage(f"is {image.format}, not PNG, JPEG or WebP")
         if getattr(image, "n_frames", 1) != 1:
-            raise BrokenPicture("has more than one frame")
+            raise BrokenImage("has more than one frame")
         if image.width * image.height > max_pixels:
-            raise BrokenPicture(f"has {image.width} × {image.height} pixels, more than {max_pixels}")
+            raise BrokenImage(f"has {image.width} × {image.height} pixels, more than {max_pixels}")
         image.verify()
 
 
@@ -78,7 +78,7 @@ def _decode(data: bytes) -> tuple[int, int, str, bool]:
 def _check_whole(image: Image.Image, data: bytes) -> None:
     """Only for what is within the limits: it looks at every pixel once more."""
     if image.format == "PNG" and not png.rows_are_whole(data):
-        raise BrokenPicture("is a PNG without all of its rows")
+        raise BrokenImage("is a PNG without all of its rows")
     if image.format == "JPEG":
         _check_scans(image, data)
 
@@ -88,27 +88,27 @@ def _check_scans(image: Image.Image, data: bytes) -> None:
         check_scans(data)
         noisy = jpeg.with_noise(data)
     except jpeg.BrokenScan as error:
-        raise BrokenPicture(f"is a JPEG {error}") from error
+        raise BrokenImage(f"is a JPEG {error}") from error
     if noisy is None:
         return
     with Image.open(BytesIO(noisy), formats=["JPEG"]) as again:
         if ImageChops.difference(again, image).getbbox():
-            raise BrokenPicture("is a JPEG with a scan that is cut short")
+            raise BrokenImage("is a JPEG with a scan that is cut short")
 
 
-def _end_of_picture(data: bytes) -> int:
+def _end_of_image(data: bytes) -> int:
     if data.startswith(png.HEAD):
         return _or_cut_short(png.end_of_png(data), "PNG")
     if data.startswith(jpeg.HEAD):
         return _end_of_jpeg(data)
     if data[:4] == b"RIFF" and data[8:12] == b"WEBP":
         return _or_cut_short(_end_of_webp(data), "WebP")
-    raise BrokenPicture("is not PNG, JPEG or WebP")
+    raise BrokenImage("is not PNG, JPEG or WebP")
 
 
 def _or_cut_short(end: int | None, form: str) -> int:
     if end is None:
-        raise BrokenPicture(f"is a {form} that is cut short")
+        raise BrokenImage(f"is a {form} that is cut short")
     return end
 
 
@@ -116,7 +116,7 @@ def _end_of_jpeg(data: bytes) -> int:
     try:
         return jpeg.end_of_jpeg(data)
     except jpeg.BrokenScan as error:
-        raise BrokenPicture(f"is a JPEG {error}") from error
+        raise BrokenImage(f"is a JPEG {error}") from error
 
 
 def _end_of_webp(data: bytes) -> int | None:
