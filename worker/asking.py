@@ -8,11 +8,12 @@ from dataclasses import dataclass
 
 import structlog
 
+from worker.job.answer import Answer
 from worker.job.record import Attempt, Job, Status
 from worker.resources import Resources
 from worker.upstream.client import FETCH_SECONDS
 from worker.upstream.errors import UpstreamError
-from worker.upstream.wire import Answer, fetch_body
+from worker.upstream.wire import fetch_body
 
 log = structlog.get_logger()
 

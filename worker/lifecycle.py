@@ -15,6 +15,7 @@ from worker.crash_points import Point, reached
 from worker.images.collect import collect_images, keep_to_the_record
 from worker.images.store import StoreError
 from worker.job import decisions
+from worker.job.answer import Outcome, Taken
 from worker.job.endings import contradicts
 from worker.job.record import Attempt, Job, Milliseconds, Status
 from worker.job.step import Step
@@ -27,7 +28,6 @@ from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
 from worker.telling.schedule import Target
 from worker.upstream.accounts import Account
-from worker.upstream.outcome import Outcome, Taken
 from worker.upstream.wire import parse_answer, submit_body
 
 log = structlog.get_logger()

@@ -11,6 +11,7 @@ import structlog
 from worker.asking import ask, askable, is_end
 from worker.crash_points import Point, reached
 from worker.job import decisions
+from worker.job.answer import Answer
 from worker.job.endings import contradicts
 from worker.job.record import Job, Milliseconds, Status
 from worker.job.step import Step
@@ -19,7 +20,7 @@ from worker.resources import Resources
 from worker.store.admission import OverBudget
 from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
-from worker.upstream.wire import Answer, parse_answer
+from worker.upstream.wire import parse_answer
 
 log = structlog.get_logger()
 

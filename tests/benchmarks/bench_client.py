@@ -22,8 +22,8 @@ import httpx
 import uvloop
 
 from config.settings import Settings
+from worker.job.answer import Taken
 from worker.upstream.client import UpstreamClient
-from worker.upstream.outcome import Taken
 
 ROUNDS = 3
 POSTS = 3000

@@ -11,13 +11,12 @@ from redis import Redis
 from tests.support.queue import accepted, answered
 from worker.images.folder import LocalImages
 from worker.job import decisions
+from worker.job.answer import Answer, Open, Taken
 from worker.job.record import new_job_id
 from worker.operate.audit import Audit
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.lane import Lane, connect
 from worker.store.messages import queue_key
-from worker.upstream.outcome import Open, Taken
-from worker.upstream.wire import Answer
 
 IN_WORK = Taken(Answer("processing", request_id="7", eta_seconds=5))
 SUBMIT = queue_key("submit")

@@ -4,12 +4,11 @@ from redis import Redis
 
 from tests.support.queue import DURATIONS, IMAGE, SUCCESS, accepted, answered, order
 from worker.job import decisions
+from worker.job.answer import Answer, Taken
 from worker.job.step import Step
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.store.messages import queue_key
-from worker.upstream.outcome import Taken
-from worker.upstream.wire import Answer
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 DAY_MS = 86_400_000

@@ -13,12 +13,12 @@ from tests.support.api_server import running_api
 from tests.support.queue import DURATIONS, ROOM, accepted, answered, done, order, tried
 from worker import lifecycle
 from worker.job import decisions
+from worker.job.answer import NotTaken, Open, Reason
 from worker.job.record import Status
 from worker.operate.flow import FlowControl
 from worker.resources import open_resources
 from worker.store.admission import Allowance, OverBudget
 from worker.store.jobs import JobStore, UpstreamLimit, timeline_of
-from worker.upstream.outcome import NotTaken, Open, Reason
 
 TEN_A_DAY = Allowance(1000, images_day=10)
 

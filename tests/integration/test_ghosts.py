@@ -10,10 +10,10 @@ from tests.support.engine import Engine, running_engine
 from tests.support.queue import DURATIONS
 from worker import lifecycle
 from worker.job import decisions
+from worker.job.answer import Answer
 from worker.job.record import Status, new_job_id
 from worker.operate.audit import Audit
 from worker.store.jobs import Loaded
-from worker.upstream.wire import Answer
 
 FAILED = b'{"status":"failed","id":"1","message":"out of paint"}'
 NOTHING = b'{"status":"processing","id":"1"}'

@@ -8,12 +8,11 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.queue import DURATIONS, ROOM, accepted, answered, done, order
 from worker.job import decisions
+from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
 from worker.operate.flow import FlowControl
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.messages import queue_key
 from worker.upstream.accounts import Accounts
-from worker.upstream.outcome import NotTaken, Open, Reason, Taken
-from worker.upstream.wire import Answer
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 BUSY = NotTaken(Reason.BUSY, "queue is full", 3)

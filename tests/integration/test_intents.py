@@ -14,11 +14,10 @@ from tests.support.queue import DURATIONS
 from tests.support.slow_wire import slow_wire
 from worker import lifecycle
 from worker.job import decisions
+from worker.job.answer import Answer, Taken
 from worker.job.record import Job, Status
 from worker.recording import record
 from worker.store.messages import queue_key
-from worker.upstream.outcome import Taken
-from worker.upstream.wire import Answer
 
 SAYS_NOTHING = b'{"status":"processing","id":"1"}'
 SAYS_SEVEN = b'{"status":"success","id":"7","output":["https://cdn.example/a.png"]}'

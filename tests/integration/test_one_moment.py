@@ -5,11 +5,10 @@ from redis import Redis
 
 from tests.support.queue import DURATIONS, SUCCESS, accepted, answered, claimed
 from worker.job import decisions
+from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.job.record import Job
 from worker.job.step import Step
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
-from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
-from worker.upstream.wire import Answer
 
 BUSY = NotTaken(Reason.BUSY, "queue is full")
 UNREACHABLE = NotTaken(Reason.UNREACHABLE)

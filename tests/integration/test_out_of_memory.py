@@ -24,13 +24,12 @@ from worker.heartbeat import forget_old
 from worker.images.claims import Collecting
 from worker.images.removal import Forgetting
 from worker.job import decisions
+from worker.job.answer import Answer, Taken
 from worker.job.record import OPEN, TERMINAL, Image, Status
 from worker.operate.bulk import Filter, cancel_matching, purge_matching
 from worker.resources import Resources, open_resources
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.store.lane import RedisUnavailable
-from worker.upstream.outcome import Taken
-from worker.upstream.wire import Answer
 
 PROCESSING = Taken(Answer("processing", request_id="7"))
 SUCCESS = Answer("success", request_id="7", links=("https://cdn.example/a.png",))

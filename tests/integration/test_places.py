@@ -5,12 +5,11 @@ from redis import Redis
 
 from tests.support.queue import DURATIONS, SUCCESS, accepted, answered, claimed, done
 from worker.job import decisions
+from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
 from worker.job.record import Job, Status
 from worker.job.step import Step
 from worker.operate.flow import FlowControl
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
-from worker.upstream.outcome import NotTaken, Open, Reason, Taken
-from worker.upstream.wire import Answer
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 MINUTE = 60_000

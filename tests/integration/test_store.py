@@ -13,6 +13,7 @@ from tests.support.api_server import running_api
 from worker.app import app
 from worker.images.store import folder_of
 from worker.job import decisions
+from worker.job.answer import Answer, NotTaken, Reason, Taken
 from worker.job.codec import decode_timeline, numbered
 from worker.job.cost import day_of
 from worker.job.record import Job, Order, Status, new_job_id
@@ -20,8 +21,6 @@ from worker.job.timing import Durations
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.store.messages import Task, queue_key
-from worker.upstream.outcome import NotTaken, Reason, Taken
-from worker.upstream.wire import Answer
 
 DURATIONS = Durations(80_000, 60_000, 300_000)
 MOST = Allowance(1000)

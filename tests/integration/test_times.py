@@ -5,12 +5,11 @@ from redis import Redis
 from tests.support.queue import DURATIONS, ROOM, accepted, answered, order
 from worker.images.claims import KEEP, Collecting
 from worker.job import decisions
+from worker.job.answer import Answer, Taken
 from worker.job.cost import day_of
 from worker.job.record import Job
 from worker.store.jobs import MOST_INBOX_ROWS, JobStore, Loaded, UpstreamLimit
 from worker.store.messages import queue_key
-from worker.upstream.outcome import Taken
-from worker.upstream.wire import Answer
 
 HOUR_MS, DAY_SECONDS = 3_600_000, 86_400
 LEASE_MS = 60_000

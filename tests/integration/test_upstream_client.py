@@ -10,10 +10,10 @@ import httpx
 import pytest
 
 from config.settings import Settings
+from worker.job.answer import NotTaken, Open, Reason, Taken
 from worker.network.transport import Sending, translated
 from worker.upstream.client import UpstreamClient
 from worker.upstream.errors import Unreadable, UpstreamUnavailable
-from worker.upstream.outcome import NotTaken, Open, Reason, Taken
 
 BODY = b'{"key":"canary-key","prompt":"canary prompt"}'
 PROCESSING = b'{"status":"processing","id":134701497,"eta":2.75,"output":[]}'

@@ -8,14 +8,13 @@ from redis import Redis
 from config.broker import KEY_PREFIX
 from worker.app import app
 from worker.job import decisions
+from worker.job.answer import Answer, Outcome, Taken
 from worker.job.record import Image, Order, new_job_id
 from worker.job.timing import Durations
 from worker.store.admission import Accepted, Allowance
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.lane import Lane, connect
 from worker.store.messages import message_template
-from worker.upstream.outcome import Outcome, Taken
-from worker.upstream.wire import Answer
 
 DURATIONS = Durations(80_000, 60_000, 300_000)
 ROOM = Allowance(10_000_000)

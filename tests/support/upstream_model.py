@@ -6,10 +6,9 @@ from typing import Literal
 
 import orjson
 
+from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.job.record import parse_track_id
 from worker.upstream.errors import UpstreamUnavailable
-from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
-from worker.upstream.wire import Answer
 
 Fate = Literal[
     "processing", "no id", "success", "failed", "lost", "lost on the way", "busy", "unreachable", "rejected"

@@ -21,11 +21,10 @@ from tests.unit.test_decisions import (
     job,
 )
 from worker.job import decisions
+from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
 from worker.job.attempts import stands_at
 from worker.job.record import Attempt, Failure, Job, Status
 from worker.job.timing import LATE_SECONDS, SECOND, next_look
-from worker.upstream.outcome import NotTaken, Open, Reason, Taken
-from worker.upstream.wire import Answer
 
 HOUR = 3600 * SECOND
 TAKEN, TAKEN_WITHOUT_ID = ("processing", "77"), ("processing", None)

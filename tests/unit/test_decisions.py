@@ -6,10 +6,9 @@ from typing import Any
 import pytest
 
 from worker.job import decisions
+from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.job.record import Attempt, Failure, Image, Job, Order, Status
 from worker.job.timing import Durations, next_look
-from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
-from worker.upstream.wire import Answer
 
 JOB_ID = "01M859N4P0ZK88SXJWVC1PBXXR"
 NOW, DEADLINE = 100_000, 3_700_000

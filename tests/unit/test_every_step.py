@@ -11,11 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from worker.job import decisions
+from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.job.record import Attempt, Failure, Image, Job, Order, Status
 from worker.job.step import Step
 from worker.job.timing import Durations, next_look
-from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, Taken
-from worker.upstream.wire import Answer
 
 TABLE = Path(__file__).parent / "every_step.txt"
 JOB_ID = "01M859N4P0ZK88SXJWVC1PBXXR"

@@ -9,8 +9,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.upstream.outcome import LONGEST_WAIT_SECONDS, NotTaken, Open, Outcome, Reason, Taken, judge_answer
-from worker.upstream.wire import Answer
+from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
+from worker.upstream.outcome import LONGEST_WAIT_SECONDS, judge_answer
 
 # on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -8,7 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from worker.upstream.wire import MESSAGE_CHARACTERS, Answer, fetch_body, parse_answer, submit_body
+from worker.job.answer import Answer
+from worker.upstream.wire import MESSAGE_CHARACTERS, fetch_body, parse_answer, submit_body
 
 # on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -31,7 +32,6 @@ PARSED = {
         "processing",
         "134701497",
         eta_seconds=2.75,
-        future_links=(LINK,),
         message="Try to fetch request after seconds estimated",
     ),
     "submit-processing-short": Answer("processing", "abc", eta_seconds=30, message="Your request is being processed"),
@@ -122,7 +122,7 @@ def test_any_types_in_the_known_fields_give_a_clean_answer(content: dict[str, ob
     """Wrong types never raise, and what comes out has the types that are promised."""
     answer = parse_answer(json.dumps(content).encode())
     assert answer.kind in ("success", "processing", "failed", "error", "unreadable")
-    assert all(isinstance(text, str) and text for text in (*answer.links, *answer.inline, *answer.future_links))
+    assert all(isinstance(text, str) and text for text in (*answer.links, *answer.inline))
     assert all(text is None or 0 < len(text) <= 128 for text in (answer.request_id, answer.track_id))
     assert all(
         seconds is None or (math.isfinite(seconds) and seconds >= 0)

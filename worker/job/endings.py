@@ -5,11 +5,11 @@ The first end of the first attempt wins; whatever comes later is recorded and sh
 
 from dataclasses import replace
 
+from worker.job.answer import Answer
 from worker.job.attempts import awaits_result, fail, follow
 from worker.job.record import OPEN, Attempt, Failure, Image, Job, Milliseconds, Status, Via
 from worker.job.step import KeyNews, Step, recorded
 from worker.job.timing import Durations, next_late_look
-from worker.upstream.wire import Answer
 
 
 def ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations) -> Step | None:

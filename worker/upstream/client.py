@@ -7,10 +7,11 @@ from collections.abc import Collection
 import httpx
 
 from config.settings import Settings
+from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason
 from worker.network.transport import open_transport
 from worker.upstream.errors import Unreadable, UpstreamUnavailable
-from worker.upstream.outcome import NotTaken, Open, Outcome, Reason, judge_answer
-from worker.upstream.wire import Answer, parse_answer
+from worker.upstream.outcome import judge_answer
+from worker.upstream.wire import parse_answer
 
 FETCH_SECONDS = 20.0
 MOST_ANSWER_BYTES = 64 * 1024 * 1024

@@ -22,49 +22,11 @@ NotTaken unreachable; the client says so.
 
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from enum import StrEnum
 
-from worker.upstream.wire import Answer, parse_answer
-
-
-class Reason(StrEnum):
-    """Why it is certain that the upstream did not take a request."""
-
-    UNREACHABLE = "unreachable"
-    BUSY = "busy"
-    KEY_REFUSED = "key_refused"
-    REJECTED = "rejected"
-    MISCONFIGURED = "misconfigured"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """The upstream has it, and bills it."""
-
-    answer: Answer
-
-
-@dataclass(frozen=True, slots=True)
-class NotTaken:
-    """Proven: nothing was bought."""
-
-    reason: Reason
-    message: str = ""
-    retry_after_seconds: float | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Open:
-    """Nobody knows. `reason` is one word for the record."""
-
-    reason: str
-    message: str = ""
-
-
-Outcome = Taken | NotTaken | Open
+from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
+from worker.upstream.wire import parse_answer
 
 # in a refusal's first words only: what follows a colon or a quotation mark is somebody's text, often the caller's own
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)

@@ -7,13 +7,12 @@ the code sees one clean shape.
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 from pydantic_core import from_json
 
-Kind = Literal["success", "processing", "failed", "error", "unreadable"]
+from worker.job.answer import Answer, Kind
 
 KINDS: dict[str, Kind] = {
     "success": "success",
@@ -28,28 +27,6 @@ MESSAGE_CHARACTERS = 500
 MOST_LINKS = 16
 ID_CHARACTERS = 128
 WAIT_IN_WORDS = re.compile(r"wait\s+(?:for\s+)?(\d{1,6})\s*second", re.IGNORECASE)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer, a callback or a fetch answer in one clean shape."""
-
-    kind: Kind
-    request_id: str | None = None
-    track_id: str | None = None
-    eta_seconds: float | None = None
-    links: tuple[str, ...] = ()
-    future_links: tuple[str, ...] = ()
-    inline: tuple[str, ...] = ()
-    """Images that came in the answer itself, as base64 or data: URIs."""
-    nsfw: bool = False
-    seed: int | None = None
-    message: str = ""
-    retry_after_seconds: float | None = None
-    names_fields: bool = False
-    """The message is a list of sentences for each field: a refusal of this one request."""
-    is_wrong_url: bool = False
-    """The body is `{"message": ""}` and nothing else: how the provider answers an address that it does not have."""
 
 
 def submit_body(request: Mapping[str, object], *, key: str, track_id: str, webhook: str) -> bytes:
@@ -81,7 +58,6 @@ def parse_answer(body: bytes) -> Answer:
         track_id=_text_id(content.get("track_id")),
         eta_seconds=_number(content.get("eta")),
         links=tuple(entry for entry in outputs if _is_address(entry)),
-        future_links=tuple(entry for entry in _texts(content.get("future_links")) if _is_address(entry)),
         inline=tuple(entry for entry in outputs if not _is_address(entry)),
         nsfw=_nsfw(content.get("nsfw_content_detected")),
         seed=_seed(content),
