@@ -14,8 +14,8 @@ from api.keys import authenticate
 from api.schemas.delivery import DeliveryPage, DeliveryView, JobDeliveries, ReplayedView, ReplaySince
 from api.state import State, state
 from worker.job.record import Milliseconds
+from worker.job.times import from_rfc3339, rfc3339
 from worker.shown.delivery import delivery_view, page_view
-from worker.shown.job import from_rfc3339, rfc3339
 from worker.store.api_keys import Scope
 from worker.telling.deliveries import Cursor
 from worker.telling.schedule import DELIVERY_ID, STATES, Delivery

@@ -21,8 +21,9 @@ from api.state import State, state
 from worker.crash_points import Point, reached
 from worker.job.codec import decode_timeline, encode_row, numbered
 from worker.job.record import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
+from worker.job.times import rfc3339
 from worker.network.addresses import AddressRefused, check_url
-from worker.shown.job import job_view, rfc3339
+from worker.shown.job import job_view
 from worker.store.admission import Accepted
 from worker.store.api_keys import Scope
 from worker.store.jobs import Loaded

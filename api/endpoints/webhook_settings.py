@@ -9,8 +9,8 @@ from api.http.problems import Problem, problem_responses
 from api.keys import authenticate
 from api.schemas.delivery import EndpointList, EndpointView, WebhookSecretView
 from api.state import state
+from worker.job.times import rfc3339
 from worker.shown.delivery import endpoint_view
-from worker.shown.job import rfc3339
 from worker.telling.schedule import ENDPOINT_ID
 from worker.telling.secrets import Signing
 

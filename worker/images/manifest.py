@@ -6,7 +6,7 @@ import orjson
 
 from worker.images.store import folder_of
 from worker.job.record import Image, Job
-from worker.shown.job import rfc3339
+from worker.job.times import rfc3339
 
 
 def manifest_key(job: Job) -> str:

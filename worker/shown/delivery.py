@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker.shown.job import rfc3339
+from worker.job.times import rfc3339
 from worker.telling.deliveries import Endpoint, Page
 from worker.telling.schedule import Delivery
 

@@ -4,11 +4,11 @@ The shape is docs/api.md's. Times are RFC 3339 in UTC with milliseconds; what is
 """
 
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any
 
 from worker.job.codec import decode_timeline
 from worker.job.record import Attempt, Image, Job, Milliseconds, Status
+from worker.job.times import rfc3339
 from worker.shown.explain import explain
 from worker.signing import image_signature
 from worker.store.standing import Standing
@@ -85,22 +85,6 @@ def image_url(job_id: str, index: int, viewer: Viewer, now: Milliseconds) -> str
     expires = (now + viewer.image_url_ms) // 3_600_000 * 3_600_000 + 3_600_000
     signature = image_signature(job_id, index, expires, viewer.secrets)
     return f"{viewer.public_url}/v1/jobs/{job_id}/images/{index}?expires={expires}&signature={signature}"
-
-
-def rfc3339(at: Milliseconds | None) -> str | None:
-    """`2026-11-23T12:34:56.789Z`, or None."""
-    if at is None:
-        return None
-    return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
-
-
-def from_rfc3339(text: str) -> Milliseconds:
-    """The time that the text names; without a zone it is UTC. Raises ValueError."""
-    try:
-        parsed = datetime.fromisoformat(text)
-        return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
-    except OverflowError:
-        raise ValueError(text) from None
 
 
 def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:

@@ -10,7 +10,7 @@ from rich.table import Table
 from api.cli.caller.connection import plain, print_json
 from api.cli.caller.rendering import print_table
 from api.cli.operator.engine import Engine, on_engine
-from worker.shown.job import rfc3339
+from worker.job.times import rfc3339
 from worker.store.api_keys import SCOPES, TENANT_ALLOWED, TENANT_PATTERN, Key, KeyStore, Scope, TooManyKeys
 from worker.telling.secrets import new_webhook_secret
 

@@ -6,8 +6,8 @@ import sys
 
 from api.cli.operator.engine import Engine, on_engine
 from worker.composition import delivery_store
+from worker.job.times import rfc3339
 from worker.shown.delivery import endpoint_view
-from worker.shown.job import rfc3339
 from worker.store.api_keys import TENANT_PATTERN
 from worker.telling.deliveries import Endpoint
 from worker.telling.secrets import WebhookSecrets
