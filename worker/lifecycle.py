@@ -26,7 +26,7 @@ from worker.shown.job import job_view
 from worker.signing import callback_token
 from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
-from worker.telling.schedule import Target
+from worker.telling.record import Target
 from worker.upstream.accounts import Account
 from worker.upstream.wire import parse_answer, submit_body
 

@@ -8,7 +8,8 @@ import hmac
 from base64 import urlsafe_b64encode
 from hashlib import sha256
 
-from worker.job.record import Milliseconds, parse_track_id
+from worker.job.ids import parse_track_id
+from worker.job.record import Milliseconds
 
 CALLBACK, IMAGE = b"callback:", b"image:"
 

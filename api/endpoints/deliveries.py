@@ -17,8 +17,7 @@ from worker.job.record import Milliseconds
 from worker.job.times import from_rfc3339, rfc3339
 from worker.shown.delivery import delivery_view, page_view
 from worker.store.api_keys import Scope
-from worker.telling.deliveries import Cursor
-from worker.telling.schedule import DELIVERY_ID, STATES, Delivery
+from worker.telling.record import DELIVERY_ID, STATES, Cursor, Delivery
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 

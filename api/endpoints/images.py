@@ -11,7 +11,8 @@ from api.http.problems import Problem, problem_responses
 from api.state import State, state
 from worker.images.decoded import CONTENT_TYPES
 from worker.images.store import NotStored, StoreError
-from worker.job.record import Image, Status, is_job_id
+from worker.job.ids import is_job_id
+from worker.job.record import Image, Status
 from worker.signing import check_image_signature
 from worker.store.jobs import Loaded
 

@@ -20,7 +20,8 @@ from api.schemas.request import ParsedRequest, parse_in_thread, parse_request, r
 from api.state import State, state
 from worker.crash_points import Point, reached
 from worker.job.codec import decode_timeline, encode_row, numbered
-from worker.job.record import TERMINAL, Job, OnUnknown, Order, Status, is_job_id, new_job_id
+from worker.job.ids import is_job_id, new_job_id
+from worker.job.record import TERMINAL, Job, OnUnknown, Order, Status
 from worker.job.times import rfc3339
 from worker.network.addresses import AddressRefused, check_url
 from worker.shown.job import job_view

@@ -9,7 +9,8 @@ from typing import Any
 from api.http.paging import rows_of_page
 from api.http.problems import bad_field
 from api.state import State
-from worker.job.record import Job, Status, is_job_id
+from worker.job.ids import is_job_id
+from worker.job.record import Job, Status
 from worker.operate.bulk import metadata_text
 from worker.shown.job import job_row
 

@@ -13,7 +13,7 @@ from api.state import state
 from worker.health import callbacks_arrive
 from worker.job.record import Milliseconds, Status
 from worker.store.census import Census
-from worker.telling.schedule import STATES
+from worker.telling.record import STATES
 
 router = APIRouter(tags=["operator"])
 

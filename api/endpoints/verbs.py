@@ -17,7 +17,8 @@ from api.state import State, state
 from worker.composition import durations_of
 from worker.images.removal import Forgetting
 from worker.job import decisions
-from worker.job.record import Job, Milliseconds, Order, Status, new_job_id
+from worker.job.ids import new_job_id
+from worker.job.record import Job, Milliseconds, Order, Status
 from worker.job.step import Step
 from worker.shown.job import job_view
 from worker.store.admission import OverBudget

@@ -11,7 +11,7 @@ from api.schemas.delivery import EndpointList, EndpointView, WebhookSecretView
 from api.state import state
 from worker.job.times import rfc3339
 from worker.shown.delivery import endpoint_view
-from worker.telling.schedule import ENDPOINT_ID
+from worker.telling.record import ENDPOINT_ID
 from worker.telling.secrets import Signing
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])

@@ -12,7 +12,7 @@ from tests.support.queue import accepted, answered
 from worker.images.folder import LocalImages
 from worker.job import decisions
 from worker.job.answer import Answer, Open, Taken
-from worker.job.record import new_job_id
+from worker.job.ids import new_job_id
 from worker.operate.audit import Audit
 from worker.store.jobs import JobStore, UpstreamLimit
 from worker.store.lane import Lane, connect

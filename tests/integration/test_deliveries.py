@@ -26,7 +26,8 @@ from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.store.messages import queue_key
 from worker.telling.deliveries import FAILING_MS, IN_LINE_MS, MOST_REPLAYED, QUIET_MS, DeliveryStore
-from worker.telling.schedule import Next, Target, Try
+from worker.telling.record import Target
+from worker.telling.schedule import Next, Try
 
 URL = "https://hooks.example/told?job=1"
 HERE = Target.of("acme", URL)

@@ -16,7 +16,7 @@ from api import server
 from api.cli.stack.redis_server import free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
-from worker.job.record import created_at
+from worker.job.ids import created_at
 
 BODY = {"model_id": "m", "prompt": "a cat"}
 HEADERS = {"authorization": "Bearer acme-key-0123"}

@@ -16,8 +16,8 @@ from worker.heartbeat import forget_old
 from worker.images import removal as forgetting
 from worker.images.folder import LocalImages
 from worker.images.removal import Forgetting
-from worker.images.store import folder_of
 from worker.job import decisions
+from worker.job.folder import folder_of
 from worker.job.record import TERMINAL, Job, Status
 from worker.operate.bulk import Filter, purge_matching
 

@@ -11,7 +11,8 @@ from tests.support.queue import DURATIONS
 from worker import lifecycle
 from worker.job import decisions
 from worker.job.answer import Answer
-from worker.job.record import Status, new_job_id
+from worker.job.ids import new_job_id
+from worker.job.record import Status
 from worker.operate.audit import Audit
 from worker.store.jobs import Loaded
 

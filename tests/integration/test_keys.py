@@ -17,7 +17,8 @@ from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from api.keys import REFRESH_SECONDS, KeyRing, configured_keys
 from config.settings import Settings
 from tests.support.api_server import running_api
-from worker.job.record import Order, new_job_id
+from worker.job.ids import new_job_id
+from worker.job.record import Order
 from worker.store import api_keys as key_store
 from worker.store.admission import Allowance
 from worker.store.api_keys import Key, KeyStore, Scope, TooManyKeys, digest_of, new_key

@@ -13,9 +13,10 @@ from config.settings import Settings
 from tests.support.receiver import Receiver
 from worker.composition import delivery_store
 from worker.store.lane import Lane, connect
-from worker.telling.deliveries import CLAIM_MS, Claim
+from worker.telling.deliveries import CLAIM_MS
 from worker.telling.notifier import TIMEOUT_SECONDS, Notifier
-from worker.telling.schedule import Next, Target
+from worker.telling.record import Claim, Target
+from worker.telling.schedule import Next
 from worker.telling.secrets import WebhookSecrets
 
 ID = "msg_01M859N4P0ZK88SXJWVC1PBXXR_2"

@@ -34,7 +34,8 @@ from worker.images.folder import LocalImages
 from worker.job import decisions
 from worker.job.codec import decode_timeline
 from worker.job.cost import Cost, cost_of
-from worker.job.record import OPEN, TERMINAL, TRANSITIONS, Image, Job, Order, Status, new_job_id
+from worker.job.ids import new_job_id
+from worker.job.record import OPEN, TERMINAL, TRANSITIONS, Image, Job, Order, Status
 from worker.job.timing import Durations
 from worker.operate.audit import Audit
 from worker.operate.flow import FlowControl

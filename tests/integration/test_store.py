@@ -11,12 +11,13 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.api_server import running_api
 from worker.app import app
-from worker.images.store import folder_of
 from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Reason, Taken
 from worker.job.codec import decode_timeline, numbered
 from worker.job.cost import day_of
-from worker.job.record import Job, Order, Status, new_job_id
+from worker.job.folder import folder_of
+from worker.job.ids import new_job_id
+from worker.job.record import Job, Order, Status
 from worker.job.timing import Durations
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit

@@ -1,7 +1,8 @@
 """Deliveries made as they come to be: a job is accepted with a webhook, and ends."""
 
 from worker.job import decisions
-from worker.job.record import Order, new_job_id
+from worker.job.ids import new_job_id
+from worker.job.record import Order
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore
 

@@ -9,7 +9,8 @@ from config.broker import KEY_PREFIX
 from worker.app import app
 from worker.job import decisions
 from worker.job.answer import Answer, Outcome, Taken
-from worker.job.record import Image, Order, new_job_id
+from worker.job.ids import new_job_id
+from worker.job.record import Image, Order
 from worker.job.timing import Durations
 from worker.store.admission import Accepted, Allowance
 from worker.store.jobs import JobStore, UpstreamLimit

@@ -7,7 +7,7 @@ from typing import Literal
 import orjson
 
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
-from worker.job.record import parse_track_id
+from worker.job.ids import parse_track_id
 from worker.upstream.errors import UpstreamUnavailable
 
 Fate = Literal[

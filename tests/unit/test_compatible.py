@@ -7,7 +7,8 @@ from typing import Any
 
 import pytest
 
-from worker.job.record import Failure, Image, Job, Order, Status, new_job_id
+from worker.job.ids import new_job_id
+from worker.job.record import Failure, Image, Job, Order, Status
 from worker.shown.compatible import NOT_FOUND, callback_shape, fetch_shape, job_id_of, public_id, submit_shape
 from worker.shown.job import Viewer
 

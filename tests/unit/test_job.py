@@ -7,20 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from worker.job.record import (
-    TERMINAL,
-    TRANSITIONS,
-    Attempt,
-    ForbiddenTransition,
-    Job,
-    Order,
-    Status,
-    attempt_track_id,
-    created_at,
-    is_job_id,
-    new_job_id,
-    parse_track_id,
-)
+from worker.job.ids import attempt_track_id, created_at, is_job_id, new_job_id, parse_track_id
+from worker.job.record import TERMINAL, TRANSITIONS, Attempt, ForbiddenTransition, Job, Order, Status
 
 ORDER = Order("01M859N4P0ZK88SXJWVC1PBXXR", "acme", 1000, 61_000, {"prompt": "a cat", "model_id": "m"})
 

@@ -10,15 +10,8 @@ from config.settings import Settings
 from worker.job.timing import LATE_SECONDS
 from worker.store.jobs import IDEMPOTENCY_MS
 from worker.telling.notifier import TIMEOUT_SECONDS
-from worker.telling.schedule import (
-    LONGEST_RETRY_AFTER_SECONDS,
-    MOST_ROWS_KEPT,
-    SCHEDULE_SECONDS,
-    Next,
-    Target,
-    Try,
-    after_try,
-)
+from worker.telling.record import Target
+from worker.telling.schedule import LONGEST_RETRY_AFTER_SECONDS, MOST_ROWS_KEPT, SCHEDULE_SECONDS, Next, Try, after_try
 from worker.telling.secrets import is_webhook_secret, new_webhook_secret, sign, signature_header
 
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"

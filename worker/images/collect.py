@@ -13,7 +13,8 @@ from worker.images.decoded import BrokenImage, DecodedImage
 from worker.images.decoder import Decoder
 from worker.images.download import DownloadError, ImageSource, decode_inline
 from worker.images.manifest import manifest, manifest_key
-from worker.images.store import ImageStore, StoreError, folder_of, image_key
+from worker.images.store import ImageStore, StoreError, image_key
+from worker.job.folder import folder_of
 from worker.job.record import Image, Job
 
 log = structlog.get_logger()

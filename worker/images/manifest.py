@@ -4,7 +4,7 @@ from typing import Any
 
 import orjson
 
-from worker.images.store import folder_of
+from worker.job.folder import folder_of
 from worker.job.record import Image, Job
 from worker.job.times import rfc3339
 

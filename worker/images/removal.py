@@ -11,7 +11,8 @@ from dataclasses import dataclass
 
 import structlog
 
-from worker.images.store import ImageStore, StoreError, folder_of
+from worker.images.store import ImageStore, StoreError
+from worker.job.folder import folder_of
 from worker.job.record import Job, Milliseconds
 from worker.store.jobs import TOMBSTONE_MS, JobStore
 from worker.store.lane import Lane, RedisUnavailable, Script

@@ -6,12 +6,10 @@ A key is made of our ids and a hash only, and what is under it is whole or not t
 import re
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Protocol
 
 from config.settings import Settings
 from worker.images.decoded import EXTENSIONS
-from worker.job.record import Job, Milliseconds
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*\.(png|jpg|webp|json)")
 
@@ -60,20 +58,9 @@ class ImageStore(Protocol):
         ...
 
 
-def job_folder(tenant: str, created_at: Milliseconds, job_id: str) -> str:
-    """`tenant/2026/11/23/<job id>`: the folder of one job's images and manifest."""
-    day = datetime.fromtimestamp(created_at / 1000, UTC).strftime("%Y/%m/%d")
-    return f"{tenant}/{day}/{job_id.lower()}"
-
-
 def image_key(folder: str, index: int, sha256: str, image_format: str) -> str:
     """The key of one image in its job's folder. It carries the hash of the bytes: no writer overwrites another's."""
     return f"{folder}/{index}-{sha256[:KEY_HASH_DIGITS]}.{EXTENSIONS[image_format]}"
-
-
-def folder_of(job: Job) -> str:
-    """The folder of a job."""
-    return job_folder(job.order.tenant, job.order.created_at, job.id)
 
 
 def open_store(settings: Settings) -> ImageStore:

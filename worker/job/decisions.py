@@ -11,7 +11,8 @@ from typing import Literal
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.job.attempts import awaits_result, fail, follow, is_known_taken, requeued, stands_at
 from worker.job.endings import contradiction, contradicts, ended, overdue, succeed
-from worker.job.record import Attempt, Failure, Image, Job, Milliseconds, Status, attempt_track_id
+from worker.job.ids import attempt_track_id
+from worker.job.record import Attempt, Failure, Image, Job, Milliseconds, Status
 from worker.job.step import KeyNews, Step, look_again, recorded
 from worker.job.timing import SECOND, Durations, can_end_in_time, collected_until, next_look, until_deadline
 

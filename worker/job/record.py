@@ -4,7 +4,6 @@ Everything else refers to this file: Redis applies what is decided here (lua/adv
 and a test compares the three. Times are integer milliseconds since 1970 by the clock of Redis.
 """
 
-import secrets
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from typing import Any, Literal
@@ -12,11 +11,6 @@ from typing import Any, Literal
 Milliseconds = int
 Via = Literal["answer", "callback", "poll", "manual"]
 OnUnknown = Literal["hold", "resubmit", "fail"]
-
-_newest = 0
-"""The number of the id made last by this process."""
-
-CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 
 
 class Status(StrEnum):
@@ -257,45 +251,3 @@ class Job:
         if status is not self.status:
             changes.setdefault("tries", 0)
         return replace(self, status=status, version=self.version + 1, updated_at=now, stalls=0, **changes)
-
-
-def new_job_id(now: Milliseconds) -> str:
-    """A ULID: 48 bits of time, 79 random bits, 26 characters; sorts by age.
-
-    Those of one process and millisecond grow, so that the requests of a batch keep their order.
-    """
-    global _newest
-    fresh = (now << 80) | secrets.randbits(79)  # room to grow by
-    number = _newest + 1 + secrets.randbits(32) if _newest >> 80 == now else fresh
-    _newest = number
-    return "".join(CROCKFORD[(number >> shift) & 31] for shift in range(125, -5, -5))
-
-
-def is_job_id(text: str) -> bool:
-    """Whether the text could be one of our ids, before anything is looked up with it."""
-    return len(text) == 26 and text[0] in "01234567" and all(letter in CROCKFORD for letter in text)
-
-
-def created_at(job_id: str) -> Milliseconds:
-    """When a job was made, as its id tells."""
-    number = 0
-    for letter in job_id[:10]:
-        number = number * 32 + CROCKFORD.index(letter)
-    return number
-
-
-def attempt_track_id(job_id: str, number: int) -> str:
-    """The track_id of one attempt, which is also the name that its callback token carries."""
-    return f"{job_id}-{number}"
-
-
-MOST_DIGITS = 9
-"""Of an attempt's number: a job that is refused again and again until its deadline makes thousands of them."""
-
-
-def parse_track_id(track_id: str) -> tuple[str, int] | None:
-    """The job id and attempt number in a track_id of ours, or None."""
-    job_id, dash, number = track_id.partition("-")
-    if not (dash and is_job_id(job_id) and number.isascii() and number.isdigit() and len(number) <= MOST_DIGITS):
-        return None
-    return job_id, int(number)

@@ -9,7 +9,8 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from worker.job.cost import Cost, cost_of
-from worker.job.record import OPEN, Job, Milliseconds, Status, attempt_track_id
+from worker.job.ids import attempt_track_id
+from worker.job.record import OPEN, Job, Milliseconds, Status
 
 DEADLINE_MARGIN_MS = 30_000
 

@@ -5,7 +5,8 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 
 from worker.job.cost import cost_of, day_of
-from worker.job.record import Job, is_job_id
+from worker.job.ids import is_job_id
+from worker.job.record import Job
 from worker.store.lane import Lane
 
 PAGE = 500

@@ -5,7 +5,8 @@ The shapes are those of the provider's documentation: an answer to text2img, to 
 
 from typing import Any
 
-from worker.job.record import CROCKFORD, Job, Milliseconds, Status, is_job_id
+from worker.job.ids import CROCKFORD, is_job_id
+from worker.job.record import Job, Milliseconds, Status
 from worker.shown.job import Viewer, image_url, job_row
 from worker.store.standing import Standing
 

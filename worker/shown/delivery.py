@@ -3,8 +3,7 @@
 from typing import Any
 
 from worker.job.times import rfc3339
-from worker.telling.deliveries import Endpoint, Page
-from worker.telling.schedule import Delivery
+from worker.telling.record import Delivery, Endpoint, Page
 
 
 def delivery_view(delivery: Delivery) -> dict[str, Any]:

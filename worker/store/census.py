@@ -3,7 +3,8 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from worker.job.record import Milliseconds, created_at
+from worker.job.ids import created_at
+from worker.job.record import Milliseconds
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,10 +8,11 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from config.broker import OLD_KEY_PREFIX, QUEUES
-from worker.images.store import folder_of
 from worker.job.codec import decode_job, decode_timeline, encode_doc, encode_row
 from worker.job.cost import cost_of, day_of
-from worker.job.record import OPEN_UPSTREAM, TERMINAL, Attempt, Job, Milliseconds, Order, created_at
+from worker.job.folder import folder_of
+from worker.job.ids import created_at
+from worker.job.record import OPEN_UPSTREAM, TERMINAL, Attempt, Job, Milliseconds, Order
 from worker.job.step import Step
 from worker.job.timing import LATE_SECONDS, SECOND
 from worker.store.admission import Accepted, Allowance, Budget, OverBudget, Refusal, accept_arguments, parse_accepted

@@ -5,15 +5,15 @@ door: nothing here sends.
 """
 
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import orjson
 
 from config.settings import Settings
 from worker.job.record import Milliseconds
 from worker.store.lane import Lane, Script
-from worker.telling.schedule import MOST_ROWS_KEPT, Delivery, Next, Target, Try, try_row
+from worker.telling.record import Claim, Cursor, Delivery, Endpoint, Page, Replayed, Target
+from worker.telling.schedule import MOST_ROWS_KEPT, Next, Try, try_row
 
 CLAIM = Script("clock", "prelude", "lines", "telling", "claim_delivery")
 KEEP_TRY = Script("clock", "prelude", "lines", "telling", "keep_try")
@@ -37,49 +37,6 @@ MOST_REPLAYED = 10_000
 REPLAYED_AT_ONCE = 100
 LOOKED_AT_PER_PAGE = 500
 """Both bound how long one script keeps Redis from everybody else: some ten milliseconds."""
-
-Verdict = Literal["none", "endpoint_disabled", "put_off", "claimed"]
-Cursor = tuple[Milliseconds, str]
-
-
-@dataclass(frozen=True, slots=True)
-class Claim:
-    """What a worker that has a delivery's message may do with it; `at` is the time by Redis' clock."""
-
-    verdict: Verdict
-    at: Milliseconds
-    delivery: Delivery | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Page:
-    """Some of a tenant's deliveries, newest first."""
-
-    rows: tuple[Delivery, ...]
-    next: Cursor | None
-
-
-@dataclass(frozen=True, slots=True)
-class Replayed:
-    """What a bulk replay came to. `next_since` is where to go on where there were more."""
-
-    replayed: int
-    skipped: int
-    next_since: Milliseconds | None
-
-
-@dataclass(frozen=True, slots=True)
-class Endpoint:
-    """A URL of a tenant, without query, and how telling it goes."""
-
-    id: str
-    url: str
-    told_at: Milliseconds | None
-    failed_at: Milliseconds | None
-    failing_since: Milliseconds | None
-    failures: int
-    disabled_at: Milliseconds | None
-    reason: str | None
 
 
 class DeliveryStore:

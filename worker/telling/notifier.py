@@ -16,8 +16,9 @@ from config.settings import Settings
 from worker.crash_points import Point, reached
 from worker.network.addresses import AddressRefused, check_url
 from worker.network.transport import open_transport
-from worker.telling.deliveries import Claim, DeliveryStore
-from worker.telling.schedule import Delivery, Next, Target, Try, after_try
+from worker.telling.deliveries import DeliveryStore
+from worker.telling.record import Claim, Delivery, Target
+from worker.telling.schedule import Next, Try, after_try
 from worker.telling.secrets import WebhookSecrets, signature_header
 
 log = structlog.get_logger()

@@ -1,13 +1,10 @@
-"""Telling the caller, decided: whom, when again, and when to stop. Pure.
+"""Telling the caller, decided: when again, and when to stop. Pure.
 
 Source of the schedule and of disabling an endpoint: Svix, as the Standard Webhooks specification recommends.
 """
 
-import re
 from dataclasses import dataclass
-from hashlib import sha256
-from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal
 
 from worker.job.record import Milliseconds
 
@@ -19,53 +16,6 @@ MOST_ROWS_KEPT = 50
 
 HUNG = frozenset({"TimeoutError", "ReadTimeout", "WriteTimeout", "ConnectTimeout"})
 """What a try is called that a receiver used up by saying nothing: such a one holds a place for all of it."""
-
-STATES = ("pending", "delivered", "exhausted", "gone", "endpoint_disabled", "job_gone")
-DELIVERY_ID = re.compile(r"msg_[0-9A-HJKMNP-TV-Z]{26}_[0-9]{1,9}")
-ENDPOINT_ID = re.compile(r"ep_[0-9a-f]{16}")
-
-
-@dataclass(frozen=True, slots=True)
-class Target:
-    """Whom a delivery goes to. What is counted per host and what is disabled as one endpoint follows from the URL.
-
-    An endpoint is a tenant's URL without query and fragment: callers put a job's id or a token there, and each would
-    be an endpoint of its own. A host is one with its port: another port is another server.
-    """
-
-    tenant: str
-    url: str
-    host: str
-    endpoint: str
-    address: str
-    """The URL as it is shown: without query and fragment."""
-
-    @classmethod
-    def of(cls, tenant: str, url: str) -> Self:
-        """The target at that URL, also where it cannot be read: then trying it becomes a failed try."""
-        address = re.split("[?#]", url, maxsplit=1)[0]
-        try:
-            host = urlsplit(address).netloc.lower()
-        except ValueError:
-            host = ""
-        return cls(tenant, url, host, f"ep_{sha256(address.encode()).hexdigest()[:16]}", address)
-
-
-@dataclass(frozen=True, slots=True)
-class Delivery:
-    """One thing to tell one caller, with a row for each try."""
-
-    id: str
-    job_id: str
-    tenant: str
-    state: str
-    created_at: Milliseconds
-    attempts: tuple[dict[str, Any], ...] = ()
-    tries: int = 0
-    replayed_after: int = 0
-    """How many tries there had been when it was last replayed: from there the schedule starts anew."""
-    next_try_at: Milliseconds | None = None
-    endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

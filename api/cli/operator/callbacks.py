@@ -5,7 +5,7 @@ import argparse
 import orjson
 
 from api.cli.operator.engine import Engine, on_engine
-from worker.job.record import is_job_id
+from worker.job.ids import is_job_id
 from worker.store.jobs import JobStore
 
 

@@ -7,11 +7,12 @@ from collections.abc import AsyncIterator
 
 from api.cli.operator.engine import Engine, on_engine
 from worker.composition import delivery_store
-from worker.job.record import Milliseconds, is_job_id
+from worker.job.ids import is_job_id
+from worker.job.record import Milliseconds
 from worker.job.times import from_rfc3339, rfc3339
 from worker.shown.delivery import delivery_view
 from worker.telling.deliveries import DeliveryStore
-from worker.telling.schedule import DELIVERY_ID, STATES, Delivery
+from worker.telling.record import DELIVERY_ID, STATES, Delivery
 
 WRONG_USAGE = 2
 ROWS = 50

@@ -3,7 +3,7 @@
 import argparse
 
 from api.cli.operator.engine import Engine, on_engine
-from worker.job.record import is_job_id
+from worker.job.ids import is_job_id
 from worker.shown.explain import explain
 from worker.store.standing import Standing
 

@@ -9,7 +9,7 @@ from worker.composition import delivery_store
 from worker.job.times import rfc3339
 from worker.shown.delivery import endpoint_view
 from worker.store.api_keys import TENANT_PATTERN
-from worker.telling.deliveries import Endpoint
+from worker.telling.record import Endpoint
 from worker.telling.secrets import WebhookSecrets
 
 WRONG_USAGE = 2
