@@ -1,0 +1,176 @@
+"""The map of Redis: every family of keys that we write or read, what it holds, and how long it lives.
+
+No key is named anywhere else: Python makes it by its family (`JOB(job_id)`, `DUE()`), and Lua names the family. A test
+after which a key is left that belongs to no family, or outlives what it belongs to, fails (tests/support/key_leaks.py).
+docs/redis.md is made from this page.
+"""
+# fmt: off
+
+from collections.abc import Mapping
+
+from config.broker import KEY_PREFIX, OLD_KEY_PREFIX
+from worker.store.key_family import Family, Life, Type
+
+STRING, HASH, LIST, SET, ZSET, ANY = Type
+
+# Jobs
+JOB = Family("job:<job>", HASH, Life.JOB,
+    "the record: version status tenant order doc timeline rank deadline open spent | priority (5 if absent) place "
+    "placed claimed pushed stalls inbox_read collector lined_up",
+    bound="removed after DARKROOM_RETENTION_SECONDS, or by DELETE")
+INBOX = Family("inbox:<job>", LIST, Life.JOB,
+    "callbacks as they came: '<ms> <attempt> <body>', the oldest first")
+JOBS = Family("jobs:<tenant>", ZSET, Life.JOB,
+    "job id → when it was accepted, in ms")
+REQUEST = Family("request:<server>:<request_id>", STRING, Life.TTL,
+    "track_id of the attempt that the upstream gave that id to; 'shared' where it gave it twice, 'gone' once that "
+    "job is forgotten")
+IDEMPOTENCY = Family("idempotency:<tenant>:<row>", STRING, Life.TTL,
+    "'<fingerprint> <job id>,<job id>…': what was accepted under that Idempotency-Key")
+ORPHANS = Family("orphans", LIST, Life.PERMANENT,
+    "callbacks whose job was not known, as JSON", bound="the newest 1,000")
+FINISHED = Family("finished", ZSET, Life.JOB,
+    "job id → when it ended, in ms; one that is just being forgotten is moved up, so that it comes back")
+TOMBSTONES = Family("tombstones", ZSET, Life.EMPTY,
+    "folder of a forgotten job → ms at which it is removed (again)")
+REMOVALS_FAILING = Family("removals:failing", HASH, Life.EMPTY,
+    "'<index> <name>' → how often in a row it could not be removed")
+
+# When somebody looks at a job
+DUE = Family("due", ZSET, Life.JOB,
+    "job id → ms at which somebody must look at it; every job that can still move is in it")
+OVERDUE = Family("overdue", ZSET, Life.EMPTY,
+    "tenant → ms at which it was last served; tenants of whom jobs waited past their deadline")
+OVERDUE_OF = Family("overdue:<tenant>", ZSET, Life.JOB,
+    "job id → its deadline; those jobs, until a worker takes them to end them")
+
+# The queue: worker/store/lua, queue and standing
+BACKLOG = Family("backlog:<tenant>", ZSET, Life.JOB,
+    "job id → rank; jobs of one tenant that wait for a place")
+BACKLOGS = Family("backlogs", HASH, Life.EMPTY,
+    "tenant → how many jobs are in its backlog; only tenants with one")
+WAITING = Family("waiting", STRING, Life.PERMANENT,
+    "how many jobs are in all backlogs", bound="one number")
+FAIR = Family("fair", ZSET, Life.EMPTY,
+    "tenant → when it is served next in virtual time, less the head start of its first job")
+FAIR_TIME = Family("fair:time", HASH, Life.EMPTY,
+    "tenant → virtual time: its jobs served, in turns as long as its weight makes them; forgotten once the "
+    "queue's is later")
+FAIR_CLOCK = Family("fair:clock", STRING, Life.PERMANENT,
+    "virtual time of the queue; a tenant that was idle starts here", bound="one number")
+FAIR_SWEPT = Family("fair:swept", STRING, Life.PERMANENT,
+    "where the last look for tenants to forget has ended", bound="one number")
+FAIR_WEIGHTS = Family("fair:weights", HASH, Life.PERMANENT,
+    "tenant → weight (1 if absent)", bound="set by an operator")
+FAIR_LINE = Family("fair:line", STRING, Life.TTL,
+    "the tenants served next, packed; only where there are many")
+PAUSED = Family("paused", STRING, Life.PERMANENT,
+    "why an operator has stopped everything; nothing is handed out while it is there",
+    bound="until an operator resumes")
+STORE_AWAY = Family("store:away", STRING, Life.TTL,
+    "why the image store cannot be written; nothing is handed out while it is there")
+
+# Accounts at the upstream
+UPSTREAMS = Family("upstreams", SET, Life.PERMANENT,
+    "names of the accounts; one that no worker has had for ten minutes leaves once it holds nothing",
+    bound="one an account")
+UPSTREAM = Family("upstream:<account>", HASH, Life.PERMANENT,
+    "limit learned seen | override drained paused_until reason probe_at window probing round failures strains "
+    "tripped_at: of its circuit breaker; full full_at: its queue was full so often in a row, last then; tried: "
+    "the one job that is out while it was down or full",
+    bound="one an account; a month after that has left `upstreams`")
+PLACES = Family("places:<account>", ZSET, Life.EMPTY,
+    "job id → ms at which the place is given back by itself; or the track_id of an attempt that another was sent "
+    "beside")
+FLOW = Family("flow", HASH, Life.TTL,
+    "of late, in ms: hold_ms → how long a place was held, done_ms → from a job's place to its end")
+QUICKEST = Family("quickest:<tenant>", STRING, Life.TTL,
+    "ms from an intent to the end that its quickest job took of late")
+
+# Tenants
+TENANTS = Family("tenants", SET, Life.PERMANENT,
+    "names of the tenants that have ever accepted a job, or for whom something is set", bound="one a tenant")
+TENANT = Family("tenant:<tenant>", HASH, Life.PERMANENT,
+    "paused rate burst waiting images_day images_month: what an operator has set", bound="one a tenant")
+RATE = Family("rate:<tenant>", STRING, Life.TTL,
+    "when its requests will have used up their rate, in ms (GCRA's theoretical arrival time)")
+USAGE = Family("usage:<tenant>:<day>", HASH, Life.TTL,
+    "open, spent → images of the jobs accepted on that day (UTC)")
+API_KEYS = Family("keys", HASH, Life.PERMANENT,
+    "SHA-256 of an API key, in hex → its id, tenant, scopes, name, times, as JSON",
+    bound="5,000, made and revoked by an operator")
+API_KEYS_VERSION = Family("keys:version", STRING, Life.PERMANENT,
+    "another one after every change of keys: a copy of another version is read anew", bound="one word")
+
+# Places, and lines before them: collecting images, telling callers (worker/store/lua, lines)
+COLLECTING = Family("collecting:<tenant>", ZSET, Life.EMPTY,
+    "job id → ms at which whoever collects it is believed dead")
+TELLING = Family("telling:<lane>", ZSET, Life.TTL,
+    "delivery id → ms at which its place is given back by itself; a lane is an endpoint, a tenant, a host, or a "
+    "pair of the two")
+LINE = Family("line:<kind>:<line>", ZSET, Life.JOB,
+    "id of a job or delivery → since when it waits for a place")
+TURNS = Family("turns:<kind>:<lane>", ZSET, Life.EMPTY,
+    "lane or line below it → its turn; of those in which somebody waits")
+LINES = Family("lines:<kind>", ZSET, Life.EMPTY,
+    "line → ms at which it is looked at, whoever gives a place back or dies with one")
+
+# Deliveries
+DELIVERY = Family("delivery:<delivery>", HASH, Life.JOB,
+    "job tenant state created_at pushed tries attempts | not_before claimed_until endpoint round (tries before "
+    "the last replay) line")
+DELIVERIES = Family("deliveries:<job>", LIST, Life.JOB,
+    "ids of a job's deliveries, the oldest first")
+DELIVERIES_DUE = Family("deliveries:due", ZSET, Life.JOB,
+    "delivery id → ms at which somebody must look at it; every pending one is in it")
+DELIVERIES_OF = Family("deliveries:tenant:<tenant>", ZSET, Life.JOB,
+    "delivery id → when it was made, in ms")
+DELIVERIES_COUNTS = Family("deliveries:counts", HASH, Life.PERMANENT,
+    "state → deliveries", bound="one a state")
+ENDPOINTS = Family("endpoints:<tenant>", ZSET, Life.PERMANENT,
+    "endpoint id → when it was last used, in ms", bound="the newest 1,000")
+ENDPOINT = Family("endpoint:<tenant>:<endpoint>", HASH, Life.PERMANENT,
+    "url told_at failed_at failing_since failures hung (time-outs in a row) | disabled_at reason",
+    bound="as long as it is in `endpoints:<tenant>`")
+REPLAYS = Family("replays:<tenant>", STRING, Life.TTL,
+    "when the last of the deliveries that are replayed in bulk comes, in ms")
+WEBHOOK_SECRET = Family("webhook_secret", STRING, Life.PERMANENT,
+    "what signs for tenants without a secret of their own, where none is configured", bound="one")
+WEBHOOK_SECRETS = Family("webhook_secret:<tenant>", ZSET, Life.PERMANENT,
+    "secret → ms until which it signs; +inf for the newest", bound="5 a tenant")
+
+# The installation
+INSTALLATION = Family("installation", STRING, Life.PERMANENT,
+    "the id that the image store has as well", bound="one")
+WORKERS = Family("workers", ZSET, Life.EMPTY,
+    "'<host>:<pid>' of a worker process → when it was last heard of, in ms")
+READY = Family("ready", STRING, Life.TTL,
+    "what /readyz has written last, to see that Redis can be written")
+CLOCK = Family("clock", HASH, Life.PERMANENT,
+    "ahead since seen | steps last_step stepped_at: what `now` is ahead of Redis' clock", bound="one")
+COUNTS = Family("counts", HASH, Life.PERMANENT,
+    "status → jobs", bound="one a status")
+STATS = Family("stats", HASH, Life.PERMANENT,
+    "'<status> <cause>' → how often a step with that cause left a job in that status", bound="one a pair")
+HEALTH = Family("health:<minute>", HASH, Life.TTL,
+    "callback, poll → results that came that way")
+AUDIT = Family("audit", HASH, Life.PERMANENT,
+    "findings, at: what the last `darkroom audit` came to", bound="one")
+
+# Celery's. A queue is a list under its name; a script pushes into it with the template that kombu made
+CELERY = Family(f"{KEY_PREFIX}<name>", ANY, Life.THEIRS,
+    "lists of messages under the names of the queues, bindings, control")
+OLD_CELERY = Family(f"{OLD_KEY_PREFIX}<name>", ANY, Life.THEIRS,
+    "the same, of a version before; messages are taken over")
+
+# fmt: on
+FAMILIES: Mapping[str, Family] = {
+    name.lower(): each for name, each in vars().copy().items() if isinstance(each, Family)
+}
+"""By the name that Lua knows a family by: that of its constant, in small letters. None can be forgotten."""
+
+
+def family_of(key: str) -> Family | None:
+    """The family that a key belongs to: of those whose pattern fits it, the one that spells out most of it."""
+    fitting = (each for each in FAMILIES.values() if each.matches(key))
+    return max(fitting, key=lambda each: len(each.prefix), default=None)
