@@ -10,7 +10,7 @@ from typing import Any
 
 from worker.job.record import OPEN, Failure, Job, Milliseconds, Status
 from worker.job.step import Step, recorded
-from worker.job.timing import Durations, next_late_look, next_look
+from worker.job.timing import Durations, next_late_look, next_look, until_placed
 
 
 def stands_at(job: Job) -> Status:
@@ -61,9 +61,9 @@ def follow(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Ste
 
 
 def requeued(job: Job, cause: str, now: Milliseconds, **changes: Any) -> Step:
-    """Back into the queue without its place; handing it out again gives it the next due time."""
+    """Back into the queue without its place: the one way there, whatever the cause."""
     waiting = replace(job.moved(Status.QUEUED, now, unknown_until=None, **changes), place=None)
-    return Step(waiting, cause, max(0, job.order.deadline_at - now), frees_place=True)
+    return Step(waiting, cause, until_placed(waiting, now), frees_place=True)
 
 
 def left_unknown(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Step:

@@ -31,8 +31,8 @@ def next_look(job: Job, now: Milliseconds, durations: Durations) -> Milliseconds
     """How long until somebody must look at this record again, if nothing happens before; None: never."""
     match job.status:
         case Status.QUEUED:
-            # with a place it has a message on its way, which may be lost; without one it waits for a place
-            return until_deadline(job, now, durations.work_lease if job.place else job.order.deadline_at - now)
+            # with a place it has a message on its way, which may be lost
+            return until_deadline(job, now, durations.work_lease) if job.place else until_placed(job, now)
         case Status.SUBMITTING:
             started = job.attempt.started_at if job.attempt else now
             return until_deadline(job, now, started + durations.submit_lease - now)
@@ -43,6 +43,11 @@ def next_look(job: Job, now: Milliseconds, durations: Durations) -> Milliseconds
         case Status.STORING:
             return until_deadline(job, now, _pause(job, durations))
     return next_late_look(job, now)
+
+
+def until_placed(job: Job, now: Milliseconds) -> Milliseconds:
+    """A job that waits for a place is left alone until its deadline: giving it one books a lease (lua/queue.lua)."""
+    return max(0, job.order.deadline_at - now)
 
 
 def _until_decided(job: Job, now: Milliseconds, durations: Durations) -> Milliseconds:

@@ -47,6 +47,8 @@ if ARGV[9] == '' then
 else
   -- decided on a moment ago, and counted from now: an open job is looked at no later than at its deadline all the same
   local at, deadline = now + ARGV[9], tonumber(redis.call('HGET', key, 'deadline') or math.huge)
+  -- who decided may have seen it waiting: it has been given its place since, and the message of that may be lost
+  if to == 'queued' and place and not frees then at = math.min(at, now + lease) end
   redis.call('ZADD', 'due', ended and at or math.min(at, math.max(now, deadline)), id)
 end
 

@@ -46,7 +46,7 @@ end
 
 local moved = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, most)) do
-  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up')
+  local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up', 'inbox_read')
   local deadline = tonumber(job[4] or 0)
   redis.call('ZADD', 'due', deadline > now and math.min(now + lease, deadline) or now + lease, id)
   if not job[1] then
@@ -54,6 +54,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', 'due', '-inf', now, 'LIMIT', 0, 
   elseif deadline <= now and not job[2] and (job[1] == 'queued' or job[1] == 'unknown') then
     redis.call('ZADD', 'overdue:' .. job[5], 'NX', deadline, id)
     redis.call('ZADD', 'overdue', 'NX', now, job[5])
+  elseif job[1] == 'queued' and not job[2] and redis.call('LLEN', 'inbox:' .. id) <= tonumber(job[7] or 0) then
+    redis.call('ZADD', 'due', deadline, id) -- it waits for a place: who gives it one books a lease (queue.lua)
   else
     local overdue = deadline <= now
     local task = job[1] == 'queued' and job[2] and not overdue and 'submit' or TASKS[job[1]] or 'rescue'
