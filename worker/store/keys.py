@@ -167,7 +167,10 @@ OLD_CELERY = Family(f"{OLD_KEY_PREFIX}<name>", ANY, Life.THEIRS,
 FAMILIES: Mapping[str, Family] = {
     name.lower(): each for name, each in vars().copy().items() if isinstance(each, Family)
 }
-"""By the name that Lua knows a family by: that of its constant, in small letters. None can be forgotten."""
+"""By name: that of the constant, in small letters. None can be forgotten."""
+
+KEYS: Mapping[str, str] = {name: each.prefix for name, each in FAMILIES.items()}
+"""What `KEY.<name>` stands for in a Lua script: one that ends in a colon is followed by the first of its names."""
 
 
 def family_of(key: str) -> Family | None:
