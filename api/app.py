@@ -11,6 +11,7 @@ from api.endpoints import (
     health,
     images,
     jobs,
+    listing,
     metrics,
     openai,
     usage,
@@ -55,7 +56,20 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # a redirect is built from the Host header, which a caller writes
     )
     app.state.settings = settings
-    parts = (jobs, images, verbs, usage, deliveries, webhook_settings, callbacks, health, metrics, compatible, openai)
+    parts = (
+        jobs,
+        images,
+        listing,
+        verbs,
+        usage,
+        deliveries,
+        webhook_settings,
+        callbacks,
+        health,
+        metrics,
+        compatible,
+        openai,
+    )
     for part in parts:
         app.include_router(part.router)
     app.include_router(error_page.router)

@@ -10,6 +10,7 @@ import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic_core import from_json
 
+from api.http.json_answer import json_answer
 from api.http.problems import Problem, problem_responses
 from api.state import state
 from worker.crash_points import Point, reached
@@ -38,7 +39,7 @@ async def receive_callback(token: str, request: Request) -> Response:
     if not _is_json_object(body):
         raise Problem("invalid_json", "A callback is a JSON object.")
     if parse_answer(body).kind not in ENDS:  # progress changes nothing, and must not fill the inbox
-        return Response(orjson.dumps({"received": "noted"}), media_type="application/json")
+        return json_answer({"received": "noted"})
     job_id, attempt = known
     orphan = orjson.dumps({"at": int(time.time() * 1000), "job": job_id, "attempt": attempt, "body": body.decode()})
     verdict = await here["store"].keep_callback(job_id, attempt, body, orphan)
@@ -47,7 +48,7 @@ async def receive_callback(token: str, request: Request) -> Response:
         raise Problem(
             "unavailable", "More callbacks wait for this attempt than are kept.", headers={"retry-after": "5"}
         )
-    return Response(orjson.dumps({"received": verdict}), media_type="application/json")
+    return json_answer({"received": verdict})
 
 
 def _is_json_object(body: bytes) -> bool:

@@ -6,19 +6,18 @@ Same rules, limits and tenants as `/v1`: only the words differ. The body's `key`
 from base64 import b64encode
 from typing import Any, get_args
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
-from api.endpoints.jobs import accept_one
+from api.finding import image_bytes
+from api.http.json_answer import json_answer
+from api.intake.accepting import accept_one
 from api.keys import authenticate, authenticate_key
 from api.schemas.attributes import Scheduler
 from api.schemas.request import decoded_object, parse_compatible
 from api.state import State, state
-from worker.images.store import NotStored, StoreError
-from worker.job.record import Image, Job, Status
+from worker.job.record import Job, Status
 from worker.shown.compatible import NOT_FOUND, fetch_shape, job_id_of, submit_shape
 from worker.store.api_keys import Scope
-from worker.store.lane import RedisUnavailable
 
 router = APIRouter(prefix="/api", tags=["compatible"])
 
@@ -33,12 +32,12 @@ async def text_to_image(request: Request) -> Response:
     order, accepted = await accept_one(request, tenant, parse_compatible(content), body, compatible=True)
     if accepted.verdict != "same":
         job = Job(order, updated_at=order.created_at)
-        return _json(submit_shape(job, here["viewer"], order.created_at, accepted.standings[0]))
+        return json_answer(submit_shape(job, here["viewer"], order.created_at, accepted.standings[0]))
     found = await here["store"].view(accepted.ids[0], tenant)
     if found is None:
-        return _json(NOT_FOUND)
+        return json_answer(NOT_FOUND)
     shape = submit_shape(found.job, here["viewer"], found.now, found.standing)
-    return _json(await _as_asked(here, found.job, shape))
+    return json_answer(await _as_asked(here, found.job, shape))
 
 
 async def fetch(request: Request, request_id: str = "") -> Response:
@@ -49,8 +48,8 @@ async def fetch(request: Request, request_id: str = "") -> Response:
     job_id = job_id_of(request_id or content.get("request_id") or content.get("id"))
     found = await here["store"].view(job_id, tenant) if job_id else None
     if found is None or found.job.order.tenant != tenant:
-        return _json(NOT_FOUND)
-    return _json(await _as_asked(here, found.job, fetch_shape(found.job, here["viewer"], found.now)))
+        return json_answer(NOT_FOUND)
+    return json_answer(await _as_asked(here, found.job, fetch_shape(found.job, here["viewer"], found.now)))
 
 
 async def system_details(request: Request) -> Response:
@@ -59,13 +58,13 @@ async def system_details(request: Request) -> Response:
     census = await state(request)["store"].census()
     waiting, places = census.waiting, max(1.0, sum(census.limits.values()))
     queue_seconds = round(waiting * (census.hold_seconds or 0) / places)
-    return _json({"status": "ok", "queue_num": waiting, "queue_time": queue_seconds, "model_count": 0})
+    return json_answer({"status": "ok", "queue_num": waiting, "queue_time": queue_seconds, "model_count": 0})
 
 
 async def schedulers_list(request: Request) -> Response:
     """The schedulers that a request may name."""
     await _tenant(request, decoded_object(await request.body()), "read")
-    return _json({"schedulers": list(get_args(Scheduler))})
+    return json_answer({"schedulers": list(get_args(Scheduler))})
 
 
 for family in FAMILIES:
@@ -75,15 +74,6 @@ for family in FAMILIES:
     router.add_api_route(f"{family}/fetch/{{request_id}}", fetch, methods=["POST", "GET"], include_in_schema=False)
     router.add_api_route(f"{family}/system_details", system_details, methods=["POST"], include_in_schema=False)
     router.add_api_route(f"{family}/schedulers_list", schedulers_list, methods=["POST"], include_in_schema=False)
-
-
-async def image_bytes(here: State, image: Image) -> bytes:
-    """A whole image. Raises RedisUnavailable where the store does not answer."""
-    try:
-        stored = await here["images"].open(image.key, 0, image.bytes)
-        return b"".join([chunk async for chunk in stored.chunks])
-    except (NotStored, StoreError) as error:
-        raise RedisUnavailable("the image store") from error
 
 
 async def _tenant(request: Request, content: dict[str, Any], scope: Scope) -> str:
@@ -98,7 +88,3 @@ async def _as_asked(here: State, job: Job, shape: dict[str, Any]) -> dict[str, A
     if job.status is not Status.SUCCEEDED or job.order.request.get("base64") != "yes":
         return shape
     return shape | {"output": [b64encode(await image_bytes(here, image)).decode() for image in job.images]}
-
-
-def _json(content: dict[str, Any]) -> Response:
-    return Response(orjson.dumps(content), media_type="application/json")

@@ -3,11 +3,11 @@
 import re
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import ValidationError
 
-from api.endpoints.jobs import find_job
+from api.finding import find_job
+from api.http.json_answer import json_answer
 from api.http.paging import MOST_ROWS, rows_of_page
 from api.http.problems import Problem, bad_field, problem_responses
 from api.keys import authenticate
@@ -39,7 +39,7 @@ async def show_of_job(job_id: str, request: Request) -> Response:
     """One delivery for each end of the job (a late result is an end of its own), with a row for each try."""
     here, found = await find_job(job_id, request, "read")
     deliveries = await here["deliveries"].of_job(found.job.id)
-    return _json({"deliveries": [delivery_view(each) for each in deliveries]})
+    return json_answer({"deliveries": [delivery_view(each) for each in deliveries]})
 
 
 @router.get("/deliveries", summary="List deliveries", response_model=DeliveryPage,
@@ -59,7 +59,7 @@ async def show_list(request: Request) -> Response:
         most=rows_of_page(given.get("limit")),
         cursor=_cursor(given.get("cursor")),
     )
-    return _json(page_view(page))
+    return json_answer(page_view(page))
 
 
 @router.post("/deliveries/replay", status_code=202, summary="Tell again all since a time", response_model=ReplayedView,
@@ -76,7 +76,7 @@ async def replay_since(request: Request) -> Response:
         raise bad_field("since", A_TIME) from None
     done = await here["deliveries"].replay_since(tenant, since, state=wanted.state or "")
     going_on = rfc3339(done.next_since)
-    return _json({"replayed": done.replayed, "skipped": done.skipped, "next_since": going_on}, 202)
+    return json_answer({"replayed": done.replayed, "skipped": done.skipped, "next_since": going_on}, 202)
 
 
 @router.get("/deliveries/{delivery_id}", summary="Show a delivery", response_model=DeliveryView,
@@ -84,7 +84,7 @@ async def replay_since(request: Request) -> Response:
 async def show_delivery(delivery_id: str, request: Request) -> Response:
     """With a row for each try."""
     _, found = await _find(delivery_id, request, "read")
-    return _json(delivery_view(found))
+    return json_answer(delivery_view(found))
 
 
 @router.post("/deliveries/{delivery_id}/replay", status_code=202, summary="Tell a delivery again",
@@ -97,7 +97,7 @@ async def replay_delivery(delivery_id: str, request: Request) -> Response:
     if verdict == "endpoint_disabled":
         raise Problem("conflict", f"Its endpoint {found.endpoint} is disabled: enable that first.")
     _, found = await _find(delivery_id, request, "submit")
-    return _json(delivery_view(found), 202)
+    return json_answer(delivery_view(found), 202)
 
 
 async def _find(delivery_id: str, request: Request, scope: Scope) -> tuple[State, Delivery]:
@@ -138,7 +138,3 @@ def _cursor(text: str | None) -> Cursor | None:
         raise bad_field("cursor", "the next_cursor of an earlier page")
     at, _, last = text.partition(".")
     return int(at), last
-
-
-def _json(content: Any, status: int = 200) -> Response:
-    return Response(orjson.dumps(content), status, media_type="application/json")

@@ -6,9 +6,9 @@ from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import urlsplit
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.http.json_answer import json_answer
 from api.state import State, state
 from worker.images.store import StoreError
 from worker.store.lane import RedisUnavailable, RedisUnfit
@@ -47,8 +47,7 @@ async def ready(request: Request) -> Response:
     }
     if "modelslab.com" not in here["settings"].upstream_url:
         facts["upstream"] = f"not the provider: {urlsplit(here['settings'].upstream_url).hostname}"
-    headers = None if well else {"retry-after": "2"}
-    return Response(orjson.dumps(facts), 200 if well else 503, headers, "application/json")
+    return json_answer(facts) if well else json_answer(facts, 503, {"retry-after": "2"})
 
 
 async def _write_redis(here: State) -> None:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import RedirectResponse, StreamingResponse
 
-from api.endpoints.jobs import find_job
+from api.finding import find_job
 from api.http.problems import Problem, problem_responses
 from api.state import State, state
 from worker.images.decoded import CONTENT_TYPES

@@ -1,4 +1,4 @@
-"""Lists: newest first, filtered while paging, so that a page costs what it looks at and no index per filter."""
+"""`GET /v1/jobs`: newest first, filtered while paging: a page costs what it looks at, and no filter needs an index."""
 
 import asyncio
 from collections.abc import Mapping
@@ -6,13 +6,20 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
+from fastapi import APIRouter, Request, Response
+
+from api.http.json_answer import json_answer
 from api.http.paging import rows_of_page
-from api.http.problems import bad_field
-from api.state import State
+from api.http.problems import bad_field, problem_responses
+from api.keys import authenticate
+from api.schemas.job import JobList
+from api.state import State, state
 from worker.job.ids import is_job_id
 from worker.job.record import Job, Status
 from worker.operate.bulk import metadata_text
 from worker.shown.job import job_row
+
+router = APIRouter(prefix="/v1", tags=["jobs"])
 
 LOOKED_AT_PER_PAGE = 2000
 """A filter that matches little ends the page there, with a cursor to go on from."""
@@ -38,6 +45,14 @@ class Query:
             return False
         kept = job.order.metadata
         return all(key in kept and metadata_text(kept[key]) == value for key, value in self.metadata.items())
+
+
+@router.get("/jobs", summary="List jobs", response_model=JobList,
+            responses=problem_responses("unauthorized", "invalid_request", "unavailable"))  # fmt: skip
+async def show_list(request: Request) -> Response:
+    """Newest first; filters status, track_id, metadata.KEY, created_after, created_before; pages by cursor."""
+    tenant, here = await authenticate(request, "read"), state(request)
+    return json_answer(await list_jobs(here, tenant, request.query_params))
 
 
 async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> dict[str, Any]:

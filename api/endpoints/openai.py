@@ -8,12 +8,12 @@ import re
 from base64 import b64encode
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
-from api.endpoints.compatible import image_bytes
-from api.endpoints.jobs import accept_one, wait_for_end
+from api.finding import image_bytes, wait_for_end
+from api.http.json_answer import json_answer
 from api.http.problems import InvalidRequest, Problem
+from api.intake.accepting import accept_one
 from api.keys import authenticate
 from api.schemas.openai import OPENAI_RESPONSES, REQUEST_SCHEMA, SIDE
 from api.schemas.request import FieldError, decoded_object, parse_compatible, refuse_too_many
@@ -53,7 +53,7 @@ async def generate_images(request: Request) -> Response:
         raise Problem("generation_failed", _why(found.job), headers=NEVER_REPEAT)
     data = [await _image(here, found.job, image, image_format) for image in found.job.images]
     answer = {"created": found.job.order.created_at // 1000, "data": data}
-    return Response(orjson.dumps(answer), 200, {"location": f"/v1/jobs/{job_id}"}, "application/json")
+    return json_answer(answer, headers={"location": f"/v1/jobs/{job_id}"})
 
 
 def _wanted(content: dict[str, Any], default_model: str) -> dict[str, Any]:

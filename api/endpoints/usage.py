@@ -2,9 +2,9 @@
 
 from typing import Any
 
-import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.http.json_answer import json_answer
 from api.http.problems import problem_responses
 from api.intake.refusals import allowance_of
 from api.keys import authenticate
@@ -22,7 +22,7 @@ async def show_usage(request: Request) -> Response:
     """Images: `open` are reserved, being bought, or nobody knows; `spent` are bought. A limit of null is none."""
     tenant, here = await authenticate(request, "read"), state(request)
     flow = await FlowControl(here["lane"], here["store"]).tenant(tenant)
-    return Response(orjson.dumps(usage_view(flow, allowance_of(here))), media_type="application/json")
+    return json_answer(usage_view(flow, allowance_of(here)))
 
 
 def usage_view(flow: TenantFlow, allowance: Allowance) -> dict[str, Any]:

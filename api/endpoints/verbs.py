@@ -1,33 +1,30 @@
-"""What a caller can do with a job that is there: list, cancel, retry, resolve, delete."""
+"""What a caller can do with a job that is there: cancel, resolve, retry, delete."""
 
 from typing import Any, Literal
 
-import orjson
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from api.endpoints.jobs import accept_orders, current_job, find_job
-from api.endpoints.listing import list_jobs
+from api.finding import current_job, find_job, shown
+from api.http.json_answer import json_answer
 from api.http.problems import Problem, problem_responses
+from api.intake.accepting import REFUSALS, accept_orders, accepted_jobs, answer_accepted
 from api.intake.idempotency import idempotency_of
 from api.intake.refusals import budget_exceeded
 from api.keys import authenticate
-from api.schemas.job import JobList, JobView
+from api.schemas.job import JobView
 from api.state import State, state
 from worker.composition import durations_of
 from worker.images.removal import Forgetting
 from worker.job import decisions
 from worker.job.ids import new_job_id
-from worker.job.record import Job, Milliseconds, Order, Status
+from worker.job.record import Milliseconds, Order, Status
 from worker.job.step import Step
-from worker.shown.job import job_view
 from worker.store.admission import OverBudget
 from worker.store.jobs import Loaded
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable",
-            "insufficient_storage")  # fmt: skip
 PROBLEMS = problem_responses("unauthorized", "not_found", "conflict", "unavailable")
 
 
@@ -36,14 +33,6 @@ class Resolution(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
     action: Literal["resubmit", "fail"]
-
-
-@router.get("/jobs", summary="List jobs", response_model=JobList,
-            responses=problem_responses("unauthorized", "invalid_request", "unavailable"))  # fmt: skip
-async def show_list(request: Request) -> Response:
-    """Newest first; filters status, track_id, metadata.KEY, created_after, created_before; pages by cursor."""
-    tenant, here = await authenticate(request, "read"), state(request)
-    return _json(await list_jobs(here, tenant, request.query_params))
 
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job", response_model=JobView, responses=PROBLEMS)
@@ -77,16 +66,16 @@ async def retry_job(job_id: str, request: Request) -> Response:
     idempotency = await idempotency_of(request, tenant, b"")
     # before the status: a late success, or a deletion, of the origin must not hide the job that the key made
     if idempotency and (made := await here["store"].made_for(idempotency)):
-        return await current_job(here, made)
+        return answer_accepted(shown(await current_job(here, made), here))
     _, found = await find_job(job_id, request, "submit")
     if found.job.status not in (Status.FAILED, Status.EXPIRED, Status.CANCELLED):
-        raise Problem(
-            "conflict", f"Only a failed, expired or cancelled job can be retried; this one is {_word(found)}."
-        )
+        status = found.job.status.value
+        raise Problem("conflict", f"Only a failed, expired or cancelled job can be retried; this one is {status}.")
     order = _again(found.job.order, here)
     refuse_late = [order.id] if here["settings"].deadline_policy == "refuse" else []
-    accepted = await accept_orders(request, here, [order], b"", refuse_late)
-    return await current_job(here, accepted.ids[0])
+    accepted = await accept_orders(request, [order], b"", refuse_late)
+    jobs = await accepted_jobs(here, [order], accepted)
+    return answer_accepted(jobs[0])
 
 
 @router.delete("/jobs/{job_id}", status_code=204, summary="Delete a finished job", responses=PROBLEMS)
@@ -94,7 +83,8 @@ async def delete_job(job_id: str, request: Request) -> Response:
     """Removes a finished job and its images."""
     here, found = await find_job(job_id, request, "submit")
     if not found.job.is_terminal:
-        raise Problem("conflict", f"Only a finished job can be deleted; this one is {_word(found)}. Cancel it first.")
+        status = found.job.status.value
+        raise Problem("conflict", f"Only a finished job can be deleted; this one is {status}. Cancel it first.")
     # where the folder cannot be removed now, the workers' sweep goes on with it
     await Forgetting(here["lane"], here["store"], here["images"]).forget(found.job)
     return Response(status_code=204)
@@ -105,10 +95,10 @@ async def _apply(job_id: str, request: Request, decide: Any) -> Response:
         here, found = await find_job(job_id, request, "submit")
         step: Step | None = decide(found.job, found.now, here)
         if step is None:
-            raise Problem("conflict", f"This cannot be done to a job that is {_word(found)}.")
+            raise Problem("conflict", f"This cannot be done to a job that is {found.job.status.value}.")
         if await _advanced(here, found, step):
             _, found = await find_job(job_id, request, "submit")
-            return _json(_view(found, here))
+            return json_answer(shown(found, here))
 
 
 async def _advanced(here: State, found: Loaded, step: Step) -> bool:
@@ -131,16 +121,3 @@ def _resolution(body: bytes) -> Resolution:
         return Resolution.model_validate_json(body)
     except ValidationError:
         raise Problem("invalid_request", 'The body is {"action": "resubmit"} or {"action": "fail"}.') from None
-
-
-def _word(found: Loaded) -> str:
-    job: Job = found.job
-    return job.status.value
-
-
-def _view(found: Loaded, here: State) -> dict[str, Any]:
-    return job_view(found.job, found.timeline, here["viewer"], found.now, found.standing)
-
-
-def _json(content: Any, status: int = 200, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), status, headers, "application/json")

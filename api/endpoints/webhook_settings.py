@@ -1,10 +1,8 @@
 """How a caller is told: its endpoints, disabled and enabled again, and the secret that signs."""
 
-from typing import Any
-
-import orjson
 from fastapi import APIRouter, Request, Response
 
+from api.http.json_answer import json_answer
 from api.http.problems import Problem, problem_responses
 from api.keys import authenticate
 from api.schemas.delivery import EndpointList, EndpointView, WebhookSecretView
@@ -24,7 +22,7 @@ async def show_endpoints(request: Request) -> Response:
     """The 1,000 used last, without query, and how telling them goes."""
     tenant, here = await authenticate(request, "read"), state(request)
     endpoints = await here["deliveries"].endpoints(tenant)
-    return _json({"endpoints": [endpoint_view(each) for each in endpoints]})
+    return json_answer({"endpoints": [endpoint_view(each) for each in endpoints]})
 
 
 @router.post("/webhook-endpoints/{endpoint_id}/enable", summary="Tell an endpoint again", response_model=EndpointView,
@@ -36,7 +34,7 @@ async def enable_endpoint(endpoint_id: str, request: Request) -> Response:
     endpoint = await here["deliveries"].enable(tenant, endpoint_id) if known else None
     if endpoint is None:
         raise Problem("not_found", "There is no such endpoint.")
-    return _json(endpoint_view(endpoint))
+    return json_answer(endpoint_view(endpoint))
 
 
 @router.get("/webhook-secret", summary="Your signing secret", response_model=WebhookSecretView,
@@ -56,15 +54,11 @@ async def rotate_secret(request: Request) -> Response:
 
 
 def _secret(signing: Signing) -> Response:
-    return _json(
+    return json_answer(
         {
             "secret": signing.secrets[0] if signing.own else None,
             "shared": not signing.own,
             "previous_until": rfc3339(signing.previous_until),
         },
-        {"cache-control": "no-store"},
+        headers={"cache-control": "no-store"},
     )
-
-
-def _json(content: Any, headers: dict[str, str] | None = None) -> Response:
-    return Response(orjson.dumps(content), headers=headers, media_type="application/json")

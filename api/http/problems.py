@@ -18,6 +18,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.http.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
+from api.http.json_answer import json_answer
 from worker.store.doubt import Doubtful
 from worker.store.lane import RedisUnavailable, RedisUnfit
 
@@ -117,7 +118,7 @@ def _in_dialect(request: Request, problem: Problem) -> Response:
     else:
         message = upstream_message(problem.code, problem.detail, problem.errors, problem.limit)
         status, content = upstream_error(message, problem.status, problem.detail, headers.get("retry-after"))
-    return Response(orjson.dumps(content), status, headers, "application/json")
+    return json_answer(content, status, headers)
 
 
 def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterator
 from hashlib import sha256
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
@@ -264,6 +265,25 @@ def test_cancel_delete_and_retry_follow_the_status(client: httpx.Client) -> None
     assert client.post(f"/v1/jobs/{job['id']}/retry").json()["retry_of"] == job["id"]
     assert client.delete(f"/v1/jobs/{job['id']}").status_code == 204
     problem(client.get(f"/v1/jobs/{job['id']}"), 404, "not_found")
+
+
+def test_a_retrys_answer_is_what_its_accept_wrote(client: httpx.Client, settings: Settings) -> None:
+    """As a new job's is: read again it might show what a quick worker has done with it by then."""
+    job = client.post("/v1/jobs", json=BODY | {"metadata": {"a": 1}}).json()
+    client.post(f"/v1/jobs/{job['id']}/cancel")
+    redis = Redis.from_url(settings.redis_url.get_secret_value())
+    with redis.monitor() as monitor:
+        retry = client.post(f"/v1/jobs/{job['id']}/retry").json()
+        redis.echo("the end")
+        commands = list(takewhile(lambda each: "the end" not in each["command"], monitor.listen()))
+    from_here = [each for each in commands if each["client_type"] != "lua" and retry["id"] in each["command"]]
+    assert len(from_here) == 1
+    assert (retry["status"], retry["retry_of"], retry["metadata"]) == ("queued", job["id"], {"a": 1})
+    later = client.get(f"/v1/jobs/{retry['id']}").json()
+    for view in (retry, later):
+        view.pop("position")
+        view.pop("explain")
+    assert retry == later
 
 
 def test_one_key_of_two_tenants_is_two_keys(client: httpx.Client) -> None:

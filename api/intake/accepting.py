@@ -1,0 +1,157 @@
+"""How a job is accepted, whichever way it was posted: its order, limits, room, Idempotency-Key, refusal, answer.
+
+`/v1/jobs`, batches, retries, the compatible paths and OpenAI's path all accept here, so that none has rules of its own.
+"""
+
+from collections.abc import Collection, Sequence
+from typing import Any, cast
+
+from fastapi import Request, Response
+
+from api.finding import current_job, shown
+from api.http.json_answer import json_answer
+from api.http.problems import Problem
+from api.intake.idempotency import idempotency_of
+from api.intake.refusals import allowance_of, refusal_of
+from api.schemas.request import ParsedRequest
+from api.state import State, state
+from worker.crash_points import Point, reached
+from worker.job.codec import encode_row
+from worker.job.ids import new_job_id
+from worker.job.record import Job, OnUnknown, Order, Status
+from worker.network.addresses import AddressRefused, check_url
+from worker.shown.job import job_view
+from worker.store.admission import Accepted
+from worker.store.lane import RedisUnavailable
+from worker.store.memory import is_out_of_memory
+from worker.store.standing import Standing
+
+RETRY_WHEN_AWAY_SECONDS = 10
+PUBLIC_ADDRESS = "a public http(s) address on port 80 or 443"
+REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable",
+            "insufficient_storage")  # fmt: skip
+"""Codes of what may speak against any job, also against one whose request was accepted before."""
+
+
+async def accept_one(
+    request: Request, tenant: str, parsed: ParsedRequest, body: bytes, *, compatible: bool = False
+) -> tuple[Order, Accepted]:
+    """One parsed request: see accept_requests."""
+    orders, accepted = await accept_requests(request, tenant, [parsed], body, compatible=compatible)
+    return orders[0], accepted
+
+
+async def accept_requests(
+    request: Request, tenant: str, batch: Sequence[ParsedRequest], body: bytes, *, compatible: bool = False
+) -> tuple[list[Order], Accepted]:
+    """Accepts parsed requests, all or none. Raises Problem for every refusal.
+
+    `body` is what the Idempotency-Key stands for. `compatible` jobs are told in the upstream's own shape. Where the
+    verdict is `same`, the orders are not the jobs: these are the ones of `Accepted.ids`.
+    """
+    here = state(request)
+    orders = [_order(tenant, parsed, here, compatible=compatible) for parsed in batch]
+    policy = here["settings"].deadline_policy
+    pairs = zip(orders, batch, strict=True)
+    refuse_late = {order.id for order, parsed in pairs if (parsed.deadline_policy or policy) == "refuse"}
+    return orders, await accept_orders(request, orders, body, refuse_late)
+
+
+async def accept_orders(request: Request, orders: list[Order], body: bytes, refuse_late: Collection[str]) -> Accepted:
+    """Jobs of one tenant, all or none, under the request's `Idempotency-Key`. Raises Problem for every refusal.
+
+    `refuse_late` has the ids of those that are refused where they are not expected to end before their deadline.
+    """
+    here = state(request)
+    idempotency = await idempotency_of(request, orders[0].tenant, body)
+    accepted = await _accepted_or_known(here, orders, idempotency, refuse_late)
+    reached(Point.ACCEPT_WRITTEN)
+    if refusal := refusal_of(accepted, here):
+        if accepted.verdict == "full":
+            await _refuse_if_store_away(here)
+        raise refusal
+    return accepted
+
+
+async def accepted_jobs(here: State, orders: Sequence[Order], accepted: Accepted) -> list[dict[str, Any]]:
+    """The jobs as they were just written, or, for a repeated Idempotency-Key, the earlier ones as they stand now.
+
+    New ones are not read again: a worker may have begun with them already. Raises Problem `not_found` where an earlier
+    one has been deleted.
+    """
+    if accepted.verdict == "same":
+        return [shown(await current_job(here, each), here) for each in accepted.ids]
+    return [_just_written(order, stands, here) for order, stands in zip(orders, accepted.standings, strict=True)]
+
+
+def answer_accepted(job: dict[str, Any]) -> Response:
+    """202 with the job, and its address in `Location`."""
+    return json_answer(job, 202, {"location": job["links"]["self"]})
+
+
+def _just_written(order: Order, standing: Standing, here: State) -> dict[str, Any]:
+    job = Job(order, updated_at=order.created_at)
+    row = encode_row(order.created_at, Status.QUEUED, "accepted", None)
+    return job_view(job, row, here["viewer"], order.created_at, standing)
+
+
+def _order(tenant: str, parsed: ParsedRequest, here: State, *, compatible: bool) -> Order:
+    if parsed.webhook:
+        _check_webhook(parsed.webhook, here)
+    now = here["store"].now()
+    deadline = parsed.deadline_seconds or here["settings"].deadline_seconds
+    return Order(
+        id=new_job_id(now),
+        tenant=tenant,
+        created_at=now,
+        deadline_at=now + deadline * 1000,
+        request=parsed.request,
+        priority=parsed.priority,
+        on_unknown=parsed.on_unknown or cast("OnUnknown", here["settings"].on_unknown.get(tenant, "hold")),
+        adjustments=tuple(parsed.adjustments),
+        metadata=parsed.metadata,
+        webhook=parsed.webhook,
+        track_id=parsed.track_id,
+        compatible=compatible,
+    )
+
+
+def _check_webhook(url: str, here: State) -> None:
+    """Refuses early what would be refused at the socket; a name is looked up only when it is told."""
+    try:
+        check_url(url, allow_private=here["settings"].allow_private_addresses)
+    except AddressRefused:
+        error = {
+            "field": "webhook",
+            "code": "not_allowed",
+            "message": "webhook is not usable.",
+            "allowed": PUBLIC_ADDRESS,
+        }
+        raise Problem("invalid_request", "Not usable: webhook.", errors=[error]) from None
+
+
+async def _accepted_or_known(
+    here: State, orders: list[Order], idempotency: tuple[str, str] | None, refuse_late: Collection[str]
+) -> Accepted:
+    """The store's verdict; while Redis has no room for more, only what was accepted before is still answered."""
+    if not here["room"].is_short:
+        try:
+            return await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
+        except RedisUnavailable as error:
+            if not is_out_of_memory(error):
+                raise
+    known = await here["store"].accepted_before(idempotency) if idempotency else None
+    if known is None:
+        raise _no_storage("The job store has no room for more jobs now.")
+    return known
+
+
+async def _refuse_if_store_away(here: State) -> None:
+    """Why the queue is full matters to a caller: a full upstream passes by itself, a full disk does not."""
+    _, _, away = await here["store"].health()
+    if away:
+        raise _no_storage("Images cannot be stored now, so nothing is bought.")
+
+
+def _no_storage(detail: str) -> Problem:
+    return Problem("insufficient_storage", detail, headers={"retry-after": str(RETRY_WHEN_AWAY_SECONDS)})
