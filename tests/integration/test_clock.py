@@ -16,10 +16,10 @@ from worker.store.connection import connect
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
 from worker.store.messages import message_template
-from worker.store.script import Script
+from worker.store.script import positional
 
 TIMEOUT = 1.0
-LOAD = Script("clock", "load")
+LOAD = positional("load")
 TEN_MINUTES = 600
 
 

@@ -15,10 +15,10 @@ from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from worker.store.clock import STEP_MS
 from worker.store.connection import connect
 from worker.store.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, RedisUnavailable
-from worker.store.script import Script
+from worker.store.script import positional
 
 TIMEOUT = 1.0
-LOAD = Script("clock", "load")
+LOAD = positional("load")
 
 
 @pytest.fixture

@@ -21,6 +21,7 @@ from tests.mutants.lua import Mutant, mutants
 
 ROOT = Path(__file__).parent.parent.parent
 COPIED = ("api", "config", "worker", "tests", "docs", "pyproject.toml")
+LUA = Path("worker", "store", "lua")
 PARALLEL = 2
 PURE = ("job/decisions", "job/attempts", "job/endings", "job/timing", "job/cost", "upstream/outcome")
 PURE_TESTS = (
@@ -112,7 +113,7 @@ def _lua(folder: Path) -> None:
         alive = [
             mutant for (name, mutant), survived in zip(drawn, verdicts, strict=True) if survived and name == script
         ]
-        _say(f"lua/{script}.lua", len(alive), totals[script])
+        _say(f"{script}.lua", len(alive), totals[script])
         for mutant in alive:
             print(f"  line {mutant.line}:\n    - {mutant.was}\n    + {mutant.becomes}")
     _say("all scripts", sum(verdicts), len(verdicts))
@@ -120,7 +121,7 @@ def _lua(folder: Path) -> None:
 
 def _drawn() -> list[tuple[str, Mutant]]:
     only = set(filter(None, os.environ.get("ONLY", "").split(",")))
-    files = sorted((ROOT / "worker" / "store" / "lua").glob("*.lua"))
+    files = sorted((ROOT / LUA).rglob("*.lua"))
     every = [(file.stem, each) for file in files if not only or file.stem in only for each in mutants(file.read_text())]
     size = int(os.environ.get("SAMPLE") or 150)
     if not size or size >= len(every):
@@ -145,7 +146,7 @@ def _longest(trees: "Queue[Path]", tests: str) -> float:
 
 def _survives(trees: "Queue[Path]", script: str, mutant: Mutant, seconds: float) -> bool:
     tree = trees.get()
-    file = tree / "worker" / "store" / "lua" / f"{script}.lua"
+    [file] = (tree / LUA).rglob(f"{script}.lua")
     kept = file.read_text()
     try:
         file.write_text(mutant.script)

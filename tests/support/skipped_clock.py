@@ -8,7 +8,7 @@ from hashlib import sha1
 from redis import Redis
 
 from worker.store import clock
-from worker.store.lane import Script
+from worker.store.script import Script
 
 KEY = "test:skipped_ms"
 SHOWN = "local now = shown\n"

@@ -37,7 +37,7 @@ def of(hint: Any) -> st.SearchStrategy[Any]:
 
 
 def hash_of(job: Job) -> dict[bytes, bytes]:
-    """The fields that lua/accept.lua, lua/advance.lua and lua/queue.lua write for this record."""
+    """The fields that lua/accept.lua, lua/advance.lua and lua/includes/queue.lua write for this record."""
     row = {b"order": encode_order(job.order), b"doc": encode_doc(job), b"status": job.status.encode()}
     row |= {b"version": b"%d" % job.version, b"stalls": b"%d" % job.stalls}
     return row if job.place is None else row | {b"place": job.place.encode()}

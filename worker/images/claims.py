@@ -11,11 +11,12 @@ from contextlib import asynccontextmanager, suppress
 
 from worker.images.collect import LONGEST_AT_WORK_SECONDS
 from worker.job.record import Job, Milliseconds
-from worker.store.lane import Lane, RedisUnavailable, Script
+from worker.store.lane import Lane, RedisUnavailable
+from worker.store.script import positional
 
-CLAIM = Script("clock", "prelude", "lanes", "collecting", "claim_collection")
-KEEP = Script("clock", "prelude", "lanes", "collecting", "keep_collecting")
-END = Script("clock", "prelude", "lanes", "collecting", "end_collection")
+CLAIM = positional("claim_collection")
+KEEP = positional("keep_collecting")
+END = positional("end_collection")
 
 IN_LINE_MS = 600_000
 """One in line is woken by whoever gives its place back; after this it looks again by itself."""

@@ -15,11 +15,12 @@ from worker.images.store import ImageStore, StoreError
 from worker.job.folder import folder_of
 from worker.job.record import Job, Milliseconds
 from worker.store.jobs import TOMBSTONE_MS, JobStore
-from worker.store.lane import Lane, RedisUnavailable, Script
+from worker.store.lane import Lane, RedisUnavailable
+from worker.store.script import positional
 
-CLAIM_DUE = Script("clock", "claim_due")
-REMOVAL_FAILED = Script("clock", "removal_failed")
-REMOVED = Script("clock", "removed")
+CLAIM_DUE = positional("claim_due")
+REMOVAL_FAILED = positional("removal_failed")
+REMOVED = positional("removed")
 
 PAGE = 100
 AT_ONCE = 4

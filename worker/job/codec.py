@@ -39,7 +39,8 @@ def encode_row(at: Milliseconds, to: Status, cause: str, attempt: int | None) ->
 def decode_timeline(lines: bytes) -> list[dict[str, Any]]:
     """The timeline as rows with `at` (ms), `from`, `to`, `cause`, `attempt`, oldest first.
 
-    A long one lacks its middle (lua/timeline.lua): the row behind the gap says in `omitted` how many are left out.
+    A long one lacks its middle (lua/includes/timeline.lua): the row behind the gap says in `omitted` how many are
+    left out.
     """
     rows: list[dict[str, Any]] = []
     before, omitted = None, 0

@@ -31,7 +31,7 @@ class Step:
     collects: bool = False
     frees_place: bool = False
     """The upstream's part is over, or never began. A place that is kept beyond that, or while nobody knows what came of
-    the POST, is given back by itself after a while (lua/queue.lua)."""
+    the POST, is given back by itself after a while (lua/includes/queue.lua)."""
     buys_again: bool = False
     """Sends once more what may have been bought: only where the tenant's budget has room for it."""
     key_news: KeyNews | None = None

@@ -20,9 +20,10 @@ from worker.job.record import Job, Status
 from worker.operate.audit_rules import Broken, Seen, broken
 from worker.operate.audit_structures import Sums, keys_like, places
 from worker.store.jobs import JobStore
-from worker.store.lane import Lane, Script
+from worker.store.lane import Lane
+from worker.store.script import positional
 
-MEND_COUNTER = Script("clock", "mend_counter")
+MEND_COUNTER = positional("mend_counter")
 SECOND_LOOK_SECONDS = 2.0
 WHOLE = frozenset({b"order", b"doc", b"status", b"version", b"timeline"})
 """The fields without which no job can be read from a record."""

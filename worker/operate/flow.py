@@ -11,9 +11,10 @@ from typing import Literal
 from worker.job.cost import day_of
 from worker.job.record import Milliseconds
 from worker.store.jobs import JobStore
-from worker.store.lane import Lane, Script
+from worker.store.lane import Lane
+from worker.store.script import positional
 
-PAUSE = Script("clock", "prelude", "queue", "pause")
+PAUSE = positional("pause")
 TENANT_LIMITS = ("rate", "burst", "waiting", "images_day", "images_month")
 Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "weight"]
 

@@ -14,11 +14,12 @@ from typing import Literal, get_args
 import orjson
 
 from worker.job.record import Milliseconds
-from worker.store.lane import Lane, Script
+from worker.store.lane import Lane
+from worker.store.script import positional
 
-MAKE_KEY = Script("clock", "make_key", new_load=True)
-DROP_KEYS = Script("clock", "drop_keys")
-CHANGED_KEYS = Script("clock", "changed_keys")
+MAKE_KEY = positional("make_key", new_load=True)
+DROP_KEYS = positional("drop_keys")
+CHANGED_KEYS = positional("changed_keys")
 
 Scope = Literal["submit", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)

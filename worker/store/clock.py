@@ -1,4 +1,4 @@
-"""What this process believes of the clock that all share (lua/clock.lua), between one answer and the next."""
+"""What this process believes of the clock that all share (lua/includes/clock.lua), between one answer and the next."""
 
 import time
 

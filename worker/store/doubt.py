@@ -39,7 +39,7 @@ async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[Any]], secon
             raise
     while time.monotonic() - began < seconds:
         await asyncio.sleep(PAUSE_SECONDS)
-        # what Redis has not begun by now is refused by the time that the script carries (lua/clock.lua)
+        # what Redis has not begun by now is refused by the time that the script carries (lua/includes/clock.lua)
         is_too_late = time.monotonic() - began > lane.timeout_seconds
         try:
             is_there = await lane.call("EXISTS", key)

@@ -18,17 +18,18 @@ from worker.job.timing import LATE_SECONDS, SECOND
 from worker.store.admission import Accepted, Allowance, Budget, OverBudget, Refusal, accept_arguments, parse_accepted
 from worker.store.census import Census, parse_census
 from worker.store.doubt import settled
-from worker.store.lane import Lane, Script
+from worker.store.lane import Lane
+from worker.store.script import positional
 from worker.store.standing import Standing, parse_standing
 
-ACCEPT = Script("clock", "prelude", "queue", "budget", "standing", "accept", new_load=True)
-ADVANCE = Script("clock", "prelude", "queue", "budget", "governor", "timeline", "advance")
-CALLBACK = Script("clock", "prelude", "callback")
-CONFIGURE = Script("clock", "prelude", "queue", "configure")
-LOAD = Script("clock", "load")
-VIEW = Script("clock", "prelude", "queue", "standing", "view")
-OVERDUE = Script("clock", "overdue")
-TICK = Script("clock", "prelude", "queue", "tick")
+ACCEPT = positional("accept", new_load=True)
+ADVANCE = positional("advance")
+CALLBACK = positional("callback")
+CONFIGURE = positional("configure")
+LOAD = positional("load")
+VIEW = positional("view")
+OVERDUE = positional("overdue")
+TICK = positional("tick")
 
 NO_BUDGET = Budget()
 IDEMPOTENCY_MS = 25 * 3_600_000
@@ -36,17 +37,17 @@ MOST_INBOX_ROWS = 20
 FIRST_LIMIT_TRIED = 5
 """The smallest plan's queue: where learning an upstream key's limit starts."""
 
-HEALTH = Script("clock", "health")
-ADOPT_MESSAGES = Script("clock", "adopt_messages")
-PUT_BACK = Script("clock", "prelude", "queue", "put_back")
-MEND = Script("clock", "prelude", "queue", "mend")
-REST = Script("clock", "rest")
-HAND_OVER = Script("clock", "prelude", "hand_over")
-MARK_READ = Script("clock", "mark_read")
-LOOK_AGAIN = Script("clock", "look_again")
-LAY_GHOST = Script("clock", "lay_ghost")
-FORGET = Script("clock", "prelude", "forget")
-CENSUS = Script("clock", "prelude", "census")
+HEALTH = positional("health")
+ADOPT_MESSAGES = positional("adopt_messages")
+PUT_BACK = positional("put_back")
+MEND = positional("mend")
+REST = positional("rest")
+HAND_OVER = positional("hand_over")
+MARK_READ = positional("mark_read")
+LOOK_AGAIN = positional("look_again")
+LAY_GHOST = positional("lay_ghost")
+FORGET = positional("forget")
+CENSUS = positional("census")
 
 HEALTH_MINUTES = 5
 TOMBSTONE_MS = 900_000

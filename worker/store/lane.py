@@ -5,13 +5,14 @@ one fsync and one answer: group commit without a timer. What may have been done 
 the caller's to decide on, and the scripts are written so that deciding to ask again is safe.
 
 A round trip that is given up is not undone: its bytes may be executed later. So every script carries the time until
-which it may run (lua/clock.lua), and what was not done until then never will be.
+which it may run (lua/includes/clock.lua), and what was not done until then never will be.
 """
 
 import asyncio
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import structlog
 from hiredis import pack_command
@@ -23,9 +24,11 @@ from worker.store.connection import SentinelPool as SentinelPool
 from worker.store.connection import connect as connect
 from worker.store.fitness import Unfit, Verdict
 from worker.store.gate import Gate
-from worker.store.script import Script as Script
+from worker.store.script import Script, script
 
 log = structlog.get_logger()
+P = ParamSpec("P")
+R = TypeVar("R")
 
 MOST_CALLS_PER_TRIP = 256
 TRIPS_AT_ONCE = 2
@@ -52,8 +55,27 @@ class RedisUnfit(RedisUnavailable):
     """There is a Redis, but not one that jobs can be trusted to (worker/store/fitness.py). Nothing was done."""
 
 
-WRITE = Script("clock", "write")
-STEP_CLOCK = Script("clock", "step_clock")
+class Written(NamedTuple):
+    """What Redis says to a command that writes."""
+
+    answer: Any
+
+
+class Stepped(NamedTuple):
+    """The time, and by how much Redis' clock was set, if it was."""
+
+    now: Milliseconds
+    step: Milliseconds
+
+
+@script
+def write(*, command: Sequence[Any]) -> Written:
+    """One command that writes."""
+
+
+@script
+def step_clock(*, believed: Milliseconds, doubt: Milliseconds, under_way: Milliseconds) -> Stepped:
+    """Lets `now` go on from `believed`, which may be wrong by `doubt`, where Redis' clock was set."""
 
 
 @dataclass(slots=True)
@@ -101,25 +123,25 @@ class Lane:
         """Milliseconds since 1970 by Redis' clock, as of its last answer."""
         return self.clock.now()
 
-    async def run(self, script: Script, *arguments: Any) -> Any:
-        """One script with its arguments, loaded first where this Redis does not know it. Its reply begins with `now`.
+    async def run(self, script: Script[P, R], *arguments: P.args, **named: P.kwargs) -> R:
+        """One script with its arguments, loaded first where this Redis does not know it. Its reply, by name.
 
         Refused by the time on Redis' clock although it came in time by ours, the clock was not what it was believed to
         be: nothing was done, and it is asked once more.
         """
-        made = steady_ms()
-        reply = await self._run_once(script, arguments, made, self.clock)
+        made, words = steady_ms(), script.words(arguments, named)
+        reply = await self._run_once(script, words, made, self.clock)
         if _was_refused(reply) and self._has_time(made):
             await self._correct(reply[0])
-            reply = await self._run_once(script, arguments, made, self.clock)
+            reply = await self._run_once(script, words, made, self.clock)
         self.clock.learn(reply[0])
         if _was_refused(reply):
             raise RedisUnavailable("it came to Redis too late, and was not done")
-        return reply
+        return script.read(reply)
 
     async def write(self, *command: Any) -> Any:
         """One command that writes, not later than a script may."""
-        return (await self.run(WRITE, *command))[1]
+        return (await self.run(write, command=command)).answer
 
     async def call(self, *command: Any) -> Any:
         """One command that only reads, in the next round trip that leaves."""
@@ -131,7 +153,9 @@ class Lane:
             await asyncio.gather(*self._trips)
         await self.redis.aclose(close_connection_pool=True)
 
-    async def _run_once(self, script: Script, words: tuple[Any, ...], made: Milliseconds, clock: SharedClock) -> Any:
+    async def _run_once(
+        self, script: Script[..., Any], words: tuple[Any, ...], made: Milliseconds, clock: SharedClock
+    ) -> Any:
         try:
             return await self._ask(Call(("EVALSHA", script.sha, 0, *words), made, clock))
         except NoScriptError:
@@ -145,13 +169,13 @@ class Lane:
         """
         if not self.clock.contradicts(redis_now):
             return self.clock.set(redis_now)
-        words = (self.clock.now(), self.clock.doubt(), self._run_ms)
-        now, step = await self._run_once(STEP_CLOCK, words, steady_ms(), SharedClock(redis_now))
-        refused = _was_refused([now, step])
-        if refused and self.clock.contradicts(now):
+        named = {"believed": self.clock.now(), "doubt": self.clock.doubt(), "under_way": self._run_ms}
+        reply = await self._run_once(step_clock, step_clock.words((), named), steady_ms(), SharedClock(redis_now))
+        if _was_refused(reply) and self.clock.contradicts(reply[0]):
             raise RedisUnavailable("Redis' clock was set, and Redis is slow")
-        if refused:  # somebody else has settled it meanwhile
-            return self.clock.learn(now)
+        if _was_refused(reply):  # somebody else has settled it meanwhile
+            return self.clock.learn(reply[0])
+        now, step = step_clock.read(reply)
         if step:
             log.warning("clock.stepped", seconds=step / 1000, help="let Redis' machine slew its clock, not set it")
         return self.clock.set(now)

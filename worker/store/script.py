@@ -1,18 +1,81 @@
-"""A Lua script as the lane runs it: put together from its parts, named by its SHA-1."""
+"""A Lua script as Python calls it: by a function without a body, whose signature is the calling contract.
 
+    class Claimed(NamedTuple):
+        verdict: str
+
+    @script
+    def claim(*, push: Push, job_id: str, version: int | None, urls: Sequence[str]) -> Claimed:
+        \"\"\"What it does.\"\"\"
+
+That is lua/claim.lua. It finds its arguments as locals of these names, and replies `return reply{verdict = 'claimed'}`.
+What was declared is checked when the module is imported, and a call by the type checker: `await lane.run(claim, …)`,
+with its arguments by name. On the wire both are arrays.
+
+    in Python                in Lua
+    str, bytes               text
+    int, float               number
+    bool                     true or false
+    … or None                nil where it is None, or empty
+    a NamedTuple             its fields, each as if it were an argument
+    Sequence of NamedTuples  a list of tables with these names; as the last argument only
+    Sequence of others       a list of texts; as the last argument only
+
+A reply leaves out what has a default. Lua's true, false and nil come as bool or None, numbers as int, texts as str or
+bytes, what HGETALL says as a dict.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
-from importlib.resources import files
+from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
+
+from worker.store.assembly import Assembly, Reply
+from worker.store.signature import Call, ReplyReader, Words
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 
-class Script:
-    """A Lua script with its preludes, known to Redis by its SHA-1.
+class Script(Generic[P, R]):
+    """A Lua script, known to Redis by its SHA-1. Made by @script; worker.store.lane.Lane.run runs it.
 
     One that only brings new load is refused where Redis is out of memory; all others must go on, as what they record
     is paid for, and what frees memory is among them.
     """
 
-    def __init__(self, *names: str, new_load: bool = False) -> None:
+    def __init__(
+        self,
+        name: str,
+        locals_: Sequence[str],
+        shape: Reply | None,
+        words: Callable[[Words, Mapping[str, Any]], Words],
+        read: Callable[[Any], R],
+        *,
+        new_load: bool,
+    ) -> None:
         flags = "allow-cross-slot-keys" if new_load else "allow-oom,allow-cross-slot-keys"
-        parts = (files("worker").joinpath("store", "lua", f"{name}.lua").read_text() for name in names)
-        self.source = "\n".join((f"#!lua flags={flags}", *parts))
+        self.name, self.words, self.read = name, words, read
+        self.lines = Assembly().lines(name, flags, locals_, shape)
+        self.source = "".join(f"{line.text}\n" for line in self.lines)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
+
+
+@overload
+def script(function: Callable[P, R], /) -> Script[P, R]: ...
+@overload
+def script(*, new_load: bool) -> Callable[[Callable[P, R]], Script[P, R]]: ...
+def script(function: Callable[P, R] | None = None, /, *, new_load: bool = False) -> Any:
+    """The script of that name, with the function's signature. Raises ScriptError where the two do not fit together."""
+    if function is None:
+        return lambda function: _script(function, new_load=new_load)
+    return _script(function, new_load=new_load)
+
+
+def _script(function: Callable[P, R], *, new_load: bool) -> Script[P, R]:
+    name = function.__name__
+    call, reply = Call(function), ReplyReader(name, get_type_hints(function)["return"])
+    return Script(name, call.locals, reply.shape, lambda _, named: call.words(named), reply.read, new_load=new_load)
+
+
+def positional(name: str, *, new_load: bool = False) -> Script[..., Any]:
+    """A script that still takes ARGV as it comes, and replies with an array."""
+    return Script(name, (), None, lambda words, _: words, lambda reply: reply, new_load=new_load)

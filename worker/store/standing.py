@@ -1,4 +1,4 @@
-"""Where a waiting job stands, as lua/standing.lua told it: before whom, behind whom, for how long. Pure."""
+"""Where a waiting job stands, as lua/includes/standing.lua told it: before whom, behind whom, for how long. Pure."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace

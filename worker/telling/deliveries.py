@@ -1,7 +1,7 @@
 """Webhook deliveries on Redis: what each caller was told, try by try; claims, replays, disabled endpoints.
 
-Every method is one script or a few commands over the shared lane; lua/telling.lua has the keys. Light enough for the
-door: nothing here sends.
+Every method is one script or a few commands over the shared lane; lua/includes/telling.lua has the keys. Light
+enough for the door: nothing here sends.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,16 +11,17 @@ import orjson
 
 from config.settings import Settings
 from worker.job.record import Milliseconds
-from worker.store.lane import Lane, Script
+from worker.store.lane import Lane
+from worker.store.script import positional
 from worker.telling.record import Claim, Cursor, Delivery, Endpoint, Page, Replayed, Target
 from worker.telling.schedule import MOST_ROWS_KEPT, Next, Try, try_row
 
-CLAIM = Script("clock", "prelude", "lines", "telling", "claim_delivery")
-KEEP_TRY = Script("clock", "prelude", "lines", "telling", "keep_try")
-LOOK_AT_LINES = Script("clock", "prelude", "lines", "telling", "look_at_lines")
-CLOSE = Script("clock", "prelude", "telling", "close_delivery")
-PAGE = Script("clock", "page_deliveries")
-REPLAY = Script("clock", "prelude", "telling", "replay_deliveries")
+CLAIM = positional("claim_delivery")
+KEEP_TRY = positional("keep_try")
+LOOK_AT_LINES = positional("look_at_lines")
+CLOSE = positional("close_delivery")
+PAGE = positional("page_deliveries")
+REPLAY = positional("replay_deliveries")
 
 CLAIM_MS = 30_000
 """Longer than a try can last: a worker that died in one gives it back."""

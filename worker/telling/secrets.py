@@ -13,10 +13,11 @@ from hashlib import sha256
 
 from config.settings import Settings
 from worker.job.record import Milliseconds
-from worker.store.lane import Lane, Script
+from worker.store.lane import Lane
+from worker.store.script import positional
 
-OF = Script("clock", "secrets_of")
-ROTATE = Script("clock", "rotate_secret")
+OF = positional("secrets_of")
+ROTATE = positional("rotate_secret")
 OVERLAP_MS = 24 * 3_600_000
 """How long the secret before a rotation signs along."""
 MOST_AT_ONCE = 5

@@ -9,6 +9,8 @@
 -- Reply {now, 'created' | 'same' | 'mismatch', ids joined by ',', {standing} or {} where none waits,
 --        per job '<its tenant's before it> <jobs before it> <ms until its place or -1>' or '-' where it has its place, joined by ','}
 --    or {now, 'full' | 'tenant_full' | 'rate' | 'budget' | 'late', ms until it is worth trying again, limit, used}
+-- @include budget
+-- @include standing
 local template, prefix, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
 local idempotency, tenant, day = ARGV[4], ARGV[7], ARGV[8]
 local fingerprint, older = ARGV[5]:match('^([^:]*):?(.*)$')

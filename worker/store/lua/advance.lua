@@ -10,6 +10,9 @@
 --       places of earlier attempts that are over: '<key> <track_id> …'
 -- Reply {now, 1} or {now, 0} where another writer was quicker
 --    or {now, 2, 1 (day) or 2 (month), limit, used} where it buys again what the tenant's budget has no room for
+-- @include budget
+-- @include governor
+-- @include timeline
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 local key, to = 'job:' .. id, ARGV[6]
 local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed', 'claimed')

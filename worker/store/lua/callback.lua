@@ -2,6 +2,7 @@
 --
 -- ARGV  template, prefix, lease_ms, job id, attempt number, body, most unread rows, orphan row
 -- Reply {now, 'kept' | 'duplicate' | 'full' | 'orphan'}
+-- @include prelude
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
 if redis.call('HEXISTS', 'job:' .. id, 'doc') == 0 then
   redis.call('LPUSH', 'orphans', ARGV[8])

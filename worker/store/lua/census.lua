@@ -5,6 +5,7 @@
 --        audit findings, {tenant, waiting, id that goes first, …} of tenants, 1 while all is paused,
 --        ms that a place is held of late or -1, jobs and folders that could not be removed, how often Redis' clock was set,
 --        ms that `now` is ahead of it}
+-- @include prelude
 local MOST_TENANTS = 200
 local prefix = ARGV[1]
 local upstreams, messages = {}, {}

@@ -4,6 +4,7 @@
 -- ARGV  template, prefix, lease_ms, job id, version that was read or '' for any, token of the worker,
 --       most of a tenant or 0 for one that waits for nobody (its images are here already), ms until one in line looks again by itself
 -- Reply {now, 'claimed' | 'held' by another | 'put_off' | 'gone' where the record is another}
+-- @include collecting
 local lease, id, most = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[7])
 local key = 'job:' .. id
 local job = redis.call('HMGET', key, 'version', 'tenant', 'deadline', 'lined_up')

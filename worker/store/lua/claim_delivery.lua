@@ -5,6 +5,8 @@
 -- ARGV  template, prefix, lease_ms, claim_ms, caps, delivery id, tenant, host, endpoint id,
 --       ms after which one in line looks again by itself
 -- Reply {now, none | endpoint_disabled | put_off | claimed, {field, value, …} of a claimed one}
+-- @include lines
+-- @include telling
 local claim_ms, id, tenant, endpoint = tonumber(ARGV[4]), ARGV[6], ARGV[7], ARGV[9]
 local kind = telling(ARGV[1], ARGV[2], tonumber(ARGV[3]), claim_ms, ARGV[5], id)
 local line, key = kind.line(line_to(tenant, ARGV[8], endpoint)), 'delivery:' .. id

@@ -4,6 +4,7 @@
 --
 -- ARGV  template, prefix, lease_ms, then per key: name, limit (0: learned), first limit to try
 -- Reply {now}
+-- @include queue
 for at = 4, #ARGV, 3 do
   local name, limit = ARGV[at], tonumber(ARGV[at + 1])
   if redis.call('SADD', 'upstreams', name) == 1 then redis.call('PERSIST', 'upstream:' .. name) end

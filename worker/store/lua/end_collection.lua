@@ -3,6 +3,7 @@
 --
 -- ARGV  template, prefix, job id, tenant, token of the worker, most of a tenant
 -- Reply {now}
+-- @include collecting
 local id, tenant = ARGV[3], ARGV[4]
 local holder = redis.call('HGET', 'job:' .. id, 'collector')
 if not holder or holder == ARGV[5] then

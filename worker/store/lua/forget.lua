@@ -3,6 +3,7 @@
 --
 -- ARGV  id, tenant, folder, ms until the sweep removes that (again), index rows of its request ids …
 -- Reply {now}
+-- @include prelude
 local id, tenant = ARGV[1], ARGV[2]
 redis.call('ZADD', 'tombstones', now + ARGV[4], ARGV[3])
 redis.call('HDEL', 'removals:failing', 'finished ' .. id)

@@ -3,6 +3,7 @@
 --
 -- ARGV  template, prefix, id
 -- Reply {now}
+-- @include prelude
 local template, prefix, id = ARGV[1], ARGV[2], ARGV[3]
 if redis.call('HEXISTS', 'job:' .. id, 'doc') == 1 then
   redis.call('HSET', 'job:' .. id, 'pushed', now)

@@ -3,6 +3,7 @@
 --
 -- ARGV  lease_ms, job id, token of the worker
 -- Reply {now, 1} or {now, 0} where another collects it by now, or nobody may any more
+-- @include collecting
 local lease, id = tonumber(ARGV[1]), ARGV[2]
 local job = redis.call('HMGET', 'job:' .. id, 'collector', 'tenant', 'deadline')
 if job[1] ~= ARGV[3] then return {now, 0} end

@@ -5,6 +5,8 @@
 --       or '', tenant, host, endpoint id, endpoint address, ok | failed | hung | gone,
 --       ms of failure that disable an endpoint, ms between failures that are not one outage
 -- Reply {now, 1, why the endpoint is disabled by this try or ''} or {now, 0, ''}
+-- @include lines
+-- @include telling
 local id, tenant, endpoint, came_to = ARGV[6], ARGV[11], ARGV[13], ARGV[15]
 local kind = telling(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], '')
 local line, key = kind.line(line_to(tenant, ARGV[12], endpoint)), 'delivery:' .. id

@@ -4,6 +4,7 @@
 --       what: dequeue (in the queue, but not waiting) | keep_place (the record says one that nobody holds)
 --           | drop_place (held, but the record does not know of it) | forget (keys of a job that has no record)
 -- Reply {now}
+-- @include queue
 local template, prefix, lease, what, id, name = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
 local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'order', 'tenant')
 local ended = job[1] == 'succeeded' or job[1] == 'failed' or job[1] == 'cancelled' or job[1] == 'expired'

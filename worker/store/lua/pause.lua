@@ -2,6 +2,7 @@
 --
 -- ARGV  tenant, reason or '' to put it back
 -- Reply {now}
+-- @include queue
 local tenant = ARGV[1]
 if ARGV[2] ~= '' then
   redis.call('HSET', 'tenant:' .. tenant, 'paused', ARGV[2])

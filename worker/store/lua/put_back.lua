@@ -1,4 +1,5 @@
 -- Puts a queued job that stands nowhere back into its queue. ARGV  template, prefix, lease_ms, id. Reply {now}
+-- @include queue
 local id = ARGV[4]
 local job = redis.call('HMGET', 'job:' .. id, 'status', 'tenant', 'place', 'rank')
 if job[1] == 'queued' and not job[3] then enqueue(id, job[2], job[4]) end

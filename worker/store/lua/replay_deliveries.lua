@@ -3,6 +3,7 @@
 --
 -- ARGV  tenant, ms between two (0: at once), '1' to count only, only this state or '', delivery ids …
 -- Reply {now, verdicts}: missing | other_state | endpoint_disabled | under_way | replayed
+-- @include telling
 local tenant, pace, counts_only, only = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
 local clock = 'replays:' .. tenant
 -- a second bulk replay queues behind the first: together they are no faster than one

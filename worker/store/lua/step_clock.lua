@@ -1,13 +1,10 @@
 -- Somebody's script was refused although it came in time by their own clock: where Redis' clock was set, lets `now` go on
 -- from where it was. Any number of processes may say so: who comes second finds that `now` is as they believe.
---
--- ARGV  `now` as the asker believes it to be, ms by which that may be wrong, ms that this script may have been under way
--- Reply {now, ms by which Redis' clock was set, or 0}
-local believed, doubt, way = tonumber(ARGV[1]), tonumber(ARGV[2]), tonumber(ARGV[3])
+-- `under_way`: ms that this script may have been on its way.
 local step = now - believed
-if step >= -doubt and step <= way + doubt then return {now, 0} end
+if step >= -doubt and step <= under_way + doubt then return reply{step = 0} end
 -- somebody has ticked since: time has gone on for all but the asker, whose machine stood still
-if step > 0 and tonumber(redis.call('HGET', 'clock', 'seen') or 0) > believed + doubt then return {now, 0} end
+if step > 0 and tonumber(redis.call('HGET', 'clock', 'seen') or 0) > believed + doubt then return reply{step = 0} end
 
 redis.call('HSET', 'clock', 'ahead', believed - shown, 'since', shown, 'last_step', step, 'stepped_at', believed)
 redis.call('HINCRBY', 'clock', 'steps', 1)
@@ -15,4 +12,5 @@ redis.call('HINCRBY', 'clock', 'steps', 1)
 redis.call('DEL', 'fair:line')
 local away = redis.call('PTTL', 'store:away')
 if away > 0 and step < 0 then redis.call('PEXPIRE', 'store:away', math.max(1000, away + step)) end
-return {believed, step}
+now = believed
+return reply{step = step}

@@ -5,6 +5,7 @@
 --
 -- ARGV  template, prefix, lease_ms, at most
 -- Reply {now, jobs moved, deliveries moved, ms until the next one is due or -1}
+-- @include queue
 redis.call('HSET', 'clock', 'seen', now)
 local template, prefix, lease, most = ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4])
 local TASKS = {queued = 'rescue', submitting = 'rescue', unknown = 'rescue', processing = 'poll', storing = 'collect'}

@@ -2,6 +2,7 @@
 --
 -- ARGV  id, tenant ('' for any): to another one's job there is nothing, at no other cost than where there is none
 -- Reply {now, {field, value, …}, {inbox row, …}, {standing} or {}}
+-- @include standing
 local id = ARGV[1]
 if ARGV[2] ~= '' and redis.call('HGET', 'job:' .. id, 'tenant') ~= ARGV[2] then return {now, {}, {}, {}, -1} end
 local job = redis.call('HGETALL', 'job:' .. id)

@@ -1,2 +1,2 @@
--- One command that writes. ARGV  its words. Reply {now, what it answers}
-return {now, redis.call(unpack(ARGV))}
+-- One command that writes.
+return reply{answer = redis.call(unpack(command))}

@@ -10,6 +10,7 @@
 -- endpoint:<t>:<id>       HASH  url told_at failed_at failing_since failures hung (time-outs in a row) | disabled_at reason
 -- replays:<tenant>        STR   when the last of the deliveries that are replayed in bulk comes
 -- webhook_secret:<tenant> ZSET  secret → ms until which it signs; +inf for the newest
+-- @include prelude
 local function to_state(id, state)
   local from = redis.call('HGET', 'delivery:' .. id, 'state')
   if from == state then return end

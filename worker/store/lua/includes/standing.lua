@@ -1,4 +1,5 @@
 -- Put before scripts that say where waiting jobs stand and how long that will take.
+-- @include queue
 
 local MOST_SURVEYED = 64 -- tenants that are counted one by one; those behind are taken to be like them
 

@@ -1,4 +1,5 @@
 -- Put before scripts that report how an upstream key behaves: its learned limit and its breaker.
+-- @include queue
 
 local PROBE_MS = 60000        -- how long a learned limit is kept before one more place is tried
 local LONGEST_PAUSE_MS = 60000

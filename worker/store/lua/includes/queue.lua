@@ -1,4 +1,5 @@
 -- Put before every script that moves jobs between the backlogs, the places upstream and Celery.
+-- @include prelude
 
 -- Virtual time is counted in whole numbers, so that what is predicted is what happens: one turn of a tenant with
 -- weight 1. A heavier tenant's turns are shorter.

@@ -4,6 +4,8 @@
 -- collecting:<tenant>       ZSET  job id → ms at which whoever collects it is believed dead
 -- line:collecting:<tenant>  ZSET  job id → since when its images could be collected; waits for a place, holds no thread
 -- of job:<id>               collector → the token of who collects it, lined_up → since when it stands in line
+-- @include prelude
+-- @include lanes
 local function lane_of(tenant)
   return 'collecting:' .. tenant, 'line:collecting:' .. tenant
 end

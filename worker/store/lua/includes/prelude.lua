@@ -2,8 +2,8 @@
 --
 -- job:<id>            HASH  version status tenant order doc timeline rank deadline open spent
 --                           | priority (5 if absent) place placed claimed pushed stalls inbox_read
---                           collector lined_up (lua/collecting.lua)
---                           | timeline: lua/timeline.lua
+--                           collector lined_up (lua/includes/collecting.lua)
+--                           | timeline: lua/includes/timeline.lua
 -- due                 ZSET  job id → ms at which somebody must look at it; every job that can still move is in it
 -- overdue             ZSET  tenant → ms at which it was last served; only tenants of whom jobs waited past their deadline
 -- overdue:<tenant>    ZSET  job id → its deadline; those jobs, until a worker takes them to end them
