@@ -37,7 +37,7 @@ class Settings(BaseSettings):
         0.85,
         gt=0,
         le=1,
-        description="Share of Redis' `maxmemory` from which on nothing is accepted (507): the rest ends what was",
+        description="Used share of Redis' `maxmemory` above which new jobs are refused (507)",
     )
 
     # The API
@@ -49,7 +49,7 @@ class Settings(BaseSettings):
     )
     secret: SecretStr = Field(SecretStr(""), description="Signs callback tokens and image addresses; `old,new` rotates")
     webhook_secret: SecretStr = Field(
-        SecretStr(""), description="`whsec_…`, signs what callers are told; `old,new` sends both signatures"
+        SecretStr(""), description="`whsec_…`, signs webhook deliveries; `old,new` sends both signatures"
     )
     allowed_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         ("*",), description="Host headers that the API answers to, as a comma list"
@@ -64,20 +64,20 @@ class Settings(BaseSettings):
     # The upstream
     upstream_url: str = Field(
         "https://modelslab.com/api/v1/enterprise",
-        description="Base address; `/text2img` and `/fetch` are added",
+        description="Base address of the upstream; `/text2img` and `/fetch` are added",
     )
     upstream_key: SecretStr = Field(
         SecretStr(""),
-        description="Enterprise key; a comma list of keys or `url|key` pairs makes a pool; `@file` is read "
+        description="Enterprise key; a comma list of keys or `url|key` pairs makes a pool of accounts; `@file` is read "
         "again when it changes",
     )
     upstream_max_in_flight: int = Field(
-        0, ge=0, le=100_000, description="Jobs queued upstream at once, per key, over all workers; 0 learns it"
+        0, ge=0, le=100_000, description="Places (slots) of each account in the upstream's queue; 0 learns it"
     )
-    upstream_timeout_seconds: float = Field(60, gt=0, le=600, description="For one submit, sent to answered")
-    upstream_connect_timeout_seconds: float = Field(10, gt=0, le=120, description="For one connection")
+    upstream_timeout_seconds: float = Field(60, gt=0, le=600, description="Time-out of one submit")
+    upstream_connect_timeout_seconds: float = Field(10, gt=0, le=120, description="Time-out of making one connection")
     confirm_callbacks: bool = Field(
-        False, description="Read a called-back result again through fetch before it is believed"
+        False, description="Check the result in a callback by `fetch` before it is believed"
     )
 
     # A job's life
@@ -86,31 +86,29 @@ class Settings(BaseSettings):
         300,
         gt=0,
         le=30 * DAY_SECONDS,
-        description="How long an unknown submit waits for its callback before its policy acts",
+        description="How long a job that is `unknown` waits for its callback before its policy acts",
     )
     on_unknown: Annotated[dict[str, str], NoDecode] = Field(
         {},
-        description="What to do with an unknown submit where the request does not say: comma list of `tenant:policy`, "
-        "with hold (the default), resubmit (may buy twice) or fail",
+        description="What to do with a job that is `unknown` if the request does not say: comma list of "
+        "`tenant:policy`, with hold (the default), resubmit (may buy twice) or fail",
     )
-    max_waiting_jobs: int = Field(100_000, ge=1, description="Queued jobs beyond which a request is refused with 429")
-    tenant_max_waiting_jobs: int = Field(
-        0, ge=0, description="Jobs of one tenant that may wait; 0 is no limit of its own"
-    )
-    tenant_requests_per_second: float = Field(0, ge=0, le=100_000, description="Requests of one tenant; 0 is no limit")
+    max_waiting_jobs: int = Field(100_000, ge=1, description="Most waiting jobs; more are refused with 429")
+    tenant_max_waiting_jobs: int = Field(0, ge=0, description="Most jobs of one tenant that may wait; 0 is no limit")
+    tenant_requests_per_second: float = Field(0, ge=0, le=100_000, description="Rate limit of one tenant; 0: no limit")
     tenant_burst: int = Field(0, ge=0, description="Requests of one tenant at once; 0: as many as in one second")
     tenant_images_per_day: int = Field(0, ge=0, description="Images that one tenant may buy a day (UTC); 0 is no limit")
     tenant_images_per_month: int = Field(0, ge=0, description="Images that one tenant may buy a month; 0 is no limit")
     deadline_policy: str = Field(
         "accept",
         pattern="^(accept|refuse)$",
-        description="Where a request does not say: `refuse` refuses a job that is not expected to meet its deadline",
+        description="If a request does not say: `refuse` refuses a job that is not expected to meet its deadline",
     )
     retention_seconds: int = Field(
         30 * DAY_SECONDS,
         ge=4 * DAY_SECONDS,
-        description="How long finished jobs stay readable; at least four days: until then a caller may still be told, "
-        "a late result may come, and an Idempotency-Key must answer its job",
+        description="How long finished jobs stay readable; at least four days, because until then deliveries are "
+        "retried, a late result may come, and an Idempotency-Key must find its job",
     )
     tick_seconds: float = Field(
         0.5, gt=0, le=30, description="How often each worker looks for jobs whose next step is due"
@@ -124,18 +122,18 @@ class Settings(BaseSettings):
     s3_public_endpoint: str = Field("", description="Where callers reach that server, if not at the same address")
     image_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
         ("modelslab.com", "*.modelslab.com", "*.stablediffusionapi.com", "*.r2.dev"),
-        description="Hosts that images may be fetched from, always, as a comma list; `*.` allows every subdomain. "
-        "Left out: these and those of the upstream",
+        description="Hosts from which images may be fetched, as a comma list; `*.` allows every subdomain. "
+        "If it is not set: these and the host of the upstream",
     )
     image_max_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest image that is fetched")
     image_max_pixels: int = Field(16_800_000, ge=1, description="Largest image that is decoded")
     image_url_seconds: int = Field(DAY_SECONDS, ge=1, description="How long a signed image address is valid")
     allow_private_addresses: bool = Field(
-        False, description="Only for development: images and webhooks on private addresses"
+        False, description="Only for development: allow images and webhooks on private addresses"
     )
 
     # Workers
-    worker_concurrency: int = Field(2000, ge=1, le=10_000, description="Submits in flight per worker container")
+    worker_concurrency: int = Field(2000, ge=1, le=10_000, description="Submits (POSTs) in flight per worker container")
     settle_concurrency: int = Field(
         256, ge=1, le=10_000, description="Callbacks, polls and deadlines at once per worker container"
     )
@@ -143,24 +141,24 @@ class Settings(BaseSettings):
         256, ge=1, le=10_000, description="Jobs whose images are fetched at once per worker container"
     )
     collect_per_tenant: int = Field(
-        64, ge=1, le=10_000, description="Of them of one tenant, over all workers: the others wait without a thread"
+        64, ge=1, le=10_000, description="Jobs of one tenant whose images are fetched at once, over all workers"
     )
     tell_concurrency: int = Field(
-        256, ge=1, le=10_000, description="Callers that are told at once per worker container"
+        256, ge=1, le=10_000, description="Webhook deliveries sent at once per worker container"
     )
     tell_per_endpoint: int = Field(
-        8, ge=1, le=10_000, description="Of them to one receiver, over all workers; one that hangs gets one at a time"
+        8, ge=1, le=10_000, description="Deliveries at once to one endpoint, over all workers; 1 while it hangs"
     )
-    tell_per_host: int = Field(16, ge=1, le=10_000, description="Of them of one tenant to one host, over all workers")
-    tell_per_tenant: int = Field(64, ge=1, le=10_000, description="Of them of one tenant, over all workers")
+    tell_per_host: int = Field(16, ge=1, le=10_000, description="Deliveries at once of one tenant to one host")
+    tell_per_tenant: int = Field(64, ge=1, le=10_000, description="Deliveries at once of one tenant, over all workers")
     tell_per_shared_host: int = Field(
-        128, ge=1, le=10_000, description="Of them to one host of all tenants, who take turns, over all workers"
+        128, ge=1, le=10_000, description="Deliveries at once to one host, of all tenants, over all workers"
     )
     lease_seconds: float = Field(
-        60, gt=0.1, le=600, description="After it, a worker that took a message and recorded nothing is believed dead"
+        60, gt=0.1, le=600, description="How long a worker may record nothing about a job before it is taken for dead"
     )
-    log_format: str = Field("auto", pattern="^(auto|json|console)$", description="Shape of log lines")
-    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Quietest line shown")
+    log_format: str = Field("auto", pattern="^(auto|json|console)$", description="Format of log lines")
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged")
 
     # The command line
     key: SecretStr = Field(
@@ -168,7 +166,7 @@ class Settings(BaseSettings):
         description="API key that `darkroom submit`, `get` and the like send; servers do not read it",
     )
 
-    crash_at: str = Field("", description="For tests only: the recovery point at which a process kills itself")
+    crash_at: str = Field("", description="For tests only: the crash point at which a process kills itself")
 
     # The sandbox upstream
     sandbox_host: str = Field("127.0.0.1", description="Where the sandbox listens")

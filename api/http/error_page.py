@@ -11,49 +11,49 @@ from api.http.problems import CODES
 router = APIRouter()
 
 MEANINGS: dict[str, tuple[str, str]] = {
-    "invalid_json": ("the body is not one JSON value", "mend the body"),
+    "invalid_json": ("the body is not exactly one JSON value", "correct the body"),
     "unauthorized": (
-        "no valid key: none, an unknown, a revoked or an expired one, all alike",
+        "no valid API key: it is missing, unknown, revoked or expired; the answer is always the same",
         "send `Authorization: Bearer <api key>`",
     ),
     "forbidden": (
         "the key is valid and lacks the scope that `detail` names (`submit`, `read` or `admin`)",
-        "use a key with that scope: [scopes](cli.md#keys)",
+        "use a key with that scope: [scopes](cli.md#api-keys-and-scopes)",
     ),
     "not_found": ("there is no such thing, or it is not yours", "check the id"),
     "method_not_allowed": ("the address does not take that method", "see `/docs`"),
     "conflict": ("the job's status does not allow this", "read `detail`, look at the job"),
-    "body_too_large": ("more than 64 KiB (a batch: 4 MiB)", "send less"),
-    "unsupported_media_type": ("compressed, or not JSON", "send plain JSON"),
+    "body_too_large": ("the body is larger than 64 KiB (a batch: 4 MiB)", "send less"),
+    "unsupported_media_type": ("the body is compressed, or not JSON", "send plain JSON"),
     "range_not_satisfiable": ("the range is outside the image", "see `Content-Range`"),
-    "invalid_request": ("fields that are not allowed", "see `errors`"),
-    "idempotency_mismatch": ("the key was used with another body", "use a new key"),
-    "queue_full": ("as many jobs wait as this installation takes", "repeat after `Retry-After`"),
-    "tenant_queue_full": ("as many jobs of yours wait as may", "repeat after `Retry-After`"),
+    "invalid_request": ("the body has fields or values that are not allowed", "see `errors`"),
+    "idempotency_mismatch": ("the `Idempotency-Key` was used with another body", "use a new key"),
+    "queue_full": ("the queue of this installation is full", "repeat after `Retry-After`"),
+    "tenant_queue_full": ("your tenant has as many waiting jobs as it may have", "repeat after `Retry-After`"),
     "rate_limited": ("more requests than your rate allows", "repeat after `Retry-After`"),
     "budget_exceeded": (
-        "the images of this day or month are bought or reserved",
+        "your tenant's images of this day or month are all bought or reserved",
         "repeat after `Retry-After`, or ask for more",
     ),
     "deadline_unreachable": (
-        "with `deadline_policy` `refuse`: the predicted wait is in `detail`",
+        "with `deadline_policy` `refuse`: the job is not expected to meet its deadline, `detail` has the wait",
         "give it more time, or repeat later",
     ),
-    "internal": ("our fault; it has been logged", "repeat with the same `Idempotency-Key`, tell us"),
+    "internal": ("an error of Darkroom; it has been logged", "repeat with the same `Idempotency-Key`, and report it"),
     "unavailable": (
         "the job store or the image store does not answer",
         "repeat after `Retry-After` with the same `Idempotency-Key`",
     ),
     "generation_failed": (
         "`/v1/images/generations` only: the job ended without images",
-        "read the message; a repetition buys again",
+        "read the message; repeating buys again",
     ),
     "timeout": (
-        "`/v1/images/generations` only: the job did not end in time and goes on",
+        "`/v1/images/generations` only: the job did not end in time, and continues",
         "look at the job that the message names",
     ),
     "insufficient_storage": (
-        "images cannot be stored, so nothing is bought, or the job store has no room for more jobs",
+        "images cannot be stored, so nothing is bought; or the job store has no room for more jobs",
         "repeat after `Retry-After`; tell the operator",
     ),
 }
