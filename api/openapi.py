@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from api.http.paging import DEFAULT_ROWS, MOST_ROWS
+from api.http.list_parameters import DEFAULT_ROWS, MOST_ROWS
 from api.http.problems import PROBLEM_SCHEMA, problem_responses
 from worker.job.record import Status
 

@@ -8,20 +8,18 @@ from pydantic import ValidationError
 
 from api.finding import find_job
 from api.http.json_answer import json_answer
-from api.http.paging import MOST_ROWS, rows_of_page
+from api.http.list_parameters import A_TIME, MOST_ROWS, rows_of_page, time_of
 from api.http.problems import Problem, bad_field, problem_responses
 from api.keys import authenticate
 from api.schemas.delivery import DeliveryPage, DeliveryView, JobDeliveries, ReplayedView, ReplaySince
 from api.state import State, state
-from worker.job.record import Milliseconds
-from worker.job.times import from_rfc3339, rfc3339
+from worker.job.times import rfc3339
 from worker.shown.delivery import delivery_view, page_view
 from worker.store.api_keys import Scope
 from worker.telling.record import DELIVERY_ID, STATES, Cursor, Delivery
 
 router = APIRouter(prefix="/v1", tags=["deliveries"])
 
-A_TIME = "an RFC 3339 time such as 2026-11-23T12:00:00Z"
 READ_PROBLEMS = problem_responses("unauthorized", "not_found", "unavailable")
 CURSOR = re.compile(rf"^[0-9]{{1,15}}\.{DELIVERY_ID.pattern.removeprefix('^').removesuffix('$')}$")
 PARAMETERS: list[dict[str, Any]] = [
@@ -54,7 +52,7 @@ async def show_list(request: Request) -> Response:
             raise bad_field(name, "known are state, since, limit, cursor")
     page = await here["deliveries"].page(
         tenant,
-        since=_since(given.get("since")),
+        since=time_of("since", given["since"]) if "since" in given else 0,
         state=_state(given.get("state")),
         most=rows_of_page(given.get("limit")),
         cursor=_cursor(given.get("cursor")),
@@ -70,10 +68,7 @@ async def replay_since(request: Request) -> Response:
     """Up to 10,000 a call, oldest first, fifty a second, each with its old id. Asking twice tells once."""
     tenant, here = await authenticate(request, "submit"), state(request)
     wanted = _replay_body(await request.body())
-    try:
-        since = from_rfc3339(wanted.since)
-    except ValueError:
-        raise bad_field("since", A_TIME) from None
+    since = time_of("since", wanted.since)
     done = await here["deliveries"].replay_since(tenant, since, state=wanted.state or "")
     going_on = rfc3339(done.next_since)
     return json_answer({"replayed": done.replayed, "skipped": done.skipped, "next_since": going_on}, 202)
@@ -116,13 +111,6 @@ def _replay_body(body: bytes) -> ReplaySince:
         place = error.errors(include_input=False, include_url=False)[0]["loc"]
         field = "state" if place[:1] == ("state",) else "since"
         raise bad_field(field, ", ".join(STATES) if field == "state" else f'{{"since": {A_TIME}}}') from None
-
-
-def _since(text: str | None) -> Milliseconds:
-    try:
-        return 0 if text is None else from_rfc3339(text)
-    except ValueError:
-        raise bad_field("since", A_TIME) from None
 
 
 def _state(text: str | None) -> str:

@@ -3,19 +3,18 @@
 import asyncio
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import datetime
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
 from api.http.json_answer import json_answer
-from api.http.paging import rows_of_page
+from api.http.list_parameters import rows_of_page, time_of
 from api.http.problems import bad_field, problem_responses
 from api.keys import authenticate
 from api.schemas.job import JobList
 from api.state import State, state
 from worker.job.ids import is_job_id
-from worker.job.record import Job, Status
+from worker.job.record import Job, Milliseconds, Status
 from worker.operate.bulk import metadata_text
 from worker.shown.job import job_row
 
@@ -33,8 +32,8 @@ class Query:
     status: Status | None
     track_id: str | None
     metadata: Mapping[str, str]
-    after: int
-    before: int
+    after: Milliseconds
+    before: Milliseconds
     limit: int
     cursor: str | None
 
@@ -86,8 +85,8 @@ def parse_query(parameters: Mapping[str, str]) -> Query:
         status=_status(parameters.get("status")),
         track_id=parameters.get("track_id"),
         metadata=metadata,
-        after=_time("created_after", parameters.get("created_after"), 0),
-        before=_time("created_before", parameters.get("created_before"), 2**53),
+        after=_time("created_after", parameters, 0),
+        before=_time("created_before", parameters, 2**53),
         limit=rows_of_page(parameters.get("limit")),
         cursor=_cursor(parameters.get("cursor")),
     )
@@ -105,10 +104,5 @@ def _cursor(text: str | None) -> str | None:
     return text
 
 
-def _time(name: str, text: str | None, default: int) -> int:
-    if text is None:
-        return default
-    try:
-        return int(datetime.fromisoformat(text).timestamp() * 1000)
-    except (ValueError, OverflowError):
-        raise bad_field(name, "an RFC 3339 time such as 2026-11-23T12:00:00Z") from None
+def _time(name: str, parameters: Mapping[str, str], default: Milliseconds) -> Milliseconds:
+    return time_of(name, parameters[name]) if name in parameters else default

@@ -12,10 +12,15 @@ def rfc3339(at: Milliseconds | None) -> str | None:
     return datetime.fromtimestamp(at / 1000, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
 
 
-def from_rfc3339(text: str) -> Milliseconds:
-    """The time that the text names; without a zone it is UTC. Raises ValueError."""
+def from_rfc3339(text: str, *, needs_zone: bool = False) -> Milliseconds:
+    """The time that the text names; without a zone it is UTC, never the machine's own.
+
+    Raises ValueError for what is no time, and, with `needs_zone`, for a time without a zone.
+    """
+    parsed = datetime.fromisoformat(text)
+    if needs_zone and parsed.tzinfo is None:
+        raise ValueError(text)
     try:
-        parsed = datetime.fromisoformat(text)
         return int((parsed if parsed.tzinfo else parsed.replace(tzinfo=UTC)).timestamp() * 1000)
     except OverflowError:
         raise ValueError(text) from None

@@ -2,16 +2,18 @@
 
 import argparse
 import sys
-from datetime import datetime
 
 from api.cli.operator.engine import Engine, on_engine
 from api.cli.operator.installation import installation_of
+from api.cli.operator.times import read_time_with_zone
 from config.settings import stop
 from worker.images.removal import Forgetting
 from worker.images.store import StoreError
 from worker.installation import Installation, OtherInstallation
 from worker.job.record import OPEN, TERMINAL, Status
 from worker.operate.bulk import Filter, cancel_matching, matching, purge_matching
+
+WITH_ZONE = "RFC 3339, with its zone: 2026-11-23T12:00:00Z"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -21,8 +23,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     whose.add_argument("--tenant", help="only this tenant's jobs")
     whose.add_argument("--all-tenants", action="store_true", help="every tenant's")
     parser.add_argument("--status", choices=[status.value for status in Status], action="append", default=[])
-    parser.add_argument("--created-after", type=_time, default=0, metavar="TIME", help="RFC 3339")
-    parser.add_argument("--created-before", type=_time, default=2**53, metavar="TIME", help="RFC 3339")
+    parser.add_argument("--created-after", type=read_time_with_zone, default=0, metavar="TIME", help=WITH_ZONE)
+    parser.add_argument("--created-before", type=read_time_with_zone, default=2**53, metavar="TIME", help=WITH_ZONE)
     parser.add_argument("--metadata", action="append", default=[], type=_pair, metavar="KEY=VALUE")
     parser.add_argument("--yes", action="store_true", help="do it; without this it is only counted")
 
@@ -74,10 +76,6 @@ async def _filter(engine: Engine, arguments: argparse.Namespace) -> Filter:
         before=arguments.created_before,
         metadata=dict(arguments.metadata),
     )
-
-
-def _time(text: str) -> int:
-    return int(datetime.fromisoformat(text).timestamp() * 1000)
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -6,10 +6,11 @@ import sys
 from collections.abc import AsyncIterator
 
 from api.cli.operator.engine import Engine, on_engine
+from api.cli.operator.times import read_time
 from worker.composition import delivery_store
 from worker.job.ids import is_job_id
 from worker.job.record import Milliseconds
-from worker.job.times import from_rfc3339, rfc3339
+from worker.job.times import rfc3339
 from worker.shown.delivery import delivery_view
 from worker.telling.deliveries import DeliveryStore
 from worker.telling.record import DELIVERY_ID, STATES, Delivery
@@ -25,7 +26,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--job", metavar="ID", help="only those of this job")
     parser.add_argument("--tenant", help="only those of this tenant")
     parser.add_argument("--state", choices=STATES, help="only those in this state")
-    parser.add_argument("--since", metavar="TIME", type=_time, help="only those made since then (RFC 3339)")
+    parser.add_argument("--since", metavar="TIME", type=read_time, help="only those made since then (RFC 3339)")
     parser.add_argument("--limit", metavar="N", type=int, default=ROWS, help=f"rows of each tenant (default {ROWS})")
     parser.add_argument("--dry-run", action="store_true", help="with replay --since: count only")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
@@ -126,10 +127,3 @@ def _line(delivery: Delivery) -> str:
     waits = f"  next {rfc3339(delivery.next_try_at)}" if delivery.next_try_at else ""
     made = rfc3339(delivery.created_at)
     return f"{delivery.id}  {delivery.tenant}  {delivery.state}  made {made}  {delivery.tries} tries{said}{waits}"
-
-
-def _time(text: str) -> Milliseconds:
-    try:
-        return from_rfc3339(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError("not an RFC 3339 time such as 2026-11-23T12:00:00Z") from None
