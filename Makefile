@@ -31,11 +31,12 @@ up: setup ## Keep the whole stack running with a sandbox upstream (Ctrl-C stops 
 test: setup ## Run the whole test suite
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 
-check: setup ## Lint, types, import contracts
+check: setup ## Lint, types, import contracts, Lua scripts
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/python -m tests.luacheck
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .

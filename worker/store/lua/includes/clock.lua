@@ -14,12 +14,14 @@
 local time = redis.call('TIME')
 local shown = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
 local now = shown
-local kept = redis.call('HMGET', 'clock', 'ahead', 'since')
-if kept[1] then
-  local ahead, worn = tonumber(kept[1]), math.floor(math.max(0, shown - kept[2]) / 50)
-  now = shown + (ahead > 0 and math.max(0, ahead - worn) or math.min(0, ahead + worn))
+do
+  local clock = redis.call('HMGET', 'clock', 'ahead', 'since')
+  if clock[1] then
+    local ahead, worn = tonumber(clock[1]), math.floor(math.max(0, shown - clock[2]) / 50)
+    now = shown + (ahead > 0 and math.max(0, ahead - worn) or math.min(0, ahead + worn))
+  end
+  local latest, earliest = tonumber(table.remove(ARGV)), tonumber(table.remove(ARGV))
+  if latest and now > latest then return {now, 'too_late'} end
+  -- a clock that was set back would let a late script pass for one in time
+  if earliest and now < earliest then return {now, 'too_early'} end
 end
-local latest, earliest = tonumber(table.remove(ARGV)), tonumber(table.remove(ARGV))
-if latest and now > latest then return {now, 'too_late'} end
--- a clock that was set back would let a late script pass for one in time
-if earliest and now < earliest then return {now, 'too_early'} end

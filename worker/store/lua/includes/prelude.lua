@@ -47,12 +47,12 @@
 -- Queues are Celery's own lists; a message is pushed here only with the template that kombu made.
 
 -- `template` is a JSON array of texts: literal, name of what goes between, literal, … Cut once, by whoever calls.
-local cut
+local parts
 local function push(template, prefix, queue, task, id)
-  cut = cut or cjson.decode(template)
+  parts = parts or cjson.decode(template)
   local fills = {uuid = id .. '-' .. task .. '-' .. now, task = 'darkroom.' .. task, queue = queue, id = id}
   local message = {}
-  for at = 1, #cut do message[at] = at % 2 == 1 and cut[at] or fills[cut[at]] end
+  for at = 1, #parts do message[at] = at % 2 == 1 and parts[at] or fills[parts[at]] end
   redis.call('LPUSH', prefix .. queue, table.concat(message))
 end
 
