@@ -18,7 +18,7 @@ from redis import Redis
 from api.app import create_app
 from api.schemas.delivery import DeliveryView, EndpointView
 from config.settings import Settings
-from tests.integration.test_api import Server, problem
+from tests.support.api_server import acmes_client, problem
 from tests.support.deliveries import ended_job
 from worker.composition import delivery_store
 from worker.shown.delivery import delivery_view, endpoint_view
@@ -50,9 +50,8 @@ async def deliveries(settings: Settings) -> AsyncIterator[DeliveryStore]:
 @pytest.fixture
 def client(settings: Settings) -> Iterator[httpx.Client]:
     """The door."""
-    server = Server(create_app(settings))
-    yield server.client
-    server.stop()
+    with acmes_client(create_app(settings)) as client:
+        yield client
 
 
 async def tried(deliveries: DeliveryStore, delivery_id: str, last: Try, following: Next, target: Target = HERE) -> str:
