@@ -1,6 +1,6 @@
-"""What several of these files need: the application on a real socket, by both ways in."""
+"""What several of these files need."""
 
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
@@ -9,6 +9,11 @@ from api.app import create_app
 from api.fast_path import Express
 from config.settings import Settings
 from tests.support.api_server import acmes_client
+from worker.composition import delivery_store
+from worker.store.lane import Lane, connect
+from worker.telling.deliveries import DeliveryStore
+
+CAPS = {"tell_per_host": 2, "tell_per_tenant": 3, "tell_per_shared_host": 4}
 
 
 @pytest.fixture(params=["express", "framework"])
@@ -17,3 +22,11 @@ def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[httpx
     app = create_app(settings)
     with acmes_client(Express(app, settings.max_body_bytes) if request.param == "express" else app) as client:
         yield client
+
+
+@pytest.fixture
+async def deliveries(settings: Settings) -> AsyncIterator[DeliveryStore]:
+    """Two places per tenant at a host, three per tenant, four per host."""
+    lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
+    yield delivery_store(settings.model_copy(update=CAPS), lane)
+    await lane.aclose()
