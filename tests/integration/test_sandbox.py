@@ -1,22 +1,15 @@
-"""What the sandbox does: jobs, images, callbacks, the bill, over real sockets."""
+"""What the sandbox answers, takes and bills, over real sockets; its page for people, and its end."""
 
-import socket
 import time
-from base64 import b64decode
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from io import BytesIO
-from typing import Any
 
 import httpx
 import pytest
-from PIL import Image
 
 from tests.support.processes import until
 from tests.support.sandbox import CalledBack, called_back, running_sandbox
-
-HTTP = httpx.Client(trust_env=False, timeout=30)
-FAMILIES = ("/api/v1/enterprise", "/api/v1/enterprise/images", "/api/v1/enterprise/community", "/api/v6/images")
+from tests.support.sandbox_calls import FAMILIES, HTTP, bill, fetch, submit
 
 
 @pytest.fixture(scope="module")
@@ -31,179 +24,6 @@ def receiver() -> Iterator[CalledBack]:
     """Where callbacks go."""
     with called_back() as receiver:
         yield receiver
-
-
-def submit(url: str, prompt: str = "a cat", *, family: str = FAMILIES[0], **more: object) -> httpx.Response:
-    body = {"key": "sandbox", "model_id": "m", "prompt": prompt, "width": 64, "height": "48"} | more
-    return HTTP.post(f"{url}{family}/text2img", json=body)
-
-
-def fetch(url: str, request_id: object, key: str = "sandbox") -> dict[str, Any]:
-    return HTTP.post(f"{url}{FAMILIES[0]}/fetch", json={"key": key, "request_id": str(request_id)}).json()
-
-
-def bill(url: str, track_id: str | None = None) -> dict[str, Any]:
-    return HTTP.get(f"{url}/bill", params={"track_id": track_id} if track_id else {}).json()
-
-
-def finished(url: str, answer: httpx.Response) -> list[str]:
-    """The addresses of a request, once fetch knows them."""
-    request_id = answer.json()["id"]
-    return until(lambda: fetch(url, request_id)["status"] == "success" and fetch(url, request_id))["output"]
-
-
-def image(address: str) -> Image.Image:
-    image = Image.open(BytesIO(HTTP.get(address).raise_for_status().content))
-    image.load()
-    return image
-
-
-# images
-
-
-def test_an_image_has_the_size_that_was_asked_for(url: str) -> None:
-    """Numbers may be text."""
-    shown = image(finished(url, submit(url))[0])
-    assert (shown.format, shown.size) == ("PNG", (64, 48))
-
-
-def test_an_upscaled_image_is_twice_as_large(url: str) -> None:
-    """Upscale doubles both sides."""
-    assert image(finished(url, submit(url, upscale="yes"))[0]).size == (128, 96)
-
-
-def test_samples_are_different_images(url: str) -> None:
-    """Four samples, four scenes."""
-    contents = {HTTP.get(address).content for address in finished(url, submit(url, samples="4"))}
-    assert len(contents) == 4
-
-
-def test_the_same_request_gives_the_same_bytes(url: str) -> None:
-    """Prompt, seed and size decide."""
-    one, two = (HTTP.get(finished(url, submit(url, seed=7))[0]).content for _ in range(2))
-    assert one == two
-
-
-def test_a_null_seed_comes_back_as_the_seed_that_was_used(url: str) -> None:
-    """Asking again with it gives the same image."""
-    first = submit(url, seed=None)
-    seed = first.json()["meta"]["seed"]
-    again = submit(url, seed=seed)
-    assert 0 <= seed < 2**32
-    assert HTTP.get(finished(url, first)[0]).content == HTTP.get(finished(url, again)[0]).content
-
-
-def test_a_future_link_is_404_until_the_image_is_done(url: str) -> None:
-    """And answers afterwards, at the same address."""
-    address = submit(url, "[[delay=0.4]]").json()["future_links"][0]
-    assert HTTP.get(address).status_code == 404
-    assert until(lambda: HTTP.get(address).status_code == 200)
-
-
-@pytest.mark.parametrize("change", ["-1.png", "-0.jpg", "-0", "-².png", ".png"])
-def test_there_is_nothing_beside_an_image(url: str, change: str) -> None:
-    """Other indexes and endings are 404."""
-    address = finished(url, submit(url))[0]
-    assert HTTP.get(address.replace("-0.png", change)).status_code == 404
-
-
-def test_temporary_links_are_under_temp(url: str) -> None:
-    """As documented."""
-    address = finished(url, submit(url, temp="yes"))[0]
-    assert address.startswith(f"{url}/temp/")
-    assert HTTP.get(address).status_code == 200
-
-
-def test_an_expired_address_lives_again_once_it_is_fetched(url: str) -> None:
-    """Addresses die; fetch tells fresh ones."""
-    answer = submit(url, "[[expire=0.3]]")
-    address = finished(url, answer)[0]
-    until(lambda: HTTP.get(address).status_code == 404)
-    fetch(url, answer.json()["id"])
-    assert HTTP.get(address).status_code == 200
-
-
-def test_images_are_missing_for_the_first_reads(url: str) -> None:
-    """`image-404` counts reads, not time."""
-    address = finished(url, submit(url, "[[image-404=2]]"))[0]
-    assert [HTTP.get(address).status_code for _ in range(3)] == [404, 404, 200]
-
-
-def test_images_break_off_for_the_first_reads(url: str) -> None:
-    """The connection ends before the announced length."""
-    address = finished(url, submit(url, "[[image-truncated=2]]"))[0]
-    for _ in range(2):
-        with pytest.raises(httpx.RemoteProtocolError):
-            HTTP.get(address)
-    assert image(address).size == (64, 48)
-
-
-def test_an_image_may_trickle(url: str) -> None:
-    """`slow-drip` spreads the bytes over that time, and they are whole in the end."""
-    address = finished(url, submit(url, "[[slow-drip=0.4]]"))[0]
-    began = time.monotonic()
-    assert image(address).size == (64, 48)
-    assert time.monotonic() - began > 0.3
-
-
-@pytest.mark.parametrize(
-    ("fault", "kind", "start"),
-    [
-        ("image-html", "image/png", b"<!doctype html>"),
-        ("image-jpeg", "image/jpeg", b"\xff\xd8\xff"),
-        ("image-webp", "image/webp", b"RIFF"),
-        ("image-trailer", "image/png", b"\x89PNG"),
-        ("nsfw", "image/png", b"\x89PNG"),
-    ],
-)
-def test_an_image_is_what_the_fault_says(url: str, fault: str, kind: str, start: bytes) -> None:
-    """Type and first bytes."""
-    answer = HTTP.get(finished(url, submit(url, f"[[{fault}]]"))[0])
-    assert answer.headers["content-type"] == kind
-    assert answer.content.startswith(start)
-
-
-def test_garbage_is_no_image(url: str) -> None:
-    """Pillow does not know it."""
-    with pytest.raises(OSError, match="cannot identify"):
-        image(finished(url, submit(url, "[[image-garbage]]"))[0])
-
-
-def test_a_trailer_follows_the_end_of_the_image(url: str) -> None:
-    """Bytes after IEND."""
-    content = HTTP.get(finished(url, submit(url, "[[image-trailer]]"))[0]).content
-    assert content.endswith(b"</script>")
-
-
-def test_a_bomb_is_small_and_claims_900_megapixels(url: str) -> None:
-    """It is a valid PNG: only its size can be the reason to refuse it."""
-    content = HTTP.get(finished(url, submit(url, "[[image-bomb]]"))[0], timeout=30).content
-    assert len(content) < 200_000
-    with pytest.raises(Image.DecompressionBombError, match="900000000 pixels"):
-        Image.open(BytesIO(content))
-
-
-def test_base64_addresses_lead_to_text(url: str) -> None:
-    """Their path ends in .base64."""
-    address = finished(url, submit(url, base64="yes"))[0]
-    assert address.endswith(".base64")
-    assert b64decode(HTTP.get(address).content, validate=True).startswith(b"\x89PNG")
-
-
-@pytest.mark.parametrize(("fault", "head"), [("base64-inline", ""), ("base64-data-uri", "data:image/png;base64,")])
-def test_output_may_hold_the_images_themselves(url: str, fault: str, head: str) -> None:
-    """Inline base64 and data: URIs."""
-    text = submit(url, f"[[sync]] [[{fault}]]").json()["output"][0]
-    assert text.startswith(head)
-    assert b64decode(text.removeprefix(head), validate=True).startswith(b"\x89PNG")
-
-
-def test_fewer_images_than_samples_may_come(url: str) -> None:
-    """`fewer` takes away from the end."""
-    assert len(finished(url, submit(url, "[[fewer=1]]", samples=3))) == 2
-
-
-# answers
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -283,9 +103,6 @@ def test_an_answer_may_be_late(url: str) -> None:
     assert HTTP.get(address).status_code == 200
 
 
-# taken or not
-
-
 def test_a_status_that_is_asked_for_is_not_billed(url: str) -> None:
     """Unless the prompt says that it was taken."""
     assert submit(url, "[[http=503]]", track_id="plain").status_code == 503
@@ -349,89 +166,6 @@ def test_the_queue_of_a_key_is_limited() -> None:
         until(lambda: submit(url, "[[delay=60]]").status_code == 200)
         assert bill(url)["max_in_flight"] == 2
         assert bill(url)["refused_429"] >= 1
-
-
-# callbacks
-
-
-def test_a_callback_echoes_track_id_and_output(url: str, receiver: CalledBack) -> None:
-    """The same id and addresses as the answer to the POST."""
-    answer = submit(url, track_id="t-1", webhook=receiver.url).json()
-    body = receiver.next()
-    assert (body["track_id"], body["id"], body["output"]) == ("t-1", answer["id"], answer["future_links"])
-
-
-def test_a_failed_job_is_told_with_its_text(url: str, receiver: CalledBack) -> None:
-    """By callback and by fetch; there is no image."""
-    answer = submit(url, "[[fail=out of paint]]", webhook=receiver.url).json()
-    assert (receiver.next()["message"], fetch(url, answer["id"])["message"]) == ("out of paint", "out of paint")
-    assert HTTP.get(answer["future_links"][0]).status_code == 404
-
-
-def test_a_callback_may_come_before_the_answer(url: str, receiver: CalledBack) -> None:
-    """It is delivered before the POST returns."""
-    submit(url, "[[callback-first]]", webhook=receiver.url)
-    assert receiver.waiting == 1
-
-
-def test_a_callback_may_come_several_times(url: str, receiver: CalledBack) -> None:
-    """The same body each time."""
-    submit(url, "[[callback=3]]", webhook=receiver.url)
-    first, *others = (receiver.next() for _ in range(3))
-    assert others == [first, first]
-
-
-def test_no_callback_may_come(url: str, receiver: CalledBack) -> None:
-    """Fetch still knows; a later job's callback is the first to arrive."""
-    finished(url, submit(url, "[[no-callback]]", track_id="silent", webhook=receiver.url))
-    submit(url, track_id="loud", webhook=receiver.url)
-    assert receiver.next()["track_id"] == "loud"
-
-
-def test_a_result_may_be_told_late(url: str, receiver: CalledBack) -> None:
-    """The image is there, fetch says processing, the callback is still to come."""
-    answer = submit(url, "[[late=0.5]]", webhook=receiver.url).json()
-    until(lambda: HTTP.get(answer["future_links"][0]).status_code == 200)
-    assert (fetch(url, answer["id"])["status"], receiver.waiting) == ("processing", 0)
-    assert receiver.next()["status"] == "success"
-    assert fetch(url, answer["id"])["status"] == "success"
-
-
-def test_forged_callbacks_come_before_the_true_one(url: str, receiver: CalledBack) -> None:
-    """Wrong token, other track_id, other id; each with an attacker's address."""
-    answer = submit(url, "[[forged]]", track_id="t-1", webhook=receiver.url).json()
-    calls = [receiver.next_with_path() for _ in range(4)]
-    token_path = httpx.URL(receiver.url).path
-    assert [path == token_path for path, _ in calls] == [False, True, True, True]
-    assert [body["track_id"] == "t-1" for _, body in calls] == [True, False, True, True]
-    assert [body["id"] == answer["id"] for _, body in calls] == [True, True, False, True]
-    assert ["attacker" in str(body["output"]) for _, body in calls] == [True, True, True, False]
-
-
-@pytest.mark.parametrize(("fault", "told"), [("contradict", ["success", "failed"]), ("contradict=first", ["failed"])])
-def test_callbacks_may_contradict_each_other(url: str, receiver: CalledBack, fault: str, told: list[str]) -> None:
-    """`failed` after the success, or before it with another id."""
-    answer = submit(url, f"[[{fault}]]", webhook=receiver.url).json()
-    bodies = [receiver.next() for _ in range(2)]
-    assert [body["status"] for body in bodies][: len(told)] == told
-    assert (bodies[0]["id"] == answer["id"]) is (fault == "contradict")
-
-
-def test_success_without_output_has_to_be_fetched(url: str, receiver: CalledBack) -> None:
-    """The callback is empty, fetch is not."""
-    answer = submit(url, "[[no-output]]", webhook=receiver.url).json()
-    assert "output" not in receiver.next()
-    assert fetch(url, answer["id"])["output"]
-
-
-def test_a_dead_receiver_harms_nobody(url: str) -> None:
-    """A lost callback is lost, as documented; the job is done all the same."""
-    with socket.create_server(("127.0.0.1", 0)) as closed:
-        dead = f"http://127.0.0.1:{closed.getsockname()[1]}/"
-    assert finished(url, submit(url, webhook=dead))
-
-
-# people, load, the end
 
 
 def test_the_page_for_people_lists_the_faults(url: str) -> None:

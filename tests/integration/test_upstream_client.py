@@ -2,147 +2,30 @@
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
 
 import aiohttp
 import httpx
 import pytest
 
-from config.settings import Settings
+from tests.support.upstream_server import (
+    Connection,
+    Script,
+    answer,
+    answering,
+    client,
+    drip,
+    flood,
+    never_answer,
+    refuse,
+    reset_after_request,
+    reset_at_once,
+    serving,
+)
 from worker.job.answer import NotTaken, Open, Reason, Taken
 from worker.network.transport import Sending, translated
-from worker.upstream.client import UpstreamClient
-from worker.upstream.errors import Unreadable, UpstreamUnavailable
 
 BODY = b'{"key":"canary-key","prompt":"canary prompt"}'
 PROCESSING = b'{"status":"processing","id":134701497,"eta":2.75,"output":[]}'
-Script = Callable[["Connection"], Awaitable[None]]
-
-
-class Connection:
-    """One connection to the server, in the hands of a script."""
-
-    def __init__(self, server: "Server", reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        self.server = server
-        self.reader = reader
-        self.writer = writer
-
-    async def request(self) -> None:
-        """Reads one whole request and notes it."""
-        head = await self.reader.readuntil(b"\r\n\r\n")
-        length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
-        self.server.requests.append((head, await self.reader.readexactly(length)))
-
-    async def send(self, answer: bytes) -> None:
-        """Sends these bytes as they are."""
-        self.writer.write(answer)
-        await self.writer.drain()
-
-    def reset(self) -> None:
-        """Ends the connection with an RST."""
-        raw = self.writer.get_extra_info("socket")
-        raw.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
-        self.writer.transport.abort()
-
-    async def hang(self) -> None:
-        """Does nothing until the other side has gone."""
-        await self.reader.read()
-
-
-class Server:
-    """A server that follows a script on every connection, and counts."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.connections = 0
-        self.requests: list[tuple[bytes, bytes]] = []
-
-
-@asynccontextmanager
-async def serving(script: Script) -> AsyncIterator[Server]:
-    """A server on a free port for the length of a test."""
-    server = Server()
-
-    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        server.connections += 1
-        try:
-            await script(Connection(server, reader, writer))
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return  # the client has gone, as some tests want
-        finally:
-            writer.close()
-
-    listening = await asyncio.start_server(handle, "127.0.0.1", 0)
-    server.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/canary-path"
-    async with listening:
-        yield server
-
-
-def answer(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
-    """A whole HTTP answer."""
-    return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n{headers}\r\n".encode() + body
-
-
-def answering(raw: bytes) -> Script:
-    """Reads a request, sends these bytes, closes."""
-
-    async def script(connection: Connection) -> None:
-        await connection.request()
-        await connection.send(raw)
-
-    return script
-
-
-@asynccontextmanager
-async def client(
-    *, allow_private: bool = True, seconds: float = 5, connect_seconds: float = 2
-) -> AsyncIterator[UpstreamClient]:
-    """A client with short timeouts."""
-    settings = Settings(
-        _env_file=None,
-        allow_private_addresses=allow_private,
-        upstream_timeout_seconds=seconds,
-        upstream_connect_timeout_seconds=connect_seconds,
-    )
-    opened = UpstreamClient(settings)
-    try:
-        yield opened
-    finally:
-        await opened.aclose()
-
-
-async def refuse(connection: Connection) -> None:
-    await connection.request()
-
-
-async def reset_after_request(connection: Connection) -> None:
-    await connection.request()
-    connection.reset()
-
-
-async def reset_at_once(connection: Connection) -> None:
-    connection.reset()
-
-
-async def never_answer(connection: Connection) -> None:
-    await connection.request()
-    await connection.hang()
-
-
-async def drip(connection: Connection) -> None:
-    await connection.request()
-    await connection.send(b"HTTP/1.1 200 OK\r\ncontent-length: 100000\r\n\r\n")
-    while not connection.writer.is_closing():
-        await connection.send(b"x")
-        await asyncio.sleep(0.05)
-
-
-async def flood(connection: Connection) -> None:
-    await connection.request()
-    await connection.send(b"HTTP/1.1 200 OK\r\n\r\n")
-    for _ in range(70):
-        await connection.send(bytes(2**20))
 
 
 OPEN_SCRIPTS: dict[str, Script] = {
@@ -308,61 +191,3 @@ def test_not_sent_needs_both_proofs(error: Exception, connected: bool, expected:
     found = translated(error, Sending(connected), None)
     assert type(found) is expected
     assert "canary" not in str(found)
-
-
-async def test_fetch_says_what_the_upstream_says() -> None:
-    """An image that is done comes with its addresses."""
-    done = b'{"status":"success","id":13443927,"output":["https://cdn.example/0.png"]}'
-    async with serving(answering(answer(done))) as server, client() as upstream:
-        found = await upstream.fetch(server.url, b"{}")
-    assert server.requests[0][0].startswith(b"POST /canary-path/fetch ")
-    assert (found.kind, found.links) == ("success", ("https://cdn.example/0.png",))
-
-
-@pytest.mark.parametrize("status", ["200 OK", "404 Not Found"])
-async def test_a_request_that_the_upstream_does_not_know_is_an_answer(status: str) -> None:
-    """It is told from an upstream that could not be asked, whatever its HTTP status."""
-    unknown = b'{"status":"failed","id":"","message":"Request not found","output":""}'
-    async with serving(answering(answer(unknown, status))) as server, client() as upstream:
-        found = await upstream.fetch(server.url, b"{}")
-    assert (found.kind, found.message) == ("failed", "Request not found")
-
-
-@pytest.mark.parametrize(
-    ("script", "expected"),
-    [
-        (answering(answer(b"<html>", "503 No")), UpstreamUnavailable),
-        (answering(answer(b'{"status":"error","message":"Rate limit exceeded"}', "429 No")), UpstreamUnavailable),
-        (answering(answer(b'{"status":"error","message":"Invalid API key"}')), UpstreamUnavailable),
-        (answering(answer(PROCESSING)[:-3]), UpstreamUnavailable),
-        (answering(answer(b"<html>")), Unreadable),
-        (answering(answer(b'{"message":""}', "404 Not Found")), Unreadable),
-        (refuse, UpstreamUnavailable),
-    ],
-)
-async def test_an_upstream_that_could_not_be_asked_is_an_error(script: Script, expected: type[Exception]) -> None:
-    """One of two kinds, both harmless to repeat, neither with an address in it."""
-    async with serving(script) as server, client() as upstream:
-        with pytest.raises(expected) as caught:
-            await upstream.fetch(server.url, b"{}")
-    assert "canary" not in str(caught.value)
-
-
-async def test_an_upstream_that_hangs_holds_no_more_than_half_of_the_places() -> None:
-    """The others are for callbacks and deadlines: a question beyond is put off at once, and asked later."""
-    async with serving(never_answer) as server:
-        opened = UpstreamClient(Settings(_env_file=None, allow_private_addresses=True, settle_concurrency=6))
-        asking = [asyncio.create_task(opened.fetch(server.url, BODY, 30)) for _ in range(3)]
-        while len(server.requests) < 3:  # noqa: ASYNC110 - the server counts and tells nobody
-            await asyncio.sleep(0.01)
-        with pytest.raises(UpstreamUnavailable):
-            await asyncio.wait_for(opened.fetch(server.url, BODY, 30), 5)
-        async with serving(answering(answer(PROCESSING))) as another:
-            assert (await opened.fetch(another.url, BODY, 5)).kind == "processing", "another server hangs with it"
-        for each in asking:
-            each.cancel()
-        await asyncio.gather(*asking, return_exceptions=True)
-        with pytest.raises(UpstreamUnavailable):
-            await opened.fetch(server.url, BODY, 0.2)  # there is a place again, and it is used
-        assert len(server.requests) == 4
-        await opened.aclose()
