@@ -18,10 +18,10 @@ import structlog
 from config.settings import Settings, stop
 from worker.composition import job_store
 from worker.images.store import ImageStore, NotStored, StoreError, open_store
+from worker.store import keys
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, RedisUnavailable, connect
 
-KEY = "installation"
 FILE = "installation.json"
 NEWEST_LOOKED_AT = 20
 """Of the jobs that ended last: lost images of a few must not look like another store."""
@@ -45,7 +45,7 @@ class Installation:
 
     async def ids(self) -> tuple[str, str]:
         """The id in Redis and that in the image store; '' where there is none."""
-        kept: bytes | None = await self.lane.call("GET", KEY)
+        kept: bytes | None = await self.lane.call("GET", keys.INSTALLATION())
         return (kept or b"").decode(), await self._stored_id()
 
     async def check(self) -> None:
@@ -64,7 +64,7 @@ class Installation:
         if not (ours and theirs) and not adopt and not await self._belong_together():
             raise OtherInstallation(_sentence(ours, theirs, known_wrong=True))
         if not ours:
-            await self.lane.write("SET", KEY, theirs or secrets.token_hex(16), "NX")
+            await self.lane.write("SET", keys.INSTALLATION(), theirs or secrets.token_hex(16), "NX")
             ours, theirs = await self.ids()
         if not theirs:
             await self.images.save(FILE, json.dumps({"id": ours}).encode())
@@ -84,10 +84,10 @@ class Installation:
 
     async def _belong_together(self) -> bool:
         """Whether one of the newest recorded images lies there; also where none is recorded."""
-        ids = await self.lane.call("ZREVRANGE", "finished", 0, NEWEST_LOOKED_AT - 1)
+        ids = await self.lane.call("ZREVRANGE", keys.FINISHED(), 0, NEWEST_LOOKED_AT - 1)
         jobs = [await self.store.load(each.decode()) for each in ids]
-        keys = [image.key for loaded in jobs if loaded for image in loaded.job.images]
-        return not keys or any([await self._has(key) for key in keys])
+        images = [image.key for loaded in jobs if loaded for image in loaded.job.images]
+        return not images or any([await self._has(key) for key in images])
 
     async def _has(self, key: str) -> bool:
         try:

@@ -15,6 +15,7 @@ from fastapi import Request
 from pydantic_core import from_json
 
 from api.http.problems import Problem
+from worker.store import keys
 
 MOST_KEY_CHARACTERS = 255
 MOST_BYTES_AT_ONCE = 65_536
@@ -31,9 +32,9 @@ async def idempotency_of(request: Request, tenant: str, body: bytes) -> tuple[st
         raise Problem("invalid_request", f"Idempotency-Key is 1 to {MOST_KEY_CHARACTERS} characters long.")
     row = sha256(f"{request.url.path} {key}".encode()).hexdigest()
     if len(body) <= MOST_BYTES_AT_ONCE:
-        return f"idempotency:{tenant}:{row}", fingerprint(body)
+        return keys.IDEMPOTENCY(tenant, row), fingerprint(body)
     looking = asyncio.get_running_loop().run_in_executor(_LONG_BODIES, fingerprint, body)
-    return f"idempotency:{tenant}:{row}", await looking
+    return keys.IDEMPOTENCY(tenant, row), await looking
 
 
 def fingerprint(body: bytes) -> str:

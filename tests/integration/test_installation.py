@@ -12,7 +12,8 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.engine import Engine, running_engine
 from worker.images.folder import LocalImages
-from worker.installation import FILE, KEY, Installation, OtherInstallation, join_in_time
+from worker.installation import FILE, Installation, OtherInstallation, join_in_time
+from worker.store import keys
 
 
 @pytest.fixture
@@ -49,7 +50,7 @@ async def test_many_processes_that_start_at_once_make_one_id(engine: Engine) -> 
 async def test_two_that_are_different_are_never_joined(engine: Engine, tmp_path: Path) -> None:
     """Whoever finds it says so, also where somebody asks for it."""
     await halves(engine).join()
-    engine.redis.delete(KEY)
+    engine.redis.delete(keys.INSTALLATION())
     await halves(engine, tmp_path / "other").join()
     for attempt in (halves(engine).join(), halves(engine).join(adopt=True), halves(engine).check()):
         with pytest.raises(OtherInstallation, match="set both to one installation's"):
@@ -60,7 +61,7 @@ async def test_an_old_store_is_adopted_by_a_redis_that_is_new(engine: Engine) ->
     """Nothing there names any image yet."""
     await halves(engine).join()
     _, theirs = await halves(engine).ids()
-    engine.redis.delete(KEY)
+    engine.redis.delete(keys.INSTALLATION())
     await halves(engine).join()
     assert await halves(engine).ids() == (theirs, theirs)
 
@@ -94,11 +95,11 @@ async def test_a_redis_with_other_jobs_does_not_take_a_stores_id(engine: Engine,
     """It has no id of its own, as an older version's has none."""
     store = halves(engine, tmp_path / "store")
     await store.join()
-    engine.redis.delete(KEY)
+    engine.redis.delete(keys.INSTALLATION())
     await with_image(engine)
     with pytest.raises(OtherInstallation):
         await store.join()
-    assert engine.redis.get(KEY) is None
+    assert engine.redis.get(keys.INSTALLATION()) is None
 
 
 async def test_a_file_that_cannot_be_read_is_no_id(engine: Engine) -> None:
@@ -124,7 +125,7 @@ async def test_a_process_that_runs_is_told_to_stop(
     told: list[int] = []
     monkeypatch.setattr(os, "kill", lambda _, number: told.append(number))
     await halves(engine).join()
-    engine.redis.delete(KEY)
+    engine.redis.delete(keys.INSTALLATION())
     await halves(engine, tmp_path / "other").join()
     await join_in_time(halves(engine))
     assert told == [signal.SIGTERM]

@@ -14,6 +14,7 @@ import structlog
 from worker.images.store import ImageStore, StoreError
 from worker.job.folder import folder_of
 from worker.job.record import Job, Milliseconds
+from worker.store import keys
 from worker.store.jobs import TOMBSTONE_MS, JobStore
 from worker.store.lane import Lane, RedisUnavailable
 from worker.store.script import positional
@@ -57,7 +58,7 @@ class Forgetting:
             else:
                 await self.forget(loaded.job)
 
-        await self._pages("finished", retention, act)
+        await self._pages(keys.FINISHED(), retention, act)
 
     async def sweep(self) -> None:
         """Removes the folders of forgotten jobs once nobody can be storing in them any more."""
@@ -65,7 +66,7 @@ class Forgetting:
         async def act(folder: str) -> None:
             await self._remove(folder, for_good=True)
 
-        await self._pages("tombstones", 0, act)
+        await self._pages(keys.TOMBSTONES(), 0, act)
 
     async def _pages(self, index: str, age: Milliseconds, act: Callable[[str], Awaitable[None]]) -> None:
         """Everything that is due, page by page; what fails stops nothing else."""
@@ -87,7 +88,7 @@ class Forgetting:
         try:
             files = await self.images.delete(folder)
         except StoreError as error:
-            await self._failed("tombstones", 0, folder, error)
+            await self._failed(keys.TOMBSTONES(), 0, folder, error)
             return None
         if for_good:
             await self.lane.run(REMOVED, folder)

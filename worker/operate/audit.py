@@ -12,13 +12,14 @@ from typing import Any
 
 import orjson
 
-from config.broker import KEY_PREFIX, QUEUES
+from config.broker import QUEUES
 from worker.images.store import ImageStore, StoreError
 from worker.job.codec import decode_job, decode_timeline
 from worker.job.cost import Cost
 from worker.job.record import Job, Status
 from worker.operate.audit_rules import Broken, Seen, broken
-from worker.operate.audit_structures import Sums, keys_like, places
+from worker.operate.audit_structures import Sums, names_of, places
+from worker.store import keys
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
 from worker.store.script import positional
@@ -59,7 +60,7 @@ class Audit:
 
     async def note(self, findings: int) -> None:
         """Leaves the result for /metrics."""
-        await self.lane.write("HSET", "audit", "findings", findings, "at", self.store.now())
+        await self.lane.write("HSET", keys.AUDIT(), "findings", findings, "at", self.store.now())
 
     async def _look(self) -> list[Finding]:
         sums, found = Sums(), []
@@ -75,22 +76,22 @@ class Audit:
 
     async def _records(self, sums: Sums) -> AsyncIterator[Seen]:
         held = await places(self.lane)
-        async for keys in keys_like(self.lane, "job:*"):
-            for name, seen in await asyncio.gather(*(self._seen(key, held) for key in keys)):
+        async for names in names_of(self.lane, keys.JOB):
+            for name, seen in await asyncio.gather(*(self._seen(each, held) for each in names)):
                 if seen is None:
                     sums.ghosts.add(name)
                 elif name not in sums.ids:  # a scan may name a key twice
                     sums.add(seen.job)
                     yield seen
 
-    async def _seen(self, key: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | None]:
+    async def _seen(self, name: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | None]:
         """The name of a record and what is to be seen of it; nothing where it is no whole record."""
-        name = key.partition(":")[2]
-        row, due = await asyncio.gather(self.lane.call("HGETALL", key), self.lane.call("ZSCORE", "due", name))
+        reading = self.lane.call("HGETALL", keys.JOB(name)), self.lane.call("ZSCORE", keys.DUE(), name)
+        row, due = await asyncio.gather(*reading)
         if not row.keys() >= WHOLE:
             return name, None
         job = decode_job(row)
-        waits = await self.lane.call("ZSCORE", f"backlog:{job.order.tenant}", name)
+        waits = await self.lane.call("ZSCORE", keys.BACKLOG(job.order.tenant), name)
         booked = Cost(int(row.get(b"open", 0)), int(row.get(b"spent", 0)))
         at = None if due is None else int(float(due))
         holds = held.get(name, frozenset())
@@ -114,7 +115,7 @@ class Audit:
     async def _between(self, sums: Sums) -> AsyncIterator[Finding]:
         """What one record alone cannot tell."""
         for name in sorted(sums.ghosts):
-            if await self.lane.call("EXISTS", f"job:{name}"):  # else it was deleted while it was looked at
+            if await self.lane.call("EXISTS", keys.JOB(name)):  # else it was deleted while it was looked at
                 yield Finding("keys of a job without a record", name, self._laying(name))
         async for name, where in sums.strays(self.lane):
             yield Finding("a name of a job that has no record", f"{name} in {where}", self._forgetting(name))
@@ -147,10 +148,10 @@ class Audit:
 
     async def _messages(self) -> AsyncIterator[Finding]:
         for queue in QUEUES:
-            key = f"{KEY_PREFIX}{queue}"
+            key = keys.CELERY(queue)
             for message in await self.lane.call("LRANGE", key, 0, 9999):
                 an_id = orjson.loads(orjson.loads(message)["body"])[0][0]
-                holder = f"delivery:{an_id}" if queue == "tell" else f"job:{an_id}"
+                holder = keys.DELIVERY(an_id) if queue == "tell" else keys.JOB(an_id)
                 if not await self.lane.call("EXISTS", holder):
                     remove = self._removal(key, message)
                     yield Finding("a message without a job", an_id, remove)
@@ -161,17 +162,17 @@ class Audit:
     async def _backlogs(self) -> AsyncIterator[Finding]:
         """What positions and fairness are computed from must be what waits."""
         total = 0
-        for name in await self.lane.call("SMEMBERS", "tenants"):
-            size = int(await self.lane.call("ZCARD", f"backlog:{name.decode()}"))
+        for name in await self.lane.call("SMEMBERS", keys.TENANTS()):
+            size = int(await self.lane.call("ZCARD", keys.BACKLOG(name.decode())))
             total += size
-            if size != int(await self.lane.call("HGET", "backlogs", name) or 0):
+            if size != int(await self.lane.call("HGET", keys.BACKLOGS(), name) or 0):
                 yield Finding("a backlog's size is wrong", name.decode(), self._counting("backlog", name))
-        if total != int(await self.lane.call("GET", "waiting") or 0):
+        if total != int(await self.lane.call("GET", keys.WAITING()) or 0):
             yield Finding("the number of waiting jobs is wrong", "waiting", self._counting("waiting"))
 
     async def _counters(self, counts: Counter[str]) -> AsyncIterator[Finding]:
         for status in Status:
-            noted = int(await self.lane.call("HGET", "counts", status.value) or 0)
+            noted = int(await self.lane.call("HGET", keys.COUNTS(), status.value) or 0)
             if noted != counts[status.value]:
                 subject = f"{status.value}: {noted} noted, {counts[status.value]} found"
                 mend = self._counting("count", status.value, noted, counts[status.value])

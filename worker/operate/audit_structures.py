@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from worker.job.cost import cost_of, day_of
 from worker.job.ids import is_job_id
 from worker.job.record import Job
+from worker.store import keys
+from worker.store.key_family import Family
 from worker.store.lane import Lane
 
 PAGE = 500
@@ -48,7 +50,7 @@ class Sums:
         More is no fault: what a deleted job has cost stays booked.
         """
         for (tenant, day), found in self._usage.items():
-            key = f"usage:{tenant}:{day}"
+            key = keys.USAGE(tenant, day)
             noted = await lane.call("HMGET", key, "open", "spent")
             for name, booked, cost in zip(("open", "spent"), (int(each or 0) for each in noted), found, strict=True):
                 if booked < cost:
@@ -64,38 +66,37 @@ class Sums:
 async def places(lane: Lane) -> dict[str, frozenset[str]]:
     """Job id → names of the upstream keys at which it holds a place."""
     held: dict[str, set[str]] = defaultdict(set)
-    for name in await lane.call("SMEMBERS", "upstreams"):
-        for member in await lane.call("ZRANGE", f"places:{name.decode()}", 0, -1):
+    for name in await lane.call("SMEMBERS", keys.UPSTREAMS()):
+        for member in await lane.call("ZRANGE", keys.PLACES(name.decode()), 0, -1):
             if is_job_id(member.decode()):  # else of an attempt that another was sent beside: given back by itself
                 held[member.decode()].add(name.decode())
     return {job_id: frozenset(names) for job_id, names in held.items()}
 
 
-async def keys_like(lane: Lane, pattern: str) -> AsyncIterator[list[str]]:
-    """All keys of that pattern, in pages; one that is there all the time is given at least once."""
+async def names_of(lane: Lane, family: Family) -> AsyncIterator[list[str]]:
+    """What tells the keys of a family apart, in pages; a key that is there all the time is given at least once."""
     cursor = b"0"
     while True:
-        cursor, keys = await lane.call("SCAN", cursor, "MATCH", pattern, "COUNT", PAGE)
-        yield [key.decode() for key in keys]
+        cursor, found = await lane.call("SCAN", cursor, "MATCH", family("*"), "COUNT", PAGE)
+        yield [key.decode().removeprefix(family.prefix) for key in found]
         if cursor in (b"0", 0):
             return
 
 
 async def _named(lane: Lane) -> AsyncIterator[tuple[str, str]]:
-    tenants = [each.decode() for each in await lane.call("SMEMBERS", "tenants")]
-    upstreams = [each.decode() for each in await lane.call("SMEMBERS", "upstreams")]
-    sets = [f"{kind}:{tenant}" for tenant in tenants for kind in ("backlog", "jobs")]
-    for key in ["due", "finished", *sets]:
+    tenants = [each.decode() for each in await lane.call("SMEMBERS", keys.TENANTS())]
+    upstreams = [each.decode() for each in await lane.call("SMEMBERS", keys.UPSTREAMS())]
+    sets = [family(tenant) for tenant in tenants for family in (keys.BACKLOG, keys.JOBS)]
+    for key in [keys.DUE(), keys.FINISHED(), *sets]:
         async for member in _members(lane, key):
             yield key, member
-    for key in (f"places:{name}" for name in upstreams):
+    for key in map(keys.PLACES, upstreams):
         for member in await lane.call("ZRANGEBYSCORE", key, lane.now() + LONGEST_AFTER_THE_END_MS, "+inf"):
             yield key, member.decode().partition("-")[0]
-    for pattern in ("inbox:*", "deliveries:*"):
-        async for page in keys_like(lane, pattern):
-            for key in page:
-                if is_job_id(name := key.partition(":")[2]):
-                    yield pattern, name
+    for family in (keys.INBOX, keys.DELIVERIES):
+        async for page in names_of(lane, family):
+            for name in filter(is_job_id, page):
+                yield family("*"), name
 
 
 async def _members(lane: Lane, key: str) -> AsyncIterator[str]:
@@ -107,4 +108,4 @@ async def _members(lane: Lane, key: str) -> AsyncIterator[str]:
 
 
 async def _is_there(lane: Lane, job_id: str) -> bool:
-    return bool(await lane.call("HEXISTS", f"job:{job_id}", "order"))
+    return bool(await lane.call("HEXISTS", keys.JOB(job_id), "order"))

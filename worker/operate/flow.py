@@ -10,6 +10,7 @@ from typing import Literal
 
 from worker.job.cost import day_of
 from worker.job.record import Milliseconds
+from worker.store import keys
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
 from worker.store.script import positional
@@ -65,16 +66,16 @@ class FlowControl:
 
     async def pause(self, reason: str) -> None:
         """Nothing is handed out any more; what is upstream goes on, and jobs are accepted."""
-        await self._lane.write("SET", "paused", reason)
+        await self._lane.write("SET", keys.PAUSED(), reason)
 
     async def resume(self) -> None:
         """Hands out again."""
-        await self._lane.write("DEL", "paused")
+        await self._lane.write("DEL", keys.PAUSED())
         await self._store.tick()
 
     async def pause_tenant(self, tenant: str, reason: str | None) -> None:
         """Keeps a tenant's jobs waiting; None lets them go, without credit for the pause."""
-        await self._lane.write("SADD", "tenants", tenant)
+        await self._lane.write("SADD", keys.TENANTS(), tenant)
         await self._lane.run(PAUSE, tenant, reason or "")
         await self._store.tick()
 
@@ -82,7 +83,7 @@ class FlowControl:
         """Gives a key no more jobs; None takes it into use again. False where there is no such key."""
         if not await self._known(upstream):
             return False
-        key = f"upstream:{upstream}"
+        key = keys.UPSTREAM(upstream)
         await (self._lane.write("HSET", key, "drained", reason) if reason else self._lane.write("HDEL", key, "drained"))
         await self._store.tick()
         return True
@@ -91,7 +92,7 @@ class FlowControl:
         """Sets how many jobs a key may hold, above the configuration; None gives that back to it (or to learning)."""
         if not await self._known(upstream):
             return False
-        key = f"upstream:{upstream}"
+        key = keys.UPSTREAM(upstream)
         if limit is None:
             await self._lane.write("HDEL", key, "override", "learned", "probing")  # a worker's next look sets it anew
         else:
@@ -102,32 +103,32 @@ class FlowControl:
 
     async def limit_tenant(self, tenant: str, what: Limit, value: float | None) -> None:
         """Sets one limit, 0 for none, or the weight of a tenant; None gives it back to the settings."""
-        await self._lane.write("SADD", "tenants", tenant)
-        key, field = ("fair:weights", tenant) if what == "weight" else (f"tenant:{tenant}", what)
+        await self._lane.write("SADD", keys.TENANTS(), tenant)
+        key, field = (keys.FAIR_WEIGHTS(), tenant) if what == "weight" else (keys.TENANT(tenant), what)
         await (self._lane.write("HDEL", key, field) if value is None else self._lane.write("HSET", key, field, value))
 
     async def paused(self) -> str | None:
         """Why everything is paused, or None."""
-        reason = await self._lane.call("GET", "paused")
+        reason = await self._lane.call("GET", keys.PAUSED())
         return None if reason is None else reason.decode()
 
     async def keys(self) -> list[KeyFlow]:
         """All upstream keys, by name."""
-        names = sorted(name.decode() for name in await self._lane.call("SMEMBERS", "upstreams"))
+        names = sorted(name.decode() for name in await self._lane.call("SMEMBERS", keys.UPSTREAMS()))
         return [await self._key(name) for name in names]
 
     async def tenants(self) -> list[str]:
         """Names of the tenants that have ever had a job, or for whom something is set."""
-        return sorted(name.decode() for name in await self._lane.call("SMEMBERS", "tenants"))
+        return sorted(name.decode() for name in await self._lane.call("SMEMBERS", keys.TENANTS()))
 
     async def tenant(self, name: str) -> TenantFlow:
         """One tenant; one that was never heard of has nothing waiting and nothing set."""
-        known = _texts(await self._lane.call("HGETALL", f"tenant:{name}"))
-        weight = await self._lane.call("HGET", "fair:weights", name)
+        known = _texts(await self._lane.call("HGETALL", keys.TENANT(name)))
+        weight = await self._lane.call("HGET", keys.FAIR_WEIGHTS(), name)
         used = await self._used(name, today := day_of(self._store.now()))
         return TenantFlow(
             name=name,
-            waiting=int(await self._lane.call("HGET", "backlogs", name) or 0),
+            waiting=int(await self._lane.call("HGET", keys.BACKLOGS(), name) or 0),
             paused=known.get("paused"),
             weight=float(weight or 1),
             limits={limit: float(known[limit]) for limit in TENANT_LIMITS if limit in known},
@@ -136,13 +137,13 @@ class FlowControl:
         )
 
     async def _known(self, upstream: str) -> bool:
-        return bool(await self._lane.call("SISMEMBER", "upstreams", upstream))
+        return bool(await self._lane.call("SISMEMBER", keys.UPSTREAMS(), upstream))
 
     async def _key(self, name: str) -> KeyFlow:
-        known = _texts(await self._lane.call("HGETALL", f"upstream:{name}"))
+        known = _texts(await self._lane.call("HGETALL", keys.UPSTREAM(name)))
         return KeyFlow(
             name=name,
-            held=int(await self._lane.call("ZCARD", f"places:{name}")),
+            held=int(await self._lane.call("ZCARD", keys.PLACES(name))),
             limit=int(known.get("limit", 0)),
             learned=known.get("learned") == "1",
             override=int(known["override"]) if "override" in known else None,
@@ -155,8 +156,8 @@ class FlowControl:
     async def _used(self, tenant: str, today: str) -> list[Used]:
         """Every day of the month until today."""
         days = [f"{today[:7]}-{day:02}" for day in range(1, int(today[8:]) + 1)]
-        keys = (f"usage:{tenant}:{day}" for day in days)
-        rows = await asyncio.gather(*(self._lane.call("HMGET", key, "open", "spent") for key in keys))
+        booked = (self._lane.call("HMGET", keys.USAGE(tenant, day), "open", "spent") for day in days)
+        rows = await asyncio.gather(*booked)
         return [Used(day, *(int(value or 0) for value in row)) for day, row in zip(days, rows, strict=True)]
 
 

@@ -1,7 +1,6 @@
 """Webhook deliveries on Redis: what each caller was told, try by try; claims, replays, disabled endpoints.
 
-Every method is one script or a few commands over the shared lane; lua/includes/telling.lua has the keys. Light
-enough for the door: nothing here sends.
+Every method is one script or a few commands over the shared lane. Light enough for the door: nothing here sends.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -11,6 +10,7 @@ import orjson
 
 from config.settings import Settings
 from worker.job.record import Milliseconds
+from worker.store import keys
 from worker.store.lane import Lane
 from worker.store.script import positional
 from worker.telling.record import Claim, Cursor, Delivery, Endpoint, Page, Replayed, Target
@@ -55,11 +55,11 @@ class DeliveryStore:
 
     async def read(self, delivery_id: str) -> Delivery | None:
         """The delivery with its rows, or None where there is none."""
-        return _delivery(delivery_id, await self._lane.call("HGETALL", f"delivery:{delivery_id}"))
+        return _delivery(delivery_id, await self._lane.call("HGETALL", keys.DELIVERY(delivery_id)))
 
     async def of_job(self, job_id: str) -> list[Delivery]:
         """What the caller of a job was told, oldest first."""
-        ids = await self._lane.call("LRANGE", f"deliveries:{job_id}", 0, -1)
+        ids = await self._lane.call("LRANGE", keys.DELIVERIES(job_id), 0, -1)
         found = [await self.read(each.decode()) for each in ids]
         return [each for each in found if each]
 
@@ -110,7 +110,7 @@ class DeliveryStore:
         verdicts: list[bytes] = []
         async for ids in self._made_since(tenant, since):
             if len(verdicts) == MOST_REPLAYED:
-                score = await self._lane.call("ZSCORE", f"deliveries:tenant:{tenant}", ids[0])
+                score = await self._lane.call("ZSCORE", keys.DELIVERIES_OF(tenant), ids[0])
                 return _replayed(verdicts, int(score or since))
             mode = "1" if counts_only else ""
             verdicts += (await self._lane.run(REPLAY, tenant, REPLAY_PACE_MS, mode, state, *ids))[1]
@@ -118,13 +118,13 @@ class DeliveryStore:
 
     async def endpoints(self, tenant: str) -> list[Endpoint]:
         """The tenant's endpoints, the one used last first."""
-        ids = await self._lane.call("ZREVRANGE", f"endpoints:{tenant}", 0, -1)
+        ids = await self._lane.call("ZREVRANGE", keys.ENDPOINTS(tenant), 0, -1)
         found = [await self.endpoint(tenant, each.decode()) for each in ids]
         return [each for each in found if each]
 
     async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
         """One of them."""
-        row = _fields(await self._lane.call("HGETALL", f"endpoint:{tenant}:{endpoint_id}"))
+        row = _fields(await self._lane.call("HGETALL", keys.ENDPOINT(tenant, endpoint_id)))
         return _endpoint(endpoint_id, row) if row else None
 
     async def enable(self, tenant: str, endpoint_id: str) -> Endpoint | None:
@@ -132,18 +132,18 @@ class DeliveryStore:
         if await self.endpoint(tenant, endpoint_id) is None:
             return None
         past = ("disabled_at", "reason", "failing_since", "failures", "hung")
-        await self._lane.write("HDEL", f"endpoint:{tenant}:{endpoint_id}", *past)
+        await self._lane.write("HDEL", keys.ENDPOINT(tenant, endpoint_id), *past)
         return await self.endpoint(tenant, endpoint_id)
 
     async def counts(self) -> dict[str, int]:
         """Deliveries by state, over all tenants."""
-        flat = await self._lane.call("HGETALL", "deliveries:counts")
+        flat = await self._lane.call("HGETALL", keys.DELIVERIES_COUNTS())
         return {name: max(0, int(count)) for name, count in _fields(flat).items()}
 
     async def _made_since(self, tenant: str, since: Milliseconds) -> AsyncIterator[list[bytes]]:
         at = 0
         while ids := await self._lane.call(
-            "ZRANGEBYSCORE", f"deliveries:tenant:{tenant}", since, "+inf", "LIMIT", at, REPLAYED_AT_ONCE
+            "ZRANGEBYSCORE", keys.DELIVERIES_OF(tenant), since, "+inf", "LIMIT", at, REPLAYED_AT_ONCE
         ):
             yield ids
             at += len(ids)

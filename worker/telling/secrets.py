@@ -13,6 +13,7 @@ from hashlib import sha256
 
 from config.settings import Settings
 from worker.job.record import Milliseconds
+from worker.store import keys
 from worker.store.lane import Lane
 from worker.store.script import positional
 
@@ -88,5 +89,5 @@ class WebhookSecrets:
         configured = self._settings.webhook_secret.get_secret_value()
         if configured:
             return [part.strip() for part in reversed(configured.split(",")) if part.strip()]
-        await self._lane.write("SET", "webhook_secret", new_webhook_secret(), "NX")
-        return [(await self._lane.call("GET", "webhook_secret")).decode()]
+        await self._lane.write("SET", keys.WEBHOOK_SECRET(), new_webhook_secret(), "NX")
+        return [(await self._lane.call("GET", keys.WEBHOOK_SECRET())).decode()]
