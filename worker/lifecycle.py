@@ -19,13 +19,14 @@ from worker.job.answer import Outcome, Taken
 from worker.job.endings import contradicts
 from worker.job.record import Attempt, Job, Milliseconds, Status
 from worker.job.step import Step
-from worker.recording import current, facts, note, record
+from worker.recording import current, record
 from worker.resources import Resources
 from worker.shown.compatible import callback_shape
 from worker.shown.job import job_view
 from worker.signing import callback_token
 from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
+from worker.store.steps import facts, write
 from worker.telling.record import Target
 from worker.upstream.accounts import Account
 from worker.upstream.wire import parse_answer, submit_body
@@ -56,7 +57,6 @@ async def submit(r: Resources, job_id: str) -> None:
     )
     if step is None or not await _claimed(r, loaded, step, claimant):
         return
-    note(loaded.job, step)
     reached(Point.INTENT_WRITTEN)
     if step.job.status is Status.SUBMITTING and (attempt := step.job.attempt):
         await _submit_claimed(r, step.job, attempt, upstream)
@@ -134,14 +134,14 @@ async def tell(r: Resources, delivery_id: str) -> None:
 async def _hand_back(r: Resources, loaded: Loaded, cause: str) -> None:
     """Gives the place back unused. Where that is lost, the message's due time brings the job again."""
     step = decisions.handed_back(loaded.job, cause, loaded.now)
-    if step and await r.store.advance(loaded, step):
-        note(loaded.job, step)
+    if step:
+        await write(r.store, loaded, step)
 
 
 async def _claimed(r: Resources, loaded: Loaded, step: Step, claimant: str) -> bool:
     """Whether the intent is on disk and ours. Where the reply was lost, it may be: then it is taken back, unsent."""
     try:
-        return await r.store.advance(loaded, step)
+        return await write(r.store, loaded, step)
     except RedisUnavailable:
         await record(r, loaded.job.id, lambda job, now: decisions.never_sent(job, claimant, now, r.durations))
         return False

@@ -1,10 +1,9 @@
 """A record brought up to date: callbacks that wait, what time alone decides, and what has just been learned.
 
-Load, decide, advance, note: the one place that applies steps for the story of a job. A lost race reads again.
+What a worker learned is recorded however long Redis is away; store/steps.py writes it.
 """
 
 import asyncio
-from collections.abc import Callable
 
 import structlog
 
@@ -13,13 +12,14 @@ from worker.crash_points import Point, reached
 from worker.job import decisions
 from worker.job.answer import Answer
 from worker.job.endings import contradicts
-from worker.job.record import Job, Milliseconds, Status
+from worker.job.record import Job, Status
 from worker.job.step import Step
 from worker.job.timing import next_look
 from worker.resources import Resources
 from worker.store.admission import OverBudget
 from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
+from worker.store.steps import Decide, apply, write
 from worker.upstream.wire import parse_answer
 
 log = structlog.get_logger()
@@ -27,8 +27,6 @@ log = structlog.get_logger()
 LONGEST_PAUSE_SECONDS = 2.0
 LAST_WORD_SECONDS = 5.0
 """How long an end by the deadline waits for the upstream to be asked a last time."""
-
-Decide = Callable[[Job, Milliseconds], Step | None]
 
 
 async def current(r: Resources, job_id: str) -> Loaded | None:
@@ -62,33 +60,12 @@ async def record(r: Resources, job_id: str, decide: Decide) -> Job | None:
     pause = 0.05
     while True:
         try:
-            return await _applied(r, job_id, decide)
+            applied = await apply(r.store, job_id, decide)
+            return applied.job if applied else None
         except RedisUnavailable:
             log.warning("record.waits_for_redis", job_id=job_id)
             await asyncio.sleep(pause)
             pause = min(LONGEST_PAUSE_SECONDS, pause * 2)
-
-
-def note(before: Job, step: Step) -> None:
-    """One line per step, with every fact of it and nothing that the caller wrote."""
-    log.info(f"job.{step.job.status}", **facts(step.job), before=before.status.value, cause=step.cause)
-
-
-def facts(job: Job) -> dict[str, object]:
-    """What each line about a job says."""
-    number = job.attempt.number if job.attempt else None
-    return {"job_id": job.id, "tenant": job.order.tenant, "attempt": number, "version": job.version}
-
-
-async def _applied(r: Resources, job_id: str, decide: Decide) -> Job | None:
-    while loaded := await r.store.load(job_id):
-        step = decide(loaded.job, loaded.now)
-        if step is None:
-            return loaded.job
-        if await r.store.advance(loaded, step):
-            note(loaded.job, step)
-            return step.job
-    return None
 
 
 async def _last_word(r: Resources, job: Job) -> bool:
@@ -105,12 +82,9 @@ async def _last_word(r: Resources, job: Job) -> bool:
 
 async def _take_by_time(r: Resources, loaded: Loaded, step: Step) -> None:
     try:
-        won = await r.store.advance(loaded, step)
+        await write(r.store, loaded, step)
     except OverBudget:
-        step = decisions.unaffordable(loaded.job, loaded.now, r.durations)
-        won = await r.store.advance(loaded, step)
-    if won:
-        note(loaded.job, step)
+        await write(r.store, loaded, decisions.unaffordable(loaded.job, loaded.now, r.durations))
 
 
 async def _read_callback(r: Resources, loaded: Loaded) -> bool:
@@ -128,8 +102,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
     step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.durations)
     if step is None:
         await r.store.mark_read(loaded)
-    elif await r.store.advance(loaded, step, inbox_read=loaded.inbox_read + 1):
-        note(loaded.job, step)
+    elif await write(r.store, loaded, step, inbox_read=loaded.inbox_read + 1):
         reached(Point.CALLBACK_APPLIED)
     return True
 

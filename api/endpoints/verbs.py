@@ -1,6 +1,6 @@
 """What a caller can do with a job that is there: cancel, resolve, retry, delete."""
 
-from typing import Any, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request, Response
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -19,9 +19,8 @@ from worker.images.removal import Forgetting
 from worker.job import decisions
 from worker.job.ids import new_job_id
 from worker.job.record import Milliseconds, Order, Status
-from worker.job.step import Step
 from worker.store.admission import OverBudget
-from worker.store.jobs import Loaded
+from worker.store.steps import Decide, apply
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -38,7 +37,7 @@ class Resolution(BaseModel):
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job", response_model=JobView, responses=PROBLEMS)
 async def cancel_job(job_id: str, request: Request) -> Response:
     """Ends the job. Once the upstream has been asked, this cannot stop the charge: `charged` says so."""
-    return await _apply(job_id, request, lambda job, now, here: decisions.cancelled(job, now))
+    return await _applied(job_id, request, decisions.cancelled)
 
 
 @router.post(
@@ -53,9 +52,8 @@ async def resolve_job(job_id: str, request: Request) -> Response:
     """`resubmit` sends the request once more, which may buy it twice; `fail` ends the job."""
     await authenticate(request, "submit")
     action = _resolution(await request.body()).action
-    return await _apply(
-        job_id, request, lambda job, now, here: decisions.resolved(job, action, now, durations_of(here["settings"]))
-    )
+    durations = durations_of(state(request)["settings"])
+    return await _applied(job_id, request, lambda job, now: decisions.resolved(job, action, now, durations))
 
 
 @router.post("/jobs/{job_id}/retry", status_code=202, summary="Run a failed job again", response_model=JobView,
@@ -90,22 +88,17 @@ async def delete_job(job_id: str, request: Request) -> Response:
     return Response(status_code=204)
 
 
-async def _apply(job_id: str, request: Request, decide: Any) -> Response:
-    while True:
-        here, found = await find_job(job_id, request, "submit")
-        step: Step | None = decide(found.job, found.now, here)
-        if step is None:
-            raise Problem("conflict", f"This cannot be done to a job that is {found.job.status.value}.")
-        if await _advanced(here, found, step):
-            _, found = await find_job(job_id, request, "submit")
-            return json_answer(shown(found, here))
-
-
-async def _advanced(here: State, found: Loaded, step: Step) -> bool:
+async def _applied(job_id: str, request: Request, decide: Decide) -> Response:
+    """Writes what follows from a decision on the caller's job, and shows the job after it."""
+    here, _ = await find_job(job_id, request, "submit")
     try:
-        return await here["store"].advance(found, step)
+        applied = await apply(here["store"], job_id, decide)
     except OverBudget as over:
         raise budget_exceeded(over.refusal, here["store"].now()) from None
+    if applied and applied.step is None:
+        raise Problem("conflict", f"This cannot be done to a job that is {applied.job.status.value}.")
+    _, found = await find_job(job_id, request, "submit")
+    return json_answer(shown(found, here))
 
 
 def _again(order: Order, here: State) -> Order:

@@ -11,7 +11,9 @@ from dataclasses import dataclass, field
 from worker.images.removal import Forgetting
 from worker.job import decisions
 from worker.job.record import Job, Milliseconds, Status
+from worker.job.step import Step
 from worker.store.jobs import JobStore
+from worker.store.steps import apply
 
 PAGE = 200
 
@@ -62,9 +64,14 @@ async def matching(store: JobStore, chosen: Filter) -> AsyncIterator[Job]:
 
 async def cancel_matching(store: JobStore, chosen: Filter) -> int:
     """Cancels every job of the filter that is still open. Returns how many it was."""
+
+    def decide(job: Job, now: Milliseconds) -> Step | None:
+        return decisions.cancelled(job, now) if chosen.matches(job) else None
+
     done = 0
     async for job in matching(store, chosen):
-        done += await _cancel(store, chosen, job.id)
+        applied = await apply(store, job.id, decide)
+        done += bool(applied and applied.step)
     return done
 
 
@@ -75,13 +82,3 @@ async def purge_matching(store: JobStore, forgetting: Forgetting, chosen: Filter
         if job.is_terminal:
             purged = purged.and_one(await forgetting.forget(job))
     return purged
-
-
-async def _cancel(store: JobStore, chosen: Filter, job_id: str) -> bool:
-    while loaded := await store.load(job_id):
-        step = decisions.cancelled(loaded.job, loaded.now) if chosen.matches(loaded.job) else None
-        if step is None:
-            return False
-        if await store.advance(loaded, step):
-            return True
-    return False

@@ -7,6 +7,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from api.cli.stack.nearby import settings_here
+from config.logs import configure_logs
 from config.settings import Settings
 from worker.composition import job_store
 from worker.operate.flow import FlowControl
@@ -36,7 +37,9 @@ def on_engine(act: Callable[[Engine], Awaitable[int]]) -> int:
 
 
 async def _run(act: Callable[[Engine], Awaitable[int]]) -> int:
-    async with _opened(settings_here()) as engine:
+    settings = settings_here()
+    configure_logs(settings, "operator")  # on stderr: what a verb answers is alone on stdout
+    async with _opened(settings) as engine:
         await engine.store.health()  # sets the clock that times are told by
         return await act(engine)
 
