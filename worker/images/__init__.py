@@ -1,1 +1,1 @@
-"""Finished images: fetched from allowed hosts, decoded in a child process, kept byte for byte."""
+"""Finished images: downloaded from allowed hosts, decoded in a child process, stored byte for byte, removed."""

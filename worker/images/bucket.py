@@ -1,4 +1,4 @@
-"""Images in an S3 bucket, by obstore: one client for AWS and for whatever speaks like it. See decision 0007."""
+"""Images in an S3 bucket, by obstore: one client for AWS and every S3-compatible server. See decision 0007."""
 
 import asyncio
 import re
@@ -16,7 +16,8 @@ from worker.images.store import NotStored, Stored, StoreError, checked_key
 
 CHUNK_BYTES = 4 * 2**20
 PART_BYTES = 8 * 2**20
-"""A larger image goes up in parts of this size, so that a fault costs one part and no request outlives its time."""
+"""A larger image is uploaded in parts of this size, so that a fault costs one part and no request exceeds its time-out.
+"""
 PARTS_AT_ONCE = 4
 TIMEOUT = "20s"
 CONNECT_TIMEOUT = "5s"
@@ -26,29 +27,31 @@ RETRIES: Any = {
     "retry_timeout": timedelta(seconds=20),
     "backoff": {"init_backoff": timedelta(milliseconds=100), "max_backoff": timedelta(seconds=2), "base": 3},
 }
-"""Few and short (obstore's own are 10 in 3 minutes): the job is tried again anyway, and `check` must answer."""
+"""Few and short (obstore's default: 10 in 3 minutes): the job is collected again anyway, and `check` must answer."""
 SERVERS_CODE = re.compile(r"<Code>(\w{1,40})</Code>")
 SERVERS_STATUS = re.compile(r"status code: (\d{3})")
 REFUSED = {"401", "403", "AccessDenied", "SignatureDoesNotMatch", "InvalidAccessKeyId", "ExpiredToken"}
 
 
 class S3Images:
-    """A bucket. A put is whole or not there by S3's own promise; correctness never rests on conditional puts."""
+    """A bucket. S3 itself guarantees that a put is whole or absent; correctness never depends on conditional puts."""
 
     def __init__(self, settings: Settings) -> None:
         self._store = _bucket(settings, settings.s3_endpoint)
         self._for_callers = _bucket(settings, settings.s3_public_endpoint or settings.s3_endpoint)
 
     async def save(self, key: str, data: bytes) -> None:
-        """Read back before it counts: `succeeded` is said after this, and a right size and tag prove too little.
+        """Stores the bytes and reads them back: `succeeded` comes after this, and a right size and tag prove too
+        little.
 
-        Each request's signature covers the hash of its bytes, so nothing is changed on the way there unnoticed.
+        The signature of each request covers the hash of its bytes, so a change on the way to the server is noticed.
         """
         large = len(data) > PART_BYTES
         await self._put(checked_key(key), data, in_parts=large)
         kept = await self._gives_back(key, data)
         if large and not kept:
-            # seen on a real server: every part taken, size and tag of the whole right, its bytes the last part repeated
+            # seen on a real server: it took every part, size and tag were right, but it returned the last part
+            # repeatedly
             await self._put(key, data, in_parts=False)
             kept = await self._gives_back(key, data)
         if not kept:
@@ -75,14 +78,14 @@ class S3Images:
             raise StoreError("the S3 store: it does not answer") from error
 
     async def address(self, key: str, seconds: int) -> str | None:
-        """Its type and its file name are the object's own: obstore signs no `response-…` parameters."""
+        """A presigned address. Type and file name are the object's own: obstore signs no `response-…` parameters."""
         signed: str = await _asked(
             obstore.sign_async(self._for_callers, "GET", checked_key(key), timedelta(seconds=seconds))
         )
         return signed
 
     async def _put(self, key: str, data: bytes, in_parts: bool) -> None:
-        """In parts, obstore aborts the upload when one of them cannot be brought."""
+        """One put. In parts, obstore aborts the upload when one of them fails."""
         put = obstore.put_async(
             self._store,
             key,
@@ -103,7 +106,7 @@ class S3Images:
         return at == len(data)
 
     async def _read(self, key: str, start: int, end: int) -> AsyncIterator[bytes]:
-        """One request, so that all of it is of one version of the object; as a whole where that is wanted."""
+        """The bytes [start, end) by one request, so that all of them are of one version of the object."""
         if start >= end:
             return
         found = await _asked(obstore.get_async(self._store, key, options={"range": (start, end)} if start else None))
@@ -125,12 +128,12 @@ def _bucket(settings: Settings, endpoint: str) -> S3Store:
 
 
 def _headers(key: str) -> Any:
-    """As our own server would serve it, because a presigned address leads past it."""
+    """The headers that our own API would send; with a presigned address the bucket sends them."""
     folder, _, name = key.rpartition("/")
     kind = CONTENT_TYPES.get(_format_of(key))
     if kind is None:
         return {"Content-Type": "application/json"}
-    index = name.partition(".")[0].partition("-")[0]  # what follows is the hash, as in the API's own answer it is not
+    index = name.partition(".")[0].partition("-")[0]  # the hash behind it is left out, as in the API's own answer
     file_name = f"{folder.rpartition('/')[2].upper()}-{index}.{name.rpartition('.')[2]}"
     return {
         "Content-Type": kind,
@@ -156,7 +159,7 @@ async def _asked(call: Any) -> Any:
 
 
 def _reason(error: Exception) -> str:
-    """The server's own code; never the rest, which has the address and with it the key."""
+    """The server's error code only; the rest of its text contains the address and with it the key."""
     if isinstance(error, PermissionError):
         return "403"
     found = SERVERS_CODE.search(str(error)) or SERVERS_STATUS.search(str(error))

@@ -1,7 +1,7 @@
-"""The process that looks at images: one on stdin, what it is on stdout, until stdin ends.
+"""The child process that decodes: it reads images from stdin, one by one, and answers on stdout until stdin ends.
 
-Started by decoder.py with an empty environment, so that an image that takes its decoder over finds no secret. It ends
-with its parent, however that ends, because its stdin does. Imports Pillow, and of ours what looks at images only.
+Started by decoder.py with an empty environment, so that an image that exploits its decoder finds no secret. It ends
+with its parent, however that ends, because its stdin is closed then. Imports Pillow, and of ours only the image checks.
 """
 
 import json
@@ -13,7 +13,7 @@ from collections.abc import Callable
 from worker.images.decoded import BrokenImage, DecodedImage, inspect
 
 LENGTH_BYTES = 8
-"""Before each image its length, big-endian. The answer is one line of JSON."""
+"""The length of each image stands before it, big-endian. The answer is one line of JSON."""
 MOST_MEMORY_BYTES = 1024**3
 IMAGE_CPU_SECONDS = 15
 
@@ -31,7 +31,7 @@ def serve(look: Look, max_pixels: int) -> None:
 
 
 def _answer(look: Look, data: bytes, max_pixels: int) -> dict[str, object]:
-    """The image less its bytes, which the parent has: only how many of them are the image."""
+    """The image without its bytes, which the parent has; `size` is how many of them belong to the image."""
     try:
         found = look(data, max_pixels)
     except BrokenImage as error:
@@ -47,7 +47,7 @@ def _answer(look: Look, data: bytes, max_pixels: int) -> dict[str, object]:
 
 
 def _limit() -> None:
-    """No files, no core dumps, bounded memory; Ctrl-C is the parent's to handle."""
+    """No files, no core dumps, limited memory; the parent handles Ctrl-C."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
@@ -56,7 +56,7 @@ def _limit() -> None:
 
 
 def _allow_cpu() -> None:
-    """The limit is on a process's life, so each image moves it on."""
+    """The limit counts the whole life of a process, so it is raised for each image."""
     used = resource.getrusage(resource.RUSAGE_SELF)
     soft = int(used.ru_utime + used.ru_stime) + 1 + IMAGE_CPU_SECONDS
     resource.setrlimit(resource.RLIMIT_CPU, (soft, resource.RLIM_INFINITY))

@@ -1,7 +1,7 @@
-"""Who collects a job's images: one worker at a time, and of one tenant no more at once than it may.
+"""Claims: who collects a job's images. One worker per job, and a limited number of jobs per tenant at the same time.
 
-A claim on Redis that its worker renews while it is at it, and that lapses when the worker has died. It spares work and
-shares it out; what is stored is right without it as well (worker/images/collect.py).
+A claim is a lock with a lease in Redis. Its worker renews it while it works; it lapses after the worker died. Claims
+avoid double work and share it out fairly. Correctness does not depend on them (worker/images/collect.py).
 """
 
 import asyncio
@@ -19,7 +19,7 @@ KEEP = positional("keep_collecting")
 END = positional("end_collection")
 
 IN_LINE_MS = 600_000
-"""One in line is woken by whoever gives its place back; after this it looks again by itself."""
+"""A job in line is woken when another gives its place back; after this time it is looked at anyway."""
 
 
 class Collecting:
@@ -32,7 +32,7 @@ class Collecting:
 
     @asynccontextmanager
     async def claimed(self, job: Job) -> AsyncIterator[bool]:
-        """Whether this worker may collect now: else another does, or the job stands in line, or it has moved."""
+        """Whether this worker may collect now. If not: another does, it waits in line, or its record changed."""
         token = secrets.token_hex(6)
         if not await self._claim(job.id, job.version, token, self._most):
             yield False
@@ -42,7 +42,7 @@ class Collecting:
 
     @asynccontextmanager
     async def noted(self, job: Job) -> AsyncIterator[None]:
-        """Says that this worker is storing images that it holds already: it waits for nobody, also not for Redis."""
+        """Notes that this worker stores images that it holds already; waits neither for a place nor for Redis."""
         token = secrets.token_hex(6)
         with suppress(RedisUnavailable):
             await self._claim(job.id, "", token, 0)
@@ -61,15 +61,15 @@ class Collecting:
             yield
         finally:
             saying.cancel()
-            with suppress(RedisUnavailable):  # then its place is given back by its time
+            with suppress(RedisUnavailable):  # then its place is freed when the claim lapses
                 template, prefix, _ = self._common
                 await self._lane.run(END, template, prefix, job.id, job.order.tenant, token, self._most)
 
     async def _keep_saying(self, job_id: str, token: str) -> None:
-        """Who is at it for longer than a collection can take is believed dead after all."""
+        """Renews the claim, but not for longer than a collection can take: then the worker counts as dead."""
         lease = self._common[2]
         pause = lease / 3000
         for _ in range(int(LONGEST_AT_WORK_SECONDS / pause)):
             await asyncio.sleep(pause)
-            with suppress(RedisUnavailable):  # what is recorded in the end waits for Redis as well
+            with suppress(RedisUnavailable):  # the write of the result waits for Redis as well
                 await self._lane.run(KEEP, lease, job_id, token)

@@ -1,7 +1,7 @@
-"""From recorded addresses to durable images: fetch, decode, hash, write. Knows nothing of statuses.
+"""Collecting: from recorded addresses to durable images (download, decode, hash, write). Knows nothing of statuses.
 
-Right with any number of collectors of one job: keys carry the hash, so none overwrites another's bytes; the record
-takes one image for each index and never changes it; who finds that the record does not name what it wrote removes it.
+Correct even if several workers collect the same job: keys contain the hash, so no worker overwrites another's bytes.
+The record takes one image for each index and never changes it. A worker whose files are not on the record removes them.
 """
 
 import asyncio
@@ -20,12 +20,12 @@ from worker.job.record import Image, Job
 log = structlog.get_logger()
 
 LONGEST_AT_WORK_SECONDS = 300.0
-"""What fetching, decoding and storing a job's images may take together; what is not there by then is tried again."""
+"""The longest time for downloading, decoding and storing a job's images; what is missing then is tried again."""
 
 
 @dataclass(frozen=True)
 class ImagePipeline:
-    """Where images come from, who looks at them, where they go."""
+    """Source, decoder and store of images."""
 
     source: ImageSource
     decoder: Decoder
@@ -38,10 +38,11 @@ class ImagePipeline:
 
 
 async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, ...]) -> tuple[tuple[Image, ...], int]:
-    """Stores every image of the job that is not stored yet, then the manifest of all that are.
+    """Stores every image of the job that is not stored yet, then the manifest of all that are stored.
 
-    Returns all that are durable now, in order, and how many have an address but could not be stored this time.
-    A crash here loses nothing: the next try stores them again. What the record will not name goes with the job.
+    Returns the images that are durable now, by index, and the number that has an address but could not be stored this
+    time. A crash here loses nothing: the next try stores them again. Files that the record never names are removed with
+    the job.
     """
     samples = int(job.order.request.get("samples") or 1)
     sources = (job.links or inline)[:samples]
@@ -57,9 +58,9 @@ async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, .
 
 
 async def keep_to_the_record(store: ImageStore, before: Job, images: tuple[Image, ...], after: Job | None) -> None:
-    """Removes what was stored and is not on the record `after` it, None where that is gone; the manifest follows it.
+    """Removes files that are not on the record `after` (None: the record is gone), and writes its manifest.
 
-    Raises StoreError. A crash before it leaves files that nothing names; they go with the job's folder.
+    Raises StoreError. A crash before this leaves files that no record names; they are removed with the job's folder.
     """
     if after is None or not (after.images or before.images):
         if images or after is None:
@@ -75,7 +76,7 @@ async def keep_to_the_record(store: ImageStore, before: Job, images: tuple[Image
 
 
 async def _keep_manifest(store: ImageStore, job: Job, images: tuple[Image, ...]) -> int:
-    """Written before the status says `succeeded`; a store that will not take it leaves the job outstanding."""
+    """Writes the manifest, before the status becomes `succeeded`. Returns 1 where the store did not take it, else 0."""
     try:
         await store.save(manifest_key(job), manifest(job, images))
     except StoreError as error:
@@ -92,7 +93,7 @@ async def _keep(pipeline: ImagePipeline, job: Job, index: int, source: str, inli
             key = image_key(folder_of(job), index, decoded.sha256, decoded.format)
             await pipeline.store.save(key, decoded.data)
     except (DownloadError, BrokenImage, StoreError, TimeoutError) as error:
-        # tried again with growing pauses: the address may not be ready, the disk may be full for now
+        # tried again with growing pauses: the address may not be ready yet, or the disk may be full
         log.warning("image.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
         return None
     return _image(job, index, key, decoded)

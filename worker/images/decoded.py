@@ -1,8 +1,9 @@
-"""Is this an image that we keep? Pure: bytes in, a DecodedImage or BrokenImage out. Runs in a child process.
+"""Validates an image: bytes in, a DecodedImage or BrokenImage out. No I/O; runs in a child process.
 
-Pillow's two checks each miss what the other finds: `load` accepts a truncated PNG, `verify` a truncated JPEG. So both
-run, on a file whose end was found by its own format's rules, and what follows that end is cut off. Neither sees that a
-file with a proper end holds only a part of its image: png.py, jpeg.py and jpeg_scans.py do; for WebP libwebp does.
+Each of Pillow's two checks misses something: `load` accepts a truncated PNG, `verify` a truncated JPEG. So both run.
+The end of the file is found by the rules of its format, and bytes behind it are cut off. Neither check notices a file
+with a proper end that holds only a part of its image: png.py, jpeg.py and jpeg_scans.py do, and for WebP libwebp
+itself.
 """
 
 import hashlib
@@ -22,12 +23,12 @@ CONTENT_TYPES = {"PNG": "image/png", "JPEG": "image/jpeg", "WEBP": "image/webp"}
 
 
 class BrokenImage(Exception):
-    """Not a whole PNG, JPEG or WebP of one frame within the limits. The text says why, never what it shows."""
+    """Not a complete PNG, JPEG or WebP of one frame within the limits. The text says why, not what it shows."""
 
 
 @dataclass(frozen=True, slots=True)
 class DecodedImage:
-    """An image that decodes, byte for byte as it came but for what followed its end."""
+    """An image that decodes. Its bytes are as they came, without those behind its end. Sizes are in pixels."""
 
     format: str
     width: int
@@ -35,14 +36,14 @@ class DecodedImage:
     data: bytes
     sha256: str
     blank: bool = False
-    """One colour all over: what the upstream's safety checker puts in an image's place."""
+    """One colour only: the upstream's safety checker replaces an image by such a one."""
 
 
 def inspect(data: bytes, max_pixels: int) -> DecodedImage:
     """The image in these bytes. Raises BrokenImage."""
     data = data[: _end_of_image(data)]
     with warnings.catch_warnings():
-        # the others are no reason to lose a paid image: broken EXIF, a palette with transparency
+        # other warnings are no reason to lose a paid image: broken EXIF, a palette with transparency
         warnings.simplefilter("ignore")
         warnings.simplefilter("error", Image.DecompressionBombWarning)
         try:
@@ -50,7 +51,7 @@ def inspect(data: bytes, max_pixels: int) -> DecodedImage:
             width, height, form, blank = _decode(data)
         except BrokenImage:
             raise
-        except Exception as error:  # what a decoder raises on foreign bytes has no common class
+        except Exception as error:  # the errors of decoders on broken bytes have no common class
             raise BrokenImage(f"does not decode ({type(error).__name__})") from error
     return DecodedImage(form, width, height, data, hashlib.sha256(data).hexdigest(), blank)
 
@@ -68,7 +69,7 @@ def _check_head(data: bytes, max_pixels: int) -> None:
 
 
 def _decode(data: bytes) -> tuple[int, int, str, bool]:
-    with Image.open(BytesIO(data), formats=FORMATS) as image:  # verify() leaves the file used up
+    with Image.open(BytesIO(data), formats=FORMATS) as image:  # verify() leaves the file unusable
         image.load()
         _check_whole(image, data)
         blank = image.convert("RGB").getcolors(1) is not None
@@ -76,7 +77,7 @@ def _decode(data: bytes) -> tuple[int, int, str, bool]:
 
 
 def _check_whole(image: Image.Image, data: bytes) -> None:
-    """Only for what is within the limits: it looks at every pixel once more."""
+    """Decodes every pixel once more, so it is only called for images within the limits."""
     if image.format == "PNG" and not png.rows_are_whole(data):
         raise BrokenImage("is a PNG without all of its rows")
     if image.format == "JPEG":

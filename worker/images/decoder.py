@@ -20,7 +20,7 @@ from worker.images.decoded import BrokenImage, DecodedImage
 from worker.images.turns import Turns
 
 CHILDREN = 3
-"""Started when they are first needed. One tenant holds at most one fewer."""
+"""Child processes, started when they are first needed. One tenant uses at most one fewer."""
 DECODE_SECONDS = 20.0
 END_SECONDS = 5.0
 LONGEST_ANSWER_BYTES = 65_536
@@ -46,10 +46,10 @@ class Decoder:
         self._busy: set[_Child] = set()
 
     async def inspect(self, data: bytes, tenant: str = "") -> DecodedImage:
-        """The image in these bytes of that tenant. Raises BrokenImage, also where a child died or hung on it."""
+        """The image in these bytes; tenants take turns. Raises BrokenImage, also if a child died or hung on it."""
         async with self._turns.of(tenant):
             if self._idle:
-                with suppress(ChildGone):  # of this image, or by itself while it was idle: a fresh one will tell
+                with suppress(ChildGone):  # killed by this image, or while it was idle: a new child decides
                     return await self._ask(self._idle.pop(), data)
             try:
                 return await self._ask(_Child(self._command), data)
@@ -57,7 +57,7 @@ class Decoder:
                 raise BrokenImage(f"ends its decoder ({error})") from error
 
     async def aclose(self) -> None:
-        """Ends the children, also those that are at work."""
+        """Kills the children, also those that are at work."""
         for child in (*self._idle, *self._busy):
             child.kill()
         self._threads.shutdown()
@@ -74,7 +74,7 @@ class Decoder:
             raise BrokenImage("hangs its decoder") from error
         finally:
             self._busy.discard(child)
-            if answer is None:  # died, hung, or nobody waits any more: the thread at its pipe reaps it
+            if answer is None:  # died, hung, or cancelled: the thread at its pipe reaps it
                 child.kill()
             else:
                 self._idle.append(child)
@@ -82,7 +82,7 @@ class Decoder:
 
 
 class _Child:
-    """One process and its two pipes. `ask` and `reap` block; `kill` does not and is for every thread."""
+    """One process and its two pipes. `ask` and `reap` block; `kill` does not, and any thread may call it."""
 
     def __init__(self, command: Sequence[str]) -> None:
         self._command = command
@@ -101,19 +101,19 @@ class _Child:
             raise ChildGone(f"exit {self.reap()}") from None
 
     def kill(self) -> None:
-        """Ends the process now; whoever waits for its answer gets ChildGone."""
+        """Kills the process now; a thread that waits for its answer gets ChildGone."""
         self._killed = True
         if process := self._process:
             process.kill()
 
     def reap(self) -> int | None:
-        """Leaves neither a zombie nor an open pipe; the exit code."""
+        """Kills the process and closes its pipes, so that no zombie is left. Returns the exit code."""
         process, self._process = self._process, None
         if process is None:
             return None
         process.kill()
         for pipe in _pipes(process):
-            with suppress(OSError):  # bytes that it did not read any more
+            with suppress(OSError):  # bytes that the child did not read
                 pipe.close()
         return process.wait(END_SECONDS)
 

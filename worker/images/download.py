@@ -1,7 +1,7 @@
-"""Images over HTTPS, from allowed hosts only: streamed, bounded, whole or not at all.
+"""Downloads images over HTTPS, from allowed hosts only: streamed, limited in size, complete or not at all.
 
-An `http://` address is asked over https: what was paid for is not refused for its link, nor changed on its way. With
-private addresses allowed (development) every host is allowed and plain HTTP stays plain.
+An `http://` address is requested over https, so that a paid image is neither refused because of its link nor changed on
+the way. If private addresses are allowed (development), plain HTTP stays plain HTTP.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ DATA_URI = re.compile(r"\Adata:[\w/+.;=-]{0,100},", re.ASCII)
 
 
 class DownloadError(Exception):
-    """An image that did not come. The text names no address."""
+    """An image could not be downloaded. The text names no address."""
 
 
 class NotThereYet(DownloadError):
-    """May come later: not found, broken off, the server is busy."""
+    """May succeed later: not found, connection broken, the server is busy."""
 
 
 class NotAllowed(DownloadError):
-    """Will not be fetched: a host that is not allowed, or something that is no image's address."""
+    """Will never be downloaded: a host that is not allowed, or something that is no address of an image."""
 
 
 class ImageSource:
-    """Where images come from."""
+    """The HTTP client for images."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -51,11 +51,11 @@ class ImageSource:
         await self._client.aclose()
 
     async def get(self, url: str) -> bytes:
-        """The image at that address, decoded where it is served as base64. Raises DownloadError."""
+        """The bytes of the image at that address, decoded if it is served as base64. Raises DownloadError."""
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
                 content = await self._follow(url)
-        except httpx.InvalidURL as error:  # httpx reads a redirect's target although it is not to follow it
+        except httpx.InvalidURL as error:  # httpx parses a redirect's target although it is told not to follow it
             raise NotAllowed("it is redirected to an address that cannot be read") from error
         except (httpx.TransportError, TimeoutError) as error:
             raise NotThereYet(type(error).__name__) from error
@@ -71,7 +71,7 @@ class ImageSource:
         raise NotThereYet("too many redirects")
 
     def _checked(self, url: str) -> httpx.URL:
-        """The address to ask, once it is known to be allowed."""
+        """The address to request, after all checks. Raises NotAllowed."""
         try:
             check_url(url, allow_private=self._allow_private)
             asked = httpx.URL(url)
@@ -105,7 +105,7 @@ class ImageSource:
 
 
 def _hosts(settings: Settings) -> tuple[str, ...]:
-    """Those that are set; else the provider's, and those of the upstream as it is now."""
+    """The hosts that are set; else the default ones and those of the upstream as it is configured now."""
     named = "image_hosts" in settings.model_fields_set
     return settings.image_hosts if named else settings.image_hosts + upstream_hosts(settings)
 

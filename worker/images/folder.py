@@ -1,7 +1,7 @@
-"""Images in a local folder, whole and durable or not there, also after a power cut.
+"""Images in a local folder: each is complete and durable or absent, also after a power cut.
 
-Written by us because obstore's local store renames without any fsync (seen with strace, obstore 0.12.1): an image
-could be gone although its job says `succeeded`.
+Written by us because obstore's local store renames without fsync (seen with strace, obstore 0.12.1): an image could be
+lost although its job says `succeeded`.
 """
 
 import asyncio
@@ -16,11 +16,11 @@ from worker.images.store import NotStored, Stored, StoreError, checked_key
 
 CHUNK_BYTES = 256 * 1024
 RESERVE_BYTES = 256 * 1024 * 1024
-"""Free space below which nothing new is bought: what is under way must still fit."""
+"""Free space below which nothing new is bought, so that images of jobs in progress still fit."""
 
 
 class LocalImages:
-    """A folder. A crash leaves at most a temporary file that no key ever names; it goes when its job is deleted."""
+    """A folder. A crash leaves at most a temporary file that no key names; it is removed with its job."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
@@ -68,7 +68,7 @@ class LocalImages:
 
 
 def _written(path: Path, data: bytes) -> Path:
-    """A file beside that path, with the bytes on disk; nothing where that fails."""
+    """A temporary file beside that path with the bytes on disk. Leaves no file if that fails."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
     descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
     try:
@@ -77,14 +77,14 @@ def _written(path: Path, data: bytes) -> Path:
             file.flush()
             os.fsync(file.fileno())
     except OSError:
-        with suppress(OSError):  # the first failure is the one to tell
+        with suppress(OSError):  # the first error is the one to report
             temporary.unlink()
         raise
     return temporary
 
 
 def _sync_folders(folder: Path, root: Path) -> None:
-    """The names must survive as well as the bytes: of the file in its folder, of each new folder in its parent."""
+    """File names must survive a power cut as well: fsyncs the file's folder and all above it, up to the root."""
     for each in (folder, *folder.parents):
         descriptor = os.open(each, os.O_RDONLY | os.O_DIRECTORY)
         try:
@@ -96,7 +96,7 @@ def _sync_folders(folder: Path, root: Path) -> None:
 
 
 def _delete(folder: Path) -> int:
-    # gone in the middle of it: two delete at once
+    # another process may delete the same folder at the same time
     with _disk_errors(), suppress(FileNotFoundError):
         files = sum(1 for _ in folder.iterdir())
         shutil.rmtree(folder)
@@ -115,7 +115,7 @@ def _size(path: Path) -> int:
 
 
 async def _read(path: Path, start: int, end: int) -> AsyncIterator[bytes]:
-    # opened with the first byte, so that an answer that nobody reads leaves nothing open
+    # opened with the first read, so that an answer that nobody reads leaves no file open
     descriptor = await asyncio.to_thread(_opened, path)
     try:
         while start < end and (chunk := await asyncio.to_thread(_part, descriptor, start, end)):
@@ -137,7 +137,7 @@ def _part(descriptor: int, start: int, end: int) -> bytes:
 
 @contextmanager
 def _disk_errors() -> Iterator[None]:
-    """The one place where the disk's errors become the store's."""
+    """Translates errors of the disk into StoreError; the only place that does."""
     try:
         yield
     except FileNotFoundError as error:

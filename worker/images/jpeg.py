@@ -1,11 +1,11 @@
-"""JPEG by its own rules: where the file ends, and what tells a scan that is cut short. Pure.
+"""The structure of a JPEG file: where it ends, and how to notice a scan that is cut short. Pure.
 
-libjpeg decodes a scan that ends too early as if zeros followed, with a warning that Pillow does not hand on. It skips
-bytes that follow a whole scan, though. So a copy with noise behind every scan (`with_noise`) decodes to the very same
-pixels where all scans are whole, and to others where one is not: there the noise is taken for the missing data.
+libjpeg decodes a truncated scan as if zeros followed, with a warning that Pillow does not pass on. But it skips bytes
+behind a complete scan. So a copy with noise behind every scan (`with_noise`) decodes to the same pixels if all scans
+are complete. If one is truncated, the noise is taken for the missing data, and the pixels differ.
 
-Not sure about: the last two bytes of a scan, where rounding may hide the difference (of 42,220 cuts of small images
-that show, 4 passed); and arithmetic coding, whose scans end by the same zeros.
+Not detected: a cut in the last two bytes of a scan, where rounding may hide the difference (4 of 42,220 cuts of small
+images passed), and arithmetic coding, whose scans end with the same zeros.
 """
 
 import hashlib
@@ -20,11 +20,12 @@ FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 PROGRESSIVE = frozenset({0xC2, 0xC6})
 ARITHMETIC = frozenset({0xC9, 0xCA, 0xCB, 0xCD, 0xCE, 0xCF})
 RESTART = re.compile(rb"(?<!\xff)\xff++[\xd0-\xd7]")
-"""With the fill bytes before it. Never goes back over them, so a file full of them costs no more than another."""
+"""With the fill bytes before it. It does not backtrack over them, so a file full of them takes no longer than another.
+"""
 MARKER = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 MOST_RESTARTS = 2**20
 NOISE = b"\xb5" + b"".join(hashlib.sha256(bytes([n])).digest() for n in range(8)).replace(b"\xff", b"\xb5")
-"""Begins with a one where libjpeg goes on with zeros, so that the very first missing bit makes a difference."""
+"""Begins with a one bit where libjpeg continues with zeros, so that even one missing bit makes a difference."""
 RESTART_NOISE_BEFORE = NOISE[:16].replace(b"\\", b"\xb5") + rb"\g<0>"
 
 
@@ -34,7 +35,7 @@ class BrokenScan(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Segment:
-    """A marker with what belongs to it; `data_end` is where the entropy-coded bytes of a scan end."""
+    """A marker with its data, by byte offsets; `data_end` is where the entropy-coded bytes of a scan end."""
 
     marker: int
     start: int
@@ -43,13 +44,13 @@ class Segment:
 
 
 def segments(data: bytes) -> Iterator[Segment]:
-    """Every marker segment up to and with the end of the image. Raises BrokenScan where there is none."""
+    """Every marker segment up to and including the end of the image. Raises BrokenScan if the end is missing."""
     at = 2
     while at + 2 <= len(data):
         if data[at] != 0xFF:
             raise BrokenScan("with a broken segment")
         marker = data[at + 1]
-        if marker == 0xFF:  # any number of them may stand before a marker
+        if marker == 0xFF:  # any number of fill bytes may stand before a marker
             at += 1
             continue
         found = _segment(data, at, marker)
@@ -61,12 +62,12 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 
 def end_of_jpeg(data: bytes) -> int:
-    """Where the image ends. Raises BrokenScan."""
+    """The byte offset at which the image ends. Raises BrokenScan."""
     return max(each.end for each in segments(data))
 
 
 def with_noise(data: bytes) -> bytes | None:
-    """The same image with noise behind every scan and every part of one; None where noise would tell nothing."""
+    """The same image with noise behind every scan and every part of one; None for arithmetic coding."""
     parts: list[bytes] = []
     at = 0
     for each in segments(data):
@@ -90,7 +91,7 @@ def _segment(data: bytes, at: int, marker: int) -> Segment:
 
 
 def _end_of_scan(data: bytes, at: int) -> int:
-    """Entropy-coded bytes run to the next marker that is no stuffing and no restart, or to the fill bytes before it."""
+    """Entropy-coded bytes end at the next marker (no stuffing, no restart), or at the fill bytes before it."""
     if found := MARKER.search(data, at):
         return at + len(data[at : found.start()].rstrip(b"\xff"))
     raise BrokenScan("that is cut short")

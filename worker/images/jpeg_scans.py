@@ -1,7 +1,7 @@
-"""Do the scans of a JPEG bring all that its frame promises? Pure, and by the segments' heads only.
+"""Do the scans of a JPEG contain everything that its frame declares? Pure; reads only the headers of segments.
 
-Every coefficient of every component must come to its last bit (a progressive image that ends after its first scan is
-a proper file, and blurred), and every scan must have as many restarts as its blocks need.
+Every coefficient of every component must be complete to its last bit (a progressive image that ends after its first
+scan is a valid file, but blurred), and every scan must have as many restarts as its blocks need.
 """
 
 from dataclasses import dataclass, field
@@ -15,15 +15,15 @@ RESTART_INTERVAL = 0xDD
 
 @dataclass
 class Frame:
-    """What the frame's head says, and what the scans have brought so far."""
+    """What the frame's header declares (sizes in pixels), and what the scans have contained so far."""
 
     progressive: bool
     height: int
     width: int
     sampling: dict[int, tuple[int, int]]
-    """Of each component, across and down."""
+    """By component: sampling factor across and down."""
     missing_bits: dict[int, list[int]] = field(init=False)
-    """Of each component and coefficient how many low bits are still to come; of one that never came, all."""
+    """By component and coefficient: how many low bits are still missing (all 64 before its first scan)."""
 
     def __post_init__(self) -> None:
         self.missing_bits = {number: [COEFFICIENTS] * COEFFICIENTS for number in self.sampling}
@@ -33,14 +33,14 @@ class Frame:
         return not any(any(bits) for bits in self.missing_bits.values())
 
     def note(self, numbers: bytes, first: int, last: int, low_bit: int) -> None:
-        """One scan: these components, these coefficients, down to this bit."""
+        """Notes one scan: these components, coefficients first to last, down to this bit."""
         band = slice(first, min(last, COEFFICIENTS - 1) + 1) if self.progressive else slice(0, COEFFICIENTS)
         for number in numbers:
             bits = self.missing_bits[number]
             bits[band] = [low_bit if self.progressive else 0] * len(bits[band])
 
     def units(self, numbers: bytes) -> int:
-        """The units that restarts are counted in: blocks where a scan has one component, else groups of them."""
+        """The number of units that restarts count: blocks if a scan has one component, else groups of blocks."""
         most_across = max(across for across, _ in self.sampling.values())
         most_down = max(down for _, down in self.sampling.values())
         across, down = self.sampling[numbers[0]] if len(numbers) == 1 else (1, 1)
@@ -48,7 +48,7 @@ class Frame:
 
 
 def check_scans(data: bytes) -> None:
-    """Raises BrokenScan where something is missing; whether the data between two markers are whole it does not see."""
+    """Raises BrokenScan if something is missing. Does not check the data between two markers."""
     frame: Frame | None = None
     interval = 0
     for each in segments(data):
@@ -82,7 +82,7 @@ def _frame(data: bytes, segment: Segment) -> Frame:
 
 
 def _units(size: int, factor: int, most: int) -> int:
-    """A scan of one component covers that component's own size; one of several the whole image's, by the largest."""
+    """A scan of one component covers that component's size; a scan of several covers the whole image."""
     return _rounded_up(_rounded_up(size * factor, most), BLOCK)
 
 

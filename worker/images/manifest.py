@@ -10,7 +10,7 @@ from worker.job.times import rfc3339
 
 
 def manifest_key(job: Job) -> str:
-    """Where the manifest lies."""
+    """The store key of the manifest."""
     return f"{folder_of(job)}/job.json"
 
 

@@ -1,6 +1,6 @@
-"""PNG by its own rules: where the file ends, and whether every row that its head promises is there. Pure.
+"""The structure of a PNG file: where it ends, and whether every row that its header declares is there. Pure.
 
-Pillow decodes what rows there are and leaves the others black, so they are counted here, by inflating them once more.
+Pillow decodes the rows that exist and leaves the others black. So rows are counted here, by inflating them once more.
 """
 
 import struct
@@ -9,25 +9,25 @@ from collections.abc import Iterator
 
 HEAD = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
-"""Samples a pixel, by colour type."""
+"""Samples per pixel, by colour type."""
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
-"""The seven small images of an interlaced one: first column, first row, and the steps from there."""
+"""The seven passes of an interlaced image: first column, first row, step across, step down."""
 PIECE_BYTES = 2**18
 
 Chunk = tuple[bytes, int, int]
-"""A chunk's kind, and where its data start and end."""
+"""A chunk's kind, and the byte offsets at which its data start and end."""
 
 
 def end_of_png(data: bytes) -> int | None:
-    """Where the image ends, or None where it is cut short."""
+    """The byte offset at which the image ends, or None if it is cut short."""
     return next((end + 4 for kind, _, end in _chunks(data) if kind == b"IEND"), None)
 
 
 def rows_are_whole(data: bytes) -> bool:
-    """Whether the inflated rows are exactly as many bytes as the head says, and their stream has its end.
+    """Whether the inflated rows have exactly the size that the header declares, and their stream has its end.
 
-    Called once the head is known to be within the limits. Holds no more than a piece of the rows at a time, and stops
-    at the first byte too many.
+    Called after the header was found to be within the limits. Holds only a piece of the rows at a time, and stops at
+    the first byte too many.
     """
     head = data[16:29]
     wanted = _bytes_of_rows(*struct.unpack(">IIBBxxB", head))

@@ -1,8 +1,8 @@
-"""How finished jobs are forgotten: the record first, leaving a tombstone that names its folder, then the folder.
+"""Removal of finished jobs (deletion, purge, retention): first the record, which leaves a tombstone, then the folder.
 
-A worker that is storing an image of the job meanwhile finds no record and removes what it stored; should it die before
-that, the sweep does, because the tombstone outlives the longest collection. So a kill between any two steps leaves the
-whole job, or a tombstone and nothing else that lasts.
+The tombstone names the folder. A worker that is storing an image of the job at that time finds no record and removes
+its file. If it dies before that, the sweep removes the file, because the tombstone outlives the longest collection. So
+a kill between any two steps leaves either the whole job, or a tombstone whose folder will be removed.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ REMOVED = positional("removed")
 
 PAGE = 100
 AT_ONCE = 4
-"""Removals at once of one process: they share its threads with images that are being stored."""
+"""Removals at the same time in one process: they share its threads with images that are being stored."""
 PAGE_MS = 120_000
-"""After it, a page whose process has died comes back."""
+"""If the process dies, its page of jobs is due again after this time."""
 FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 60_000, 3_600_000
 
 log = structlog.get_logger()
@@ -35,19 +35,19 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True)
 class Forgetting:
-    """Of one process. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+    """Removes finished jobs. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     lane: Lane
     store: JobStore
     images: ImageStore
 
     async def forget(self, job: Job) -> int | None:
-        """Forgets one finished job. How many files went with it; None where they could not be removed now."""
+        """Removes one finished job. Returns the number of files removed; None if they could not be removed now."""
         await self.store.forget(job)
         return await self._remove(folder_of(job), for_good=self._is_settled(job))
 
     async def expired(self, retention: Milliseconds, *, keep_folders: bool = False) -> None:
-        """Forgets every job that ended longer ago. With `keep_folders` (the store is away) the sweep removes theirs."""
+        """Removes every job that ended longer ago. With `keep_folders` (store away) folders wait for the sweep."""
 
         async def act(job_id: str) -> None:
             loaded = await self.store.load(job_id)
@@ -61,7 +61,7 @@ class Forgetting:
         await self._pages(keys.FINISHED(), retention, act)
 
     async def sweep(self) -> None:
-        """Removes the folders of forgotten jobs once nobody can be storing in them any more."""
+        """Removes the folders of removed jobs as soon as no worker can be storing in them any more."""
 
         async def act(folder: str) -> None:
             await self._remove(folder, for_good=True)
@@ -69,7 +69,7 @@ class Forgetting:
         await self._pages(keys.TOMBSTONES(), 0, act)
 
     async def _pages(self, index: str, age: Milliseconds, act: Callable[[str], Awaitable[None]]) -> None:
-        """Everything that is due, page by page; what fails stops nothing else."""
+        """Acts on everything that is due, page by page. One failure does not stop the others."""
         while True:
             names = [each.decode() for each in (await self.lane.run(CLAIM_DUE, index, age, PAGE, PAGE_MS))[1]]
             await _some_at_once(names, lambda name: self._tried(index, age, name, act))
@@ -95,13 +95,13 @@ class Forgetting:
         return files
 
     async def _failed(self, index: str, age: Milliseconds, name: str, error: Exception) -> None:
-        """Counted, said once, tried again later: one folder that cannot be removed must not stop the others."""
+        """Counts a failure, logs it once, and has it tried again later."""
         arguments = (index, age, name, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
         if (await self.lane.run(REMOVAL_FAILED, *arguments))[1] == 1:
             log.warning("removal.failed", name=name, reason=f"{type(error).__name__}: {error}")
 
     def _is_settled(self, job: Job) -> bool:
-        """Whether nobody can be storing images of it: then its tombstone may go with its folder."""
+        """Whether no worker can be storing images of it: then its tombstone may be removed with its folder."""
         return not job.accepts_late_result and job.updated_at + TOMBSTONE_MS < self.store.now()
 
 

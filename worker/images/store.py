@@ -1,6 +1,6 @@
-"""Where finished images are kept: a local folder or S3, behind one small interface.
+"""The interface of image stores: a local folder (folder.py) or S3 (bucket.py).
 
-A key is made of our ids and a hash only, and what is under it is whole or not there.
+A store key is made of our ids and a hash only. A file under a key is complete or absent.
 """
 
 import re
@@ -27,45 +27,45 @@ class NotStored(StoreError):
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """A stored file: its size, and what makes its bytes flow."""
+    """A stored file: its size in bytes, and an iterator over its bytes."""
 
     size: int
     chunks: AsyncIterator[bytes]
 
 
 class ImageStore(Protocol):
-    """What the rest of the product knows of storing."""
+    """All that the rest of Darkroom knows about storing images. A new backend has these methods."""
 
     async def save(self, key: str, data: bytes) -> None:
-        """Makes the bytes durable under the key, replacing what was there. Raises StoreError."""
+        """Makes the bytes durable under the key; replaces a file that was there. Raises StoreError."""
 
     async def open(self, key: str, start: int = 0, end: int | None = None) -> Stored:
         """The whole file's size and the bytes [start, end). Raises NotStored, StoreError."""
         ...
 
     async def delete(self, prefix: str) -> int:
-        """Removes everything under a job's folder; how many files that were. Raises StoreError."""
+        """Removes everything in a job's folder. Returns the number of files. Raises StoreError."""
         ...
 
     async def remove(self, key: str) -> None:
-        """Removes one file; nothing there is fine. Raises StoreError."""
+        """Removes one file, if it is there. Raises StoreError."""
 
     async def check(self) -> None:
-        """A real write. Raises StoreError where the store is away, full or read-only."""
+        """Tests the store by a real write. Raises StoreError if it is away, full or read-only."""
 
     async def address(self, key: str, seconds: int) -> str | None:
-        """A fresh address that the store itself answers, or None where it has none."""
+        """A presigned address, valid for so many seconds; None if the API itself must serve the file."""
         ...
 
 
 def image_key(folder: str, index: int, sha256: str, image_format: str) -> str:
-    """The key of one image in its job's folder. It carries the hash of the bytes: no writer overwrites another's."""
+    """The store key of one image. It contains the hash of the bytes, so that no writer overwrites another's image."""
     return f"{folder}/{index}-{sha256[:KEY_HASH_DIGITS]}.{EXTENSIONS[image_format]}"
 
 
 def open_store(settings: Settings) -> ImageStore:
     """The store that the settings name. Opens no connection."""
-    # here, because both build on this module, and who keeps images in a folder need not load an S3 client
+    # imported here: both import this module, and an installation with a folder does not load an S3 client
     if folder := settings.images_folder:
         from worker.images.folder import LocalImages
 
@@ -76,7 +76,7 @@ def open_store(settings: Settings) -> ImageStore:
 
 
 def checked_key(key: str) -> str:
-    """Keys are made of our own ids; anything else is a bug or an attack, so it is loud."""
+    """The key itself. Raises ValueError for any other shape: keys are made of our ids, so it is a bug or an attack."""
     if not KEY_PATTERN.fullmatch(key):
         raise ValueError("not a key of ours")
     return key

@@ -1,6 +1,4 @@
-"""Turns at something that there is little of, fair between tenants: the last free place is never given to who holds all
-the others, and those that wait are served tenant by tenant.
-"""
+"""A semaphore that is fair between tenants: no tenant holds all places, and those that wait take turns."""
 
 import asyncio
 from collections import Counter, deque
@@ -9,25 +7,25 @@ from contextlib import asynccontextmanager
 
 
 class Turns:
-    """So many at once, and of one tenant one fewer, so that another one never waits for all of its to end."""
+    """`places` at the same time, and of one tenant one fewer, so that another tenant never waits for all of them."""
 
     def __init__(self, places: int) -> None:
         self._free = places
         self._most_each = max(1, places - 1)
         self._held: Counter[str] = Counter()
         self._waiting: dict[str, deque[asyncio.Future[None]]] = {}
-        """By tenant, the one whose turn is next first."""
+        """The waiting turns by tenant; the tenant that is served next stands first."""
 
     @asynccontextmanager
     async def of(self, tenant: str) -> AsyncIterator[None]:
-        """Waits for a turn and holds it."""
+        """Waits for a turn, and holds it until the block ends."""
         turn: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiting.setdefault(tenant, deque()).append(turn)
         self._hand_out()
         try:
             await turn
         except asyncio.CancelledError:
-            if turn.done() and not turn.cancelled():  # it came in the moment in which nobody wanted it any more
+            if turn.done() and not turn.cancelled():  # given in the same moment in which the waiting task was cancelled
                 self._give_back(tenant)
             raise
         try:

@@ -1,1 +1,1 @@
-"""Every socket that goes out: which addresses may be reached, and the transport that holds to it."""
+"""Outgoing sockets: which addresses may be reached, and the one HTTP transport, which enforces it."""

@@ -1,8 +1,9 @@
-"""Which addresses may be reached from here: nothing private, nothing that only looks public. Pure.
+"""The guard against server-side request forgery (SSRF): which addresses may be reached. Pure.
 
-The check that counts is made on the numeric address about to be dialled (worker/network/transport.py), so a name that
-resolves to something else the second time gains nothing. The standard library's `is_global` is not used: what it says
-depends on the patch version of Python and lets metadata services through.
+Nothing private is allowed, and nothing that only looks public. The decisive check is made on the numeric address that
+is about to be dialled (worker/network/transport.py), so a name that resolves differently the second time (DNS
+rebinding) gains nothing. The standard library's `is_global` is not used: its result depends on the patch version of
+Python, and it lets metadata services through.
 """
 
 import re
@@ -39,12 +40,12 @@ PUBLIC_PORTS = frozenset({80, 443})
 MOST_URL_CHARACTERS = 2048
 MOST_LABEL_CHARACTERS = 63
 BAD_CHARACTERS = re.compile(r"[\x00-\x20\x7f-\xa0\\]")
-# no `%` or `;`: what one parser takes for the end of a host is part of it for another
+# no `%` or `;`: for one parser they end the host, for another they are part of it
 HOST_NAME = re.compile(r"[\w.-]+")
 
 
 class AddressRefused(OSError):
-    """An address that may not be reached. An OSError, so that whoever dials treats it as a failed connection."""
+    """An address that may not be reached. An OSError, so that a client treats it as a failed connection."""
 
 
 def is_public(address: str) -> bool:
@@ -90,7 +91,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
 
 
 def check_dialled(address: str, *, allow_private: bool) -> None:
-    """Raises AddressRefused where a numeric address may not be dialled."""
+    """Raises AddressRefused if a numeric address may not be dialled."""
     if not allow_private and not is_public(address):
         raise AddressRefused("the address is not on the public internet")
 
@@ -104,11 +105,11 @@ def _public_v4(address: IPv4Address) -> bool:
 
 
 def _check_host(url: str) -> None:
-    """What the client that dials, or the resolver, could not take would fail later, where nobody can be told."""
+    """Raises AddressRefused for a host that the client or the resolver would reject later."""
     try:
         labels = httpx.URL(url).raw_host.decode("ascii").removesuffix(".").split(".")
         _ = httpx.URL(url).host  # decodes `xn--`, which the request's own headers need
-    except (httpx.InvalidURL, ValueError):  # what idna raises is a UnicodeError, and that a ValueError
+    except (httpx.InvalidURL, ValueError):  # idna raises a UnicodeError, which is a ValueError
         raise AddressRefused("the address's host cannot be read") from None
     if not all(1 <= len(label) <= MOST_LABEL_CHARACTERS for label in labels):
         raise AddressRefused("the address's host has a part that is empty or too long")

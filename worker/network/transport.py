@@ -1,9 +1,9 @@
 """httpx over aiohttp, with an exact answer to one question: can a byte of the request have been sent?
 
-httpx's own pool costs 24 ms of CPU a POST with 1,000 in flight, this 0.5 ms (docs/decisions/0004). The ready-made
-bridge between the two maps every lost connection to `ConnectTimeout`, which reads as "not sent": taken at its word it
-would buy twice. Here a connect error needs two proofs: aiohttp says so by its class, and its trace never saw the
-request get a connection. All the rest is open.
+httpx's own pool costs 24 ms of CPU per POST with 1,000 in flight, this transport 0.5 ms (docs/decisions/0004). The
+existing bridge `httpx-aiohttp` maps every lost connection to `ConnectTimeout`, which means "not sent"; believing it
+would buy twice. Here a connect error needs two proofs: the class of aiohttp's error, and a trace that never saw the
+request get a connection. Everything else is *open* (nobody knows).
 
 Every outgoing socket of the product is made here, so the address check at the socket holds for all of them.
 """
@@ -22,7 +22,7 @@ from config.settings import Settings
 from worker.network.addresses import check_dialled
 
 KEEP_ALIVE_SECONDS = 2.5
-"""Shorter than any server's: a POST on a connection that is just being closed has an open outcome."""
+"""Shorter than that of any server: a POST on a connection that the server is just closing has an open outcome."""
 CHUNK_BYTES = 65_536
 DNS_SECONDS = 30
 MOST_HEADER_BYTES = 16_384
@@ -37,10 +37,10 @@ NEVER_CONNECTED = (
 
 @dataclass(slots=True)
 class Sending:
-    """What is known of one request while it is under way."""
+    """What is known about one request in flight."""
 
     connected: bool = False
-    """Whether it ever had a connection: from then on a byte of it may have left."""
+    """Whether it ever got a connection. From then on a byte of it may have been sent."""
 
 
 def open_transport(settings: Settings) -> "AiohttpTransport":
@@ -49,7 +49,7 @@ def open_transport(settings: Settings) -> "AiohttpTransport":
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
-    """No proxies, no redirects, no decompression, no retries. Callers bound how much they send at once."""
+    """No proxies, no redirects, no decompression, no retries. Callers limit how much they send at once."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -57,13 +57,13 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         self._tls = httpx.create_ssl_context(trust_env=False)
 
     async def handle_async_request(self, request: httpx.Request) -> httpx.Response:
-        """Sends once. Raises ConnectError or ConnectTimeout only where no byte of the request can have left."""
+        """Sends once. Raises ConnectError or ConnectTimeout only if no byte of the request can have been sent."""
         session = self._session or self._open()
         sending = Sending()
         try:
             answer = await session.request(
                 request.method,
-                URL(str(request.url), encoded=True),  # as it is: a signed address must not be written anew
+                URL(str(request.url), encoded=True),  # unchanged: a signed address must not be encoded again
                 headers=request.headers.multi_items(),
                 data=await request.aread() or None,
                 allow_redirects=False,
@@ -111,7 +111,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
 
 
 class GuardedResolver(AbstractResolver):
-    """Refuses a name as soon as one of its addresses may not be reached: such a name is up to something."""
+    """Refuses a name if one of its addresses may not be reached: such a name is suspicious."""
 
     def __init__(self, *, allow_private: bool) -> None:
         self._allow_private = allow_private
@@ -127,7 +127,7 @@ class GuardedResolver(AbstractResolver):
         return found
 
     async def close(self) -> None:
-        """Nothing is open."""
+        """Closes the resolver."""
         await self._resolver.close()
 
 
@@ -143,14 +143,14 @@ class _Stream(httpx.AsyncByteStream):
             raise translated(error, Sending(connected=True), None) from error
 
     async def aclose(self) -> None:
-        # closed, not released: what is left of a body that nobody reads is not worth its connection
+        # closed, not released: reading the rest of an unwanted body would cost more than a new connection
         if not self._answer.content.at_eof():
             self._answer.close()
         self._answer.release()
 
 
 def translated(error: Exception, sending: Sending, request: httpx.Request | None) -> httpx.TransportError:
-    """The httpx error that says what is proven. Its text is the kind of the cause only: causes quote addresses."""
+    """The httpx error that says what is proven. Its text is only the class of the cause: causes quote addresses."""
     kind = type(error).__name__
     if isinstance(error, NEVER_CONNECTED) and not sending.connected:
         timed_out = isinstance(error, aiohttp.ConnectionTimeoutError)
@@ -161,7 +161,7 @@ def translated(error: Exception, sending: Sending, request: httpx.Request | None
 
 
 def _timeout(request: httpx.Request) -> aiohttp.ClientTimeout:
-    """`connect` bounds name, dial and TLS together; `read` each wait for bytes. The whole is the caller's to bound."""
+    """`connect` limits name lookup, dial and TLS together; `read` each wait for bytes. The caller limits the total."""
     given = request.extensions.get("timeout", {})
     return aiohttp.ClientTimeout(connect=given.get("connect"), sock_read=given.get("read"))
 

@@ -1,11 +1,11 @@
-"""Celery's pool, for tasks that only wait: each is a coroutine on the process's loop, and none has a thread.
+"""A Celery pool for tasks that only wait: each task is a coroutine on the event loop of the process, without a thread.
 
-Celery's own thread pool would park a thread for each POST under way: two thousand of them, where a container's limit
-of processes may be a thousand. Celery runs on the main thread and is told there what its own pools tell it: accepted,
-succeeded, failed. So Flower and `celery inspect` show the same, and Celery's own state has one thread.
+Celery's own thread pool would need a thread for each POST in flight: two thousand, where a container may have only a
+thousand. Celery runs on the main thread, and is told there what its own pools tell it: accepted, succeeded, failed. So
+Flower and `celery inspect` show the same as always, and only one thread touches Celery's state.
 
-What Celery's tracer would add (results, chains, retries, time limits, signals around a task) is not done: our tasks
-have none of it, the record is the result and its due time the retry.
+The features of Celery's tracer (results, chains, retries, time limits, signals around a task) do not exist here. Our
+tasks need none of them: the record is the result, and its due time is the retry.
 """
 
 import os
@@ -27,16 +27,16 @@ from worker.running.process import Process
 log = structlog.get_logger()
 
 Result = tuple[int, Any, float]
-"""1 where it failed; the ExceptionInfo then, else the result as text; seconds that it took."""
+"""(1 if it failed else 0, the ExceptionInfo or the result as text, seconds that it took)."""
 Tell = Callable[[Result], None]
 
 
 class TaskFailed(Exception):
-    """A task ended in a bug. Carries the kind of the error only: its text may hold what a caller wrote."""
+    """A task ended in a bug. Holds only the class of the error, because its text may hold what a caller wrote."""
 
 
 class CoroutinePool(BasePool):
-    """See the module. At most `limit` tasks at once; everything but the coroutines runs on Celery's thread."""
+    """At most `limit` tasks at once; everything but the coroutines runs on Celery's thread. See the module."""
 
     signal_safe = False  # stopping waits, and a signal handler must not
 
@@ -47,7 +47,7 @@ class CoroutinePool(BasePool):
         self._wake: Callable[[Callable[[], None]], object] = _nobody_to_wake
 
     def register_with_event_loop(self, loop: Any) -> None:
-        """Celery calls it with its hub, again after it has connected again."""
+        """Celery calls it with its event loop, and again after every reconnect."""
         self._wake = loop.call_soon
 
     def has_room(self) -> bool:
@@ -57,7 +57,7 @@ class CoroutinePool(BasePool):
     def on_apply(
         self, _trace: Any, args: tuple[Any, ...], _kwargs: Any, *, accept_callback: Any, callback: Tell, **_: Any
     ) -> None:
-        """Begins a task. A crash from here on is found by the job's due time."""
+        """Starts a task. After a crash from here on the job's due time brings it back."""
         name, _id, _request, body, content_type, encoding = args
         accept_callback(os.getpid(), time.monotonic())
         self._running += 1
@@ -85,7 +85,7 @@ class CoroutinePool(BasePool):
             log.exception("task.not_told", kind=type(error).__name__)
 
     def on_stop(self) -> None:
-        """Waits for what runs: a POST that was sent is paid for, and its answer is recorded."""
+        """Waits for running tasks: a POST that was sent is paid for, so its answer must be recorded."""
         while self._running:
             self._tell(*self._ended.get())
 
@@ -96,32 +96,32 @@ class CoroutinePool(BasePool):
 
 
 class TakeWhatFits(bootsteps.StartStopStep):
-    """Takes a message only while there is room for it, so that the queue's length is the true backlog.
+    """Takes a message only while there is room for it, so that the length of the queue is the true backlog.
 
-    A task that ends wakes Celery's loop, which looks again: a worker that was full takes its next message at once.
+    A task that ends wakes Celery's loop, which looks again, so a worker that was full takes its next message at once.
     """
 
     requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
 
     def start(self, parent: Any) -> None:
-        """Celery calls it again after it has connected again; the tasks of before still count."""
+        """Celery calls it again after every reconnect; tasks that were started before still count."""
         parent.task_consumer.channel.qos.can_consume = parent.pool.has_room
 
 
 class ForgetUnacknowledged(bootsteps.StartStopStep):
-    """Removes what a version before this one noted of messages that it had taken: their jobs are woken by due time."""
+    """Removes an older version's notes of messages that it had taken; their jobs are woken by their due times."""
 
     requires = ("celery.worker.consumer.tasks:Tasks",)  # type: ignore[assignment]
 
     def start(self, parent: Any) -> None:
-        """With each connection: it costs one command, and a worker of that version may still run beside this one."""
+        """At each connection: it costs one command, and a worker of the older version may still run beside this one."""
         channel = parent.task_consumer.channel
         with channel.conn_or_acquire() as redis:
             redis.delete(channel.unacked_key, channel.unacked_index_key)
 
 
 async def _failure_of(task: Any, message: tuple[Any, Any, Any]) -> ExceptionInfo | None:
-    """What went wrong with a task, as Celery's pools tell it; None where nothing did."""
+    """Runs a task. Returns its error as Celery's pools report it, or None."""
     try:
         arguments, keywords, _ = loads(*message, accept={"application/json"})
         result = task.run(*arguments, **keywords)
@@ -129,16 +129,16 @@ async def _failure_of(task: Any, message: tuple[Any, Any, Any]) -> ExceptionInfo
             await result
     except Exception:  # noqa: BLE001 - Celery is told of it
         return ExceptionInfo()
-    except BaseException:  # noqa: BLE001 - or it would end the loop, and every other task with it
+    except BaseException:  # noqa: BLE001 - it would end the loop, and every other task with it
         return _ended_by_force()
     return None
 
 
 def _ended_by_force() -> ExceptionInfo:
-    # Celery would take a SystemExit of a task for one of its own
+    # Celery would take a task's SystemExit for its own
     kind, _, traceback = sys.exc_info()
     return ExceptionInfo((TaskFailed, TaskFailed(kind.__name__ if kind else ""), traceback))
 
 
 def _nobody_to_wake(_: Callable[[], None]) -> None:
-    """Before Celery's loop runs nothing is taken."""
+    """Used until Celery's loop runs; before that no task is taken."""

@@ -1,4 +1,4 @@
-"""One event loop on a thread of its own: Celery has the main thread, everything that waits is asyncio and runs here."""
+"""One event loop on its own thread. Celery has the main thread; everything that waits is asyncio and runs here."""
 
 import asyncio
 from collections.abc import Coroutine
@@ -19,15 +19,15 @@ class LoopThread:
         self._begun: set[asyncio.Task[None]] = set()
 
     def start(self) -> None:
-        """Begins to take coroutines."""
+        """Starts the thread; from now on coroutines run."""
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Waits for the coroutine's result on the calling thread; its exception is raised there."""
+        """Blocks the calling thread until the coroutine has its result. Raises the coroutine's exception."""
         return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     def begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
-        """Starts the coroutine and waits for nothing. It must not raise: nobody would hear of it."""
+        """Starts the coroutine and returns at once. It must not raise, because nobody would see the exception."""
         self._loop.call_soon_threadsafe(self._begin, coroutine)
 
     def _begin(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -36,7 +36,7 @@ class LoopThread:
         task.add_done_callback(self._begun.discard)
 
     def stop(self) -> None:
-        """Stops the loop; what has not been waited for by then is lost."""
+        """Stops the loop; coroutines that still run are lost."""
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

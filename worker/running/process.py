@@ -1,4 +1,4 @@
-"""One worker process: what it holds between Celery's signals, opened after any fork, closed after the last task."""
+"""One worker process: its resources, opened by Celery's start signal (after any fork), closed after the last task."""
 
 import os
 import signal
@@ -14,12 +14,12 @@ from worker.running.loop import LoopThread
 
 
 class Process:
-    """See the module."""
+    """The resources of this process. See the module."""
 
     role: str
-    """The queue that it works on."""
+    """The queue that it works on: submit, settle, collect or tell."""
     parent: int
-    """The process that keeps this one alive; without it this one stops."""
+    """Process id of the parent; this process stops when the parent is gone."""
     loop: LoopThread
     resources: Resources
     stop_ticking: Callable[[], None]
@@ -27,7 +27,7 @@ class Process:
 
 @setup_logging.connect
 def keep_our_logs(**_: Any) -> None:
-    """Celery asks here before it sets up logging of its own: ours stays."""
+    """A receiver of this signal keeps Celery from setting up its own logging; ours stays."""
 
 
 @worker_init.connect
@@ -42,7 +42,7 @@ def open_process(**_: Any) -> None:
 
 @worker_shutdown.connect
 def close_process(**_: Any) -> None:
-    """Closes after the last task: Celery has waited for those in flight."""
+    """Closes everything after the last task; Celery has waited for the tasks in flight."""
     if not hasattr(Process, "resources"):
         return  # stopped before it had started
     if hasattr(Process, "stop_ticking"):

@@ -1,7 +1,8 @@
-"""What Flower hears of tasks: each event once, a quarter of a second's together in one message.
+"""Task events for Flower: each event once, all events of a quarter of a second in one message.
 
-Celery 5.6 keeps them together by itself, but only for one turn of its loop, and loses what another thread adds while it
-sends. Here all of them come from Celery's own thread (celery_pool.py), and the last ones leave when it stops.
+Celery 5.6 batches them as well, but only for one turn of its loop, and it loses events that another thread adds while
+it sends. Here all events come from Celery's own thread (celery_pool.py), and the last ones are sent when the worker
+stops.
 """
 
 from typing import Any, ClassVar
@@ -14,7 +15,7 @@ MOST_TOGETHER = 500
 
 
 class TaskEvents(bootsteps.StartStopStep):
-    """See the module. One per worker; Celery starts it again, with a new dispatcher, after it has connected again."""
+    """One per worker; Celery starts it again, with a new dispatcher, after every reconnect. See the module."""
 
     requires = ("celery.worker.consumer.events:Events",)  # type: ignore[assignment]
     dispatcher: ClassVar[Any] = None
@@ -22,7 +23,7 @@ class TaskEvents(bootsteps.StartStopStep):
     _booked = False
 
     def start(self, parent: Any) -> None:
-        """Before the first task."""
+        """Called before the first task."""
         TaskEvents.dispatcher = dispatcher = parent.event_dispatcher
         self._booked = False
         if dispatcher:
@@ -30,7 +31,7 @@ class TaskEvents(bootsteps.StartStopStep):
             dispatcher.on_send_buffered = self._book
 
     def register_with_event_loop(self, _parent: Any, hub: Any) -> None:
-        """Celery's loop, which has the timers."""
+        """Keeps Celery's event loop, which has the timers."""
         self._hub = hub
 
     def _book(self) -> None:
@@ -40,18 +41,18 @@ class TaskEvents(bootsteps.StartStopStep):
 
     def _send(self) -> None:
         self._booked = False
-        # what could not be sent for want of a connection is kept, and sent by Celery once there is one
+        # events that cannot be sent without a connection are kept; Celery sends them after the reconnect
         self.dispatcher.flush(errors=False)
 
     def stop(self, parent: Any) -> None:
-        """The connection is gone, or the worker ends: what comes from now on does not wait for Celery's loop."""
+        """The connection is gone, or the worker ends: from now on events do not wait for Celery's loop."""
         if parent.event_dispatcher:
             parent.event_dispatcher.flush(errors=False)
             parent.event_dispatcher.buffer_group = frozenset()
 
 
 class WakeUp(Request):
-    """A task on its way: what it has to tell goes out by the connection there is when it ends, not when it came."""
+    """A task's request: its events use the connection that exists when the task ends, not the one it came by."""
 
     def send_event(self, type: str, **fields: Any) -> None:  # noqa: A002 - Celery's name
         dispatcher = TaskEvents.dispatcher
