@@ -50,7 +50,6 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     lane = Lane(redis, settings.redis_timeout_seconds, settings.redis_replicas)
     watch = Watch(settings.redis_url.get_secret_value())
     watch.start()
-    app.state.watch = watch
     store = job_store(settings, lane)
     keys = KeyRing(configured_keys(settings), KeyStore(lane), store.now)
     keys.start()

@@ -13,9 +13,9 @@ from api.http.problems import bad_field, problem_responses
 from api.keys import authenticate
 from api.schemas.job import JobList
 from api.state import State, state
+from worker.job.filter import END_OF_TIME, EVERY_STATUS, Filter
 from worker.job.ids import is_job_id
-from worker.job.record import Job, Milliseconds, Status
-from worker.operate.bulk import metadata_text
+from worker.job.record import Milliseconds, Status
 from worker.shown.job import job_row
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
@@ -27,23 +27,11 @@ KNOWN = ("status", "track_id", "created_after", "created_before", "limit", "curs
 
 @dataclass(frozen=True, slots=True)
 class Query:
-    """A list request after validation."""
+    """A list request after validation: which jobs, how many rows, and the last job of the page before."""
 
-    status: Status | None
-    track_id: str | None
-    metadata: Mapping[str, str]
-    after: Milliseconds
-    before: Milliseconds
+    jobs: Filter
     limit: int
     cursor: str | None
-
-    def matches(self, job: Job) -> bool:
-        if self.status and job.status is not self.status:
-            return False
-        if self.track_id is not None and job.order.track_id != self.track_id:
-            return False
-        kept = job.order.metadata
-        return all(key in kept and metadata_text(kept[key]) == value for key, value in self.metadata.items())
 
 
 @router.get("/jobs", summary="List jobs", response_model=JobList,
@@ -60,13 +48,13 @@ async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> 
     rows: list[dict[str, Any]] = []
     cursor, looked_at = query.cursor, 0
     while len(rows) < query.limit and looked_at < LOOKED_AT_PER_PAGE:
-        ids = await here["store"].page(tenant, query.after, query.before, cursor, query.limit)
+        ids = await here["store"].page(tenant, query.jobs.after, query.jobs.before, cursor, query.limit)
         if not ids:
             return {"jobs": rows, "next_cursor": None}
         for found in await asyncio.gather(*(here["store"].view(each) for each in ids)):
             if found and len(rows) < query.limit:
                 cursor = found.job.id
-                if query.matches(found.job):
+                if query.jobs.matches(found.job):
                     rows.append(job_row(found.job, here["viewer"], found.now, found.standing))
         looked_at += len(ids)
         cursor = ids[-1] if len(rows) < query.limit else cursor
@@ -81,21 +69,22 @@ def parse_query(parameters: Mapping[str, str]) -> Query:
     for name in parameters:
         if name not in KNOWN and not name.startswith("metadata."):
             raise bad_field(name, f"known are {', '.join(KNOWN)} and metadata.KEY")
-    return Query(
-        status=_status(parameters.get("status")),
+    jobs = Filter(
+        statuses=_statuses(parameters.get("status")),
         track_id=parameters.get("track_id"),
         metadata=metadata,
         after=_time("created_after", parameters, 0),
-        before=_time("created_before", parameters, 2**53),
-        limit=rows_of_page(parameters.get("limit")),
-        cursor=_cursor(parameters.get("cursor")),
+        before=_time("created_before", parameters, END_OF_TIME),
     )
+    return Query(jobs, rows_of_page(parameters.get("limit")), _cursor(parameters.get("cursor")))
 
 
-def _status(text: str | None) -> Status | None:
-    if text is not None and text not in list(Status):
+def _statuses(text: str | None) -> frozenset[Status]:
+    if text is None:
+        return EVERY_STATUS
+    if text not in EVERY_STATUS:
         raise bad_field("status", ", ".join(Status))
-    return Status(text) if text is not None else None
+    return frozenset([Status(text)])
 
 
 def _cursor(text: str | None) -> str | None:

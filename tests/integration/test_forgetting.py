@@ -17,12 +17,13 @@ from worker.images import removal as forgetting
 from worker.images.folder import LocalImages
 from worker.images.removal import Forgetting
 from worker.job import decisions
+from worker.job.filter import Filter
 from worker.job.folder import folder_of
 from worker.job.record import TERMINAL, Job, Status
-from worker.operate.bulk import Filter, purge_matching
+from worker.operate.bulk import purge_matching
 
 MANY = 250
-EVERYTHING = Filter(("acme",), TERMINAL)
+EVERYTHING = Filter(TERMINAL)
 
 
 @pytest.fixture
@@ -246,8 +247,8 @@ async def test_a_purge_counts_what_it_removed_and_goes_on_past_what_fails(engine
     images = Images(engine)
     images.kills = True
     with pytest.raises(Killed):
-        await purge_matching(engine.r.store, forgetter(engine, images), EVERYTHING)
-    purged = await purge_matching(engine.r.store, forgetter(engine), EVERYTHING)
+        await purge_matching(engine.r.store, forgetter(engine, images), ["acme"], EVERYTHING)
+    purged = await purge_matching(engine.r.store, forgetter(engine), ["acme"], EVERYTHING)
     assert (purged.jobs, purged.files, purged.folders_left) == (2, 2, 1)
     assert engine.redis.keys("job:*") == []
     (engine.folder / folder_of(jobs[1])).unlink()

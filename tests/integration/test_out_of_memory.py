@@ -25,8 +25,9 @@ from worker.images.claims import Collecting
 from worker.images.removal import Forgetting
 from worker.job import decisions
 from worker.job.answer import Answer, Taken
+from worker.job.filter import Filter
 from worker.job.record import OPEN, TERMINAL, Image, Status
-from worker.operate.bulk import Filter, cancel_matching, purge_matching
+from worker.operate.bulk import cancel_matching, purge_matching
 from worker.resources import Resources, open_resources
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.store.lane import RedisUnavailable
@@ -173,8 +174,8 @@ async def test_what_is_removed_makes_room(here: Resources) -> None:
     await refused(store)
     fillers = ("filler", "acme")
     forgetting = Forgetting(here.lane, store, here.images.store)
-    assert await cancel_matching(store, Filter(fillers, OPEN)) > 300
-    assert (await purge_matching(store, forgetting, Filter(fillers, TERMINAL))).jobs > 300
+    assert await cancel_matching(store, fillers, Filter(OPEN)) > 300
+    assert (await purge_matching(store, forgetting, fillers, Filter(TERMINAL))).jobs > 300
     assert await accepted(store)
 
 

@@ -17,14 +17,15 @@ from tests.support.engine import Engine, running_engine
 from tests.support.queue import DURATIONS, answered
 from worker.job import decisions
 from worker.job.answer import Open
+from worker.job.filter import Filter
 from worker.job.record import OPEN, Status
-from worker.operate.bulk import Filter, cancel_matching
+from worker.operate.bulk import cancel_matching
 from worker.recording import record
 from worker.store.jobs import JobStore
 from worker.store.steps import apply
 
 HEADERS = {"authorization": "Bearer acme-key-0123"}
-ACME = Filter(("acme",), frozenset(OPEN))
+OPEN_ONES = Filter(frozenset(OPEN))
 
 
 @pytest.fixture
@@ -72,7 +73,7 @@ async def test_a_bulk_cancel_writes_the_line_of_a_workers_step(engine: Engine) -
     """One for each job."""
     ids = [await engine.accepted() for _ in range(3)]
     with capture_logs() as lines:
-        assert await cancel_matching(engine.r.store, ACME) == 3
+        assert await cancel_matching(engine.r.store, ["acme"], OPEN_ONES) == 3
     assert sorted(steps(lines), key=lambda line: str(line["job_id"])) == [cancelled(job_id) for job_id in ids]
 
 

@@ -7,10 +7,11 @@ from typing import Any
 import pytest
 
 from api.endpoints.images import names
-from api.endpoints.listing import Query, parse_query
+from api.endpoints.listing import parse_query
 from api.http.problems import InvalidRequest, Problem
 from api.schemas.request import MOST_ERRORS, parse_batch, parse_request
 from config.settings import Settings
+from worker.job.record import Job, Order
 from worker.network.addresses import AddressRefused, check_url
 from worker.startup import check_settings
 
@@ -96,16 +97,9 @@ def test_a_limit_is_read_whole(limit: str) -> None:
 )
 def test_metadata_is_compared_as_json_writes_it(query: str, found: bool) -> None:
     """And a key that is not there matches nothing."""
-
-    class Kept:
-        metadata = {"flag": True}
-
-    class Found:
-        order = Kept
-
+    order = Order("01M859N4P0ZK88SXJWVC1PBXXR", "acme", 0, 1, {}, metadata={"flag": True})
     key = "nope" if query == "None" else "flag"
-    asked = Query(None, None, {key: query}, 0, 1, 1, None)
-    assert asked.matches(Found) is found  # type: ignore[arg-type]
+    assert parse_query({f"metadata.{key}": query}).jobs.matches(Job(order)) is found
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,7 @@ def test_a_time_without_a_zone_is_utc(text: str) -> None:
     """Whatever the machine's clock says: the same request means the same jobs everywhere."""
     assert from_rfc3339(text) == NOON
     query = parse_query({"created_after": text, "created_before": text})
-    assert (query.after, query.before) == (NOON, NOON)
+    assert (query.jobs.after, query.jobs.before) == (NOON, NOON)
     assert rfc3339(NOON) == "2026-11-23T12:00:00.000Z"
 
 

@@ -21,12 +21,14 @@ def show_accepted(api: Api, jobs: list[Row], arguments: argparse.Namespace) -> i
         for job in jobs:
             print_json(job) if arguments.json else print(job["id"])
         return Exit.OK
-    until, worst = time.monotonic() + arguments.wait, Exit.OK
+    until, ends = time.monotonic() + arguments.wait, set()
     for accepted in jobs:
         job = wait_for_end(api, accepted["id"], max(0.0, until - time.monotonic()))
         print_json(job) if arguments.json else print(job_line(job), flush=True)
-        worst = max(worst, exit_of_job(job), key=(Exit.OK, Exit.NOT_YET, Exit.JOB_FAILED).index)
-    return worst
+        ends.add(exit_of_job(job))
+    if Exit.JOB_FAILED in ends:
+        return Exit.JOB_FAILED
+    return Exit.NOT_YET if Exit.NOT_YET in ends else Exit.OK
 
 
 def _seconds(text: str) -> float:

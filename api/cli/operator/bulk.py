@@ -10,8 +10,9 @@ from config.settings import stop
 from worker.images.removal import Forgetting
 from worker.images.store import StoreError
 from worker.installation import Installation, OtherInstallation
+from worker.job.filter import END_OF_TIME, Filter
 from worker.job.record import OPEN, TERMINAL, Status
-from worker.operate.bulk import Filter, cancel_matching, matching, purge_matching
+from worker.operate.bulk import cancel_matching, matching, purge_matching
 
 WITH_ZONE = "RFC 3339, with its zone: 2026-11-23T12:00:00Z"
 
@@ -24,7 +25,9 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     whose.add_argument("--all-tenants", action="store_true", help="every tenant's")
     parser.add_argument("--status", choices=[status.value for status in Status], action="append", default=[])
     parser.add_argument("--created-after", type=read_time_with_zone, default=0, metavar="TIME", help=WITH_ZONE)
-    parser.add_argument("--created-before", type=read_time_with_zone, default=2**53, metavar="TIME", help=WITH_ZONE)
+    parser.add_argument(
+        "--created-before", type=read_time_with_zone, default=END_OF_TIME, metavar="TIME", help=WITH_ZONE
+    )
     parser.add_argument("--metadata", action="append", default=[], type=_pair, metavar="KEY=VALUE")
     parser.add_argument("--yes", action="store_true", help="do it; without this it is only counted")
 
@@ -35,18 +38,19 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
-    chosen = await _filter(engine, arguments)
+    tenants = [arguments.tenant] if arguments.tenant else await engine.flow.tenants()
+    chosen = _filter(arguments)
     if not arguments.yes:
-        found = [job.status async for job in matching(engine.store, chosen)]
+        found = [job.status async for job in matching(engine.store, tenants, chosen)]
         print(f"{len(found)} jobs match; to {arguments.act} them add --yes")
         return 0 if found else 1
     if arguments.act == "cancel":
-        done = await cancel_matching(engine.store, chosen)
+        done = await cancel_matching(engine.store, tenants, chosen)
     else:
         installation = installation_of(engine)
         await _checked(installation)
         forgetting = Forgetting(engine.lane, engine.store, installation.images)
-        purged = await purge_matching(engine.store, forgetting, chosen)
+        purged = await purge_matching(engine.store, forgetting, tenants, chosen)
         print(f"{purged.jobs} jobs removed, {purged.files} files with them")
         if purged.folders_left:
             print(f"the folders of {purged.folders_left} could not be removed yet: the workers go on trying")
@@ -63,14 +67,13 @@ async def _checked(installation: Installation) -> None:
         stop(f"nothing was removed: {error}")
 
 
-async def _filter(engine: Engine, arguments: argparse.Namespace) -> Filter:
+def _filter(arguments: argparse.Namespace) -> Filter:
     fitting = OPEN if arguments.act == "cancel" else TERMINAL
     asked = frozenset(map(Status, arguments.status)) or fitting
     if asked - fitting:
         print(f"{arguments.act} is for {', '.join(sorted(fitting))} jobs only", file=sys.stderr)
         raise SystemExit(2)
     return Filter(
-        tenants=(arguments.tenant,) if arguments.tenant else tuple(await engine.flow.tenants()),
         statuses=asked,
         after=arguments.created_after,
         before=arguments.created_before,
