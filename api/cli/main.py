@@ -38,7 +38,7 @@ VERBS = {
     "images": Verb("api.cli.caller.images", "download a job's images, proven by their SHA-256"),
     "cancel": Verb("api.cli.caller.cancel", "end a job, and say whether it was charged"),
     "retry": Verb("api.cli.caller.retry", "run a failed job again as a new one"),
-    "keys": Verb("api.cli.operator.keys", "make, list and revoke API keys; show the secret that signs webhooks"),
+    "keys": Verb("api.cli.operator.keys", "make, list and revoke API keys"),
     "settings": Verb("api.cli.settings_docs", "show every setting with its default and meaning"),
     "alive": Verb("api.cli.alive", "say by the exit code whether a part answers (for health checks)"),
 }

@@ -250,16 +250,20 @@ def test_a_key_is_made_shown_once_listed_and_revoked(here: Installation) -> None
 
 
 def test_the_secret_that_signs_webhooks_is_shown_and_stays(here: Installation) -> None:
-    """The one that callers are told with: made at first need, the configured one where there is one."""
+    """Made at first need, or as configured, the newest first; the older name of the verb shows the same."""
     first = darkroom(here, "keys", "webhook-secret").stdout.strip()
     assert first.startswith("whsec_")
-    assert darkroom(here, "keys", "webhook-secret").stdout.strip() == first
+    assert darkroom(here, "webhooks", "secret").stdout.strip() == first
     here.settings["DARKROOM_WEBHOOK_SECRET"] = "whsec_b2xk,whsec_bmV3"
     try:
-        shown = lines(darkroom(here, "keys", "webhook-secret", "--json"))
+        shown = darkroom(here, "webhooks", "secret").stdout.split()
+        older = darkroom(here, "keys", "webhook-secret")
+        as_json = lines(darkroom(here, "keys", "webhook-secret", "--json"))
     finally:
         del here.settings["DARKROOM_WEBHOOK_SECRET"]
-    assert shown == [{"webhook_secret": "whsec_b2xk"}, {"webhook_secret": "whsec_bmV3"}]
+    assert shown == older.stdout.split() == ["whsec_bmV3", "whsec_b2xk"]
+    assert as_json == [{"webhook_secret": secret} for secret in shown]
+    assert "darkroom webhooks secret" in older.stderr
 
 
 def test_keys_say_when_redis_is_away(here: Installation) -> None:

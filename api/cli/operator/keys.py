@@ -1,4 +1,4 @@
-"""`darkroom keys`: makes, lists and revokes API keys, and shows the secret that signs what callers are told."""
+"""`darkroom keys`: makes, lists and revokes API keys."""
 
 import argparse
 import re
@@ -12,7 +12,7 @@ from api.cli.caller.rendering import print_table
 from api.cli.operator.engine import Engine, on_engine
 from worker.job.times import rfc3339
 from worker.store.api_keys import SCOPES, TENANT_ALLOWED, TENANT_PATTERN, Key, KeyStore, Scope, TooManyKeys
-from worker.telling.secrets import new_webhook_secret
+from worker.telling.secrets import WebhookSecrets
 
 UNITS = {"m": 60, "h": 3600, "d": 86_400, "w": 604_800}
 LASTS = re.compile(r"([1-9]\d{0,4})([mhdw])")
@@ -39,7 +39,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     listed.add_argument("tenant", nargs="?", type=_tenant, help="only this tenant's")
     revoke = acts.add_parser("revoke", help="end a key")
     revoke.add_argument("id", help="its id, as the list has it: 8 characters")
-    secret = acts.add_parser("webhook-secret", help="show the secret that signs what callers are told")
+    secret = acts.add_parser("webhook-secret", help="the older name of `darkroom webhooks secret`")
     for act in (make, listed, revoke, secret):
         act.add_argument("--json", action="store_true", help="print JSON, one object a line, and nothing else")
 
@@ -93,13 +93,9 @@ async def _revoke(engine: Engine, arguments: argparse.Namespace) -> int:
 
 
 async def _webhook_secret(engine: Engine, arguments: argparse.Namespace) -> int:
-    """The configured ones, or the one that was made at the first start; made here if that is still to come."""
-    configured = engine.settings.webhook_secret.get_secret_value()
-    secrets = [part.strip() for part in configured.split(",") if part.strip()]
-    if not secrets:
-        await engine.lane.write("SET", "webhook_secret", new_webhook_secret(), "NX")
-        secrets = [(await engine.lane.call("GET", "webhook_secret")).decode()]
-    for secret in secrets:
+    """The older name of `darkroom webhooks secret`, which shows a tenant's own as well."""
+    print("darkroom: this is the older name of `darkroom webhooks secret`.", file=sys.stderr)
+    for secret in await WebhookSecrets(engine.settings, engine.lane).shared():
         print_json({"webhook_secret": secret}) if arguments.json else print(secret)
     return 0
 
