@@ -21,7 +21,7 @@ for at = FIRST, #ARGV, EACH do
   ids[#ids + 1] = ARGV[at]
   images = images + ARGV[at + 8]
 end
-if redis.call('EXISTS', 'job:' .. ids[1]) == 1 then return {now, 'created', table.concat(ids, ','), {}, ''} end
+if redis.call('EXISTS', KEY.job .. ids[1]) == 1 then return {now, 'created', table.concat(ids, ','), {}, ''} end
 
 if idempotency ~= '' then
   local earlier = redis.call('GET', idempotency)
@@ -32,7 +32,7 @@ if idempotency ~= '' then
 end
 
 -- What an operator has set for the tenant, or the installation's default; nil where there is no limit.
-local set = redis.call('HMGET', 'tenant:' .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused')
+local set = redis.call('HMGET', KEY.tenant .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused')
 local limits = {}
 for at = 1, 5 do
   local limit = tonumber(set[at] or ARGV[10 + at])
@@ -42,8 +42,8 @@ local rate = limits[1]
 local burst = (set[2] or not set[1]) and limits[2] or rate and math.ceil(rate) -- a rate of its own has a burst of its own
 
 -- One tenant cannot keep the others out: who has little waiting is let in a little beyond the bound.
-local queued, most, reserved = tonumber(redis.call('HGET', 'counts', 'queued') or 0) + #ids, tonumber(ARGV[9]), tonumber(ARGV[10])
-local size = (limits[3] or queued > most) and tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
+local queued, most, reserved = tonumber(redis.call('HGET', KEY.counts, 'queued') or 0) + #ids, tonumber(ARGV[9]), tonumber(ARGV[10])
+local size = (limits[3] or queued > most) and tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
 if queued > most and (size + #ids > reserved or queued > most + reserved) then
   return {now, 'full', 10000, most, 0}
 end
@@ -51,19 +51,19 @@ if limits[3] and size + #ids > limits[3] then return {now, 'tenant_full', 10000,
 local period, limit, used = beyond_budget(tenant, day, images, limits[4], limits[5])
 if period then return {now, 'budget', period, limit, used} end
 local spacing = rate and 1000 / rate
-local arrival = rate and math.max(now, tonumber(redis.call('GET', 'rate:' .. tenant) or 0))
+local arrival = rate and math.max(now, tonumber(redis.call('GET', KEY.rate .. tenant) or 0))
 if rate and arrival - now > (burst - 1) * spacing + 0.001 then
   return {now, 'rate', math.ceil(arrival - now - (burst - 1) * spacing), math.ceil(rate), 0}
 end
 
 -- With nobody waiting and a place free there is no queue to stand in.
-local nobody_waits = not set[6] and redis.call('EXISTS', 'fair') == 0
+local nobody_waits = not set[6] and redis.call('EXISTS', KEY.fair) == 0
 local crowd, found
 if ARGV[16] == '1' then
-  crowd, found = survey(tenant, tonumber(redis.call('HGET', 'backlogs', tenant) or 0)), pace()
+  crowd, found = survey(tenant, tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)), pace()
   local ahead = 0
   for at = FIRST, #ARGV, EACH do
-    local own = redis.call('ZCOUNT', 'backlog:' .. tenant, '-inf', ARGV[at + 6])
+    local own = redis.call('ZCOUNT', KEY.backlog .. tenant, '-inf', ARGV[at + 6])
     local wait = wait_ms(found, jobs_before(crowd, own + ahead, tonumber(ARGV[at + 7])))
     local late = ARGV[at + 9] == '1' and wait and found.done and now + wait + found.done - tonumber(ARGV[at + 5])
     if late and late > 0 then
@@ -78,18 +78,18 @@ if idempotency ~= '' then
 end
 if rate then
   -- a batch is let in as long as there is any room, and pays for all its requests afterwards
-  redis.call('SET', 'rate:' .. tenant, string.format('%.3f', arrival + #ids * spacing),
+  redis.call('SET', KEY.rate .. tenant, string.format('%.3f', arrival + #ids * spacing),
     'PX', math.ceil(arrival - now + #ids * spacing) + 1000)
 end
 book(tenant, day, images, 0)
 local own
 for at = FIRST, #ARGV, EACH do
-  local id, key = ARGV[at], 'job:' .. ARGV[at]
+  local id, key = ARGV[at], KEY.job .. ARGV[at]
   redis.call('HSET', key, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', ARGV[at + 1], 'doc', ARGV[at + 2],
     'timeline', ARGV[at + 3], 'rank', ARGV[at + 6], 'deadline', ARGV[at + 5], 'open', ARGV[at + 8], 'spent', 0)
   if ARGV[at + 7] ~= '5' then redis.call('HSET', key, 'priority', ARGV[at + 7]) end
-  redis.call('ZADD', 'jobs:' .. tenant, ARGV[at + 4], id)
-  redis.call('ZADD', 'due', ARGV[at + 5], id)
+  redis.call('ZADD', KEY.jobs .. tenant, ARGV[at + 4], id)
+  redis.call('ZADD', KEY.due, ARGV[at + 5], id)
   local name = nobody_waits and free_upstream()
   if name then
     dispatch(id, name, template, prefix, lease)
@@ -105,12 +105,12 @@ found = pace()
 local moved = found.free > 0
 if moved then
   pump(template, prefix, lease)
-  found, size = pace(), tonumber(redis.call('HGET', 'backlogs', tenant) or 0)
+  found, size = pace(), tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
 end
 crowd = survey(tenant, size)
 local rows = {}
 for at = FIRST, #ARGV, EACH do
-  if moved or #ids > 1 then own = redis.call('ZRANK', 'backlog:' .. tenant, ARGV[at]) end
+  if moved or #ids > 1 then own = redis.call('ZRANK', KEY.backlog .. tenant, ARGV[at]) end
   local before = own and jobs_before(crowd, own, tonumber(ARGV[at + 7]))
   rows[#rows + 1] = own and own .. ' ' .. before .. ' ' .. (not set[6] and wait_ms(found, before) or -1) or '-'
 end

@@ -14,7 +14,7 @@
 -- @include governor
 -- @include timeline
 local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-local key, to = 'job:' .. id, ARGV[6]
+local key, to = KEY.job .. id, ARGV[6]
 local job = redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed', 'claimed')
 if job[1] ~= ARGV[5] then return {now, 0} end
 local from, tenant, place = job[2], job[3], job[4]
@@ -22,7 +22,7 @@ local news, frees = ARGV[14], ARGV[11] == '1'
 local ended = to == 'succeeded' or to == 'failed' or to == 'cancelled' or to == 'expired'
 -- a callback that came while the claim was made may hold the result: it is read before anything is bought, by the next
 -- worker that takes the job's message
-if ARGV[19] == 'intent' and redis.call('LLEN', 'inbox:' .. id) > tonumber(ARGV[13]) then
+if ARGV[19] == 'intent' and redis.call('LLEN', KEY.inbox .. id) > tonumber(ARGV[13]) then
   redis.call('HSET', key, 'pushed', now)
   push(template, prefix, 'submit', 'submit', id)
   return {now, 0}
@@ -30,7 +30,7 @@ end
 
 local open, spent = ARGV[20] - (job[7] or 0), ARGV[21] - (job[8] or 0)
 if ARGV[23] == '1' then
-  local set, limits = redis.call('HMGET', 'tenant:' .. tenant, 'images_day', 'images_month'), {}
+  local set, limits = redis.call('HMGET', KEY.tenant .. tenant, 'images_day', 'images_month'), {}
   for at = 1, 2 do
     local limit = tonumber(set[at] or ARGV[23 + at])
     limits[at] = limit > 0 and limit or nil
@@ -46,19 +46,19 @@ if ended and (frees or not place) then redis.call('HDEL', key, 'placed') end
 if ARGV[19] == 'intent' then redis.call('HSET', key, 'claimed', now) end
 if open ~= 0 or spent ~= 0 then book(tenant, ARGV[22], open, spent) end
 if ARGV[9] == '' then
-  redis.call('ZREM', 'due', id)
+  redis.call('ZREM', KEY.due, id)
 else
   -- decided on a moment ago, and counted from now: an open job is looked at no later than at its deadline all the same
   local at, deadline = now + ARGV[9], tonumber(redis.call('HGET', key, 'deadline') or math.huge)
   -- who decided may have seen it waiting: it has been given its place since, and the message of that may be lost
   if to == 'queued' and place and not frees then at = math.min(at, now + lease) end
-  redis.call('ZADD', 'due', ended and at or math.min(at, math.max(now, deadline)), id)
+  redis.call('ZADD', KEY.due, ended and at or math.min(at, math.max(now, deadline)), id)
 end
 
 -- an id that the upstream gives twice is nobody's: neither job is asked for by it any more, as long as either may be
 if ARGV[26] ~= '' then
   local owner = redis.call('GET', ARGV[26])
-  if owner and owner ~= ARGV[27] then redis.call('HINCRBY', 'stats', to .. ' shared_id', 1) end
+  if owner and owner ~= ARGV[27] then redis.call('HINCRBY', KEY.stats, to .. ' shared_id', 1) end
   redis.call('SET', ARGV[26], (owner or ARGV[27]) == ARGV[27] and ARGV[27] or 'shared', 'PX',
     math.max(tonumber(ARGV[28]), redis.call('PTTL', ARGV[26])))
 end
@@ -71,10 +71,10 @@ elseif news == 'heard' then
   hear(ARGV[15], job[9])
 end
 local refused = news == 'busy' or news == 'down'
-local roles = refused and redis.call('HMGET', 'upstream:' .. ARGV[15], 'probing', 'tried') or {}
+local roles = refused and redis.call('HMGET', KEY.upstream .. ARGV[15], 'probing', 'tried') or {}
 local probed, tried = roles[1] == id, roles[2] == id
 if ARGV[23] == '1' and place then keep_beside(id, ARGV[8]:match('(%d+)%]$'), place) end
-for name, track_id in ARGV[29]:gmatch('(%S+) (%S+)') do redis.call('ZREM', 'places:' .. name, track_id) end
+for name, track_id in ARGV[29]:gmatch('(%S+) (%S+)') do redis.call('ZREM', KEY.places .. name, track_id) end
 local held = frees and place and release(id, place)
 -- an answer, a callback or a poll ended the upstream's part
 local heard = ARGV[19] == 'answer' or ARGV[19] == 'callback' or ARGV[19] == 'poll'
@@ -91,7 +91,7 @@ if from ~= to then
   end
   if ARGV[19] == 'no_time' then doubt_quickest(tenant) end
 end
-redis.call('HINCRBY', 'stats', to .. ' ' .. ARGV[19], 1)
+redis.call('HINCRBY', KEY.stats, to .. ' ' .. ARGV[19], 1)
 if to == 'queued' and frees then
   local rank = job[5]
   if ARGV[19] == 'key_refused' and tried then
@@ -110,22 +110,22 @@ if ARGV[10] == '1' then
   push(template, prefix, 'collect', 'collect', id)
 end
 if ARGV[12] ~= '' then
-  redis.call('HSET', 'delivery:' .. ARGV[12], 'job', id, 'tenant', tenant, 'state', 'pending', 'created_at', now,
+  redis.call('HSET', KEY.delivery .. ARGV[12], 'job', id, 'tenant', tenant, 'state', 'pending', 'created_at', now,
     'pushed', now)
-  redis.call('RPUSH', 'deliveries:' .. id, ARGV[12])
-  redis.call('ZADD', 'deliveries:tenant:' .. tenant, now, ARGV[12])
-  redis.call('HINCRBY', 'deliveries:counts', 'pending', 1)
-  redis.call('ZADD', 'deliveries:due', now + lease, ARGV[12])
+  redis.call('RPUSH', KEY.deliveries .. id, ARGV[12])
+  redis.call('ZADD', KEY.deliveries_of .. tenant, now, ARGV[12])
+  redis.call('HINCRBY', KEY.deliveries_counts, 'pending', 1)
+  redis.call('ZADD', KEY.deliveries_due, now + lease, ARGV[12])
   push(template, prefix, 'tell', 'tell', ARGV[12])
 end
 if place and not frees then
   if ended or to == 'unknown' then
     give_back_later(id, place)
   elseif from == 'unknown' then
-    redis.call('ZADD', 'places:' .. place, 'XX', now + PLACE_LEASE_MS, id) -- known again
+    redis.call('ZADD', KEY.places .. place, 'XX', now + PLACE_LEASE_MS, id) -- known again
   end
 end
-if ended then redis.call('ZADD', 'finished', 'NX', now, id) end
+if ended then redis.call('ZADD', KEY.finished, 'NX', now, id) end
 
 if news == 'busy' then
   learn_less(ARGV[15], job[9], probed, tonumber(ARGV[16]), tonumber(ARGV[17]))

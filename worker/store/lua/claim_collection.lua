@@ -6,7 +6,7 @@
 -- Reply {now, 'claimed' | 'held' by another | 'put_off' | 'gone' where the record is another}
 -- @include collecting
 local lease, id, most = tonumber(ARGV[3]), ARGV[4], tonumber(ARGV[7])
-local key = 'job:' .. id
+local key = KEY.job .. id
 local job = redis.call('HMGET', key, 'version', 'tenant', 'deadline', 'lined_up')
 if not job[1] or (ARGV[5] ~= '' and job[1] ~= ARGV[5]) then return {now, 'gone'} end
 local deadline = tonumber(job[3] or 0)

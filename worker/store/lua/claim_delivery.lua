@@ -9,7 +9,7 @@
 -- @include telling
 local claim_ms, id, tenant, endpoint = tonumber(ARGV[4]), ARGV[6], ARGV[7], ARGV[9]
 local kind = telling(ARGV[1], ARGV[2], tonumber(ARGV[3]), claim_ms, ARGV[5], id)
-local line, key = kind.line(line_to(tenant, ARGV[8], endpoint)), 'delivery:' .. id
+local line, key = kind.line(line_to(tenant, ARGV[8], endpoint)), KEY.delivery .. id
 
 local row = redis.call('HMGET', key, 'state', 'not_before', 'claimed_until', 'created_at')
 if row[1] == 'pending' and tonumber(row[3] or 0) > now then return {now, 'none', {}} end -- its place is in use
@@ -20,7 +20,7 @@ end
 redis.call('HSET', key, 'endpoint', endpoint)
 if is_disabled(tenant, endpoint) then
   to_state(id, 'endpoint_disabled')
-  redis.call('ZREM', 'deliveries:due', id)
+  redis.call('ZREM', KEY.deliveries_due, id)
   note_endpoint(tenant, endpoint)
   give_back(kind, line, id)
   return {now, 'endpoint_disabled', {}}
@@ -31,7 +31,7 @@ local queue = line_key(kind, line.name)
 if not holds(kind, line, id) and (redis.call('EXISTS', queue) == 1 or not has_room(kind, line)) then
   stand_in_line(kind, line, id, math.max(tonumber(row[2] or 0), tonumber(row[4] or 0)))
   redis.call('HSET', key, 'line', kind.name .. ':' .. line.name)
-  redis.call('ZADD', 'deliveries:due', now + ARGV[10], id)
+  redis.call('ZADD', KEY.deliveries_due, now + ARGV[10], id)
   for _ = 1, GRANTED_AT_ONCE do
     if not grant(kind, line.name) then break end
   end

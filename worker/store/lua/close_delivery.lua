@@ -1,5 +1,5 @@
 -- Ends a delivery that cannot be made. ARGV  delivery id, state. Reply {now}
 -- @include telling
-if redis.call('EXISTS', 'delivery:' .. ARGV[1]) == 1 then to_state(ARGV[1], ARGV[2]) end
-redis.call('ZREM', 'deliveries:due', ARGV[1])
+if redis.call('EXISTS', KEY.delivery .. ARGV[1]) == 1 then to_state(ARGV[1], ARGV[2]) end
+redis.call('ZREM', KEY.deliveries_due, ARGV[1])
 return {now}

@@ -7,16 +7,16 @@
 -- @include queue
 for at = 4, #ARGV, 3 do
   local name, limit = ARGV[at], tonumber(ARGV[at + 1])
-  if redis.call('SADD', 'upstreams', name) == 1 then redis.call('PERSIST', 'upstream:' .. name) end
-  redis.call('HSET', 'upstream:' .. name, 'seen', now)
-  local override = redis.call('HGET', 'upstream:' .. name, 'override')
+  if redis.call('SADD', KEY.upstreams, name) == 1 then redis.call('PERSIST', KEY.upstream .. name) end
+  redis.call('HSET', KEY.upstream .. name, 'seen', now)
+  local override = redis.call('HGET', KEY.upstream .. name, 'override')
   if override then
-    redis.call('HSET', 'upstream:' .. name, 'limit', override, 'learned', 0)
-    redis.call('HDEL', 'upstream:' .. name, 'probing')
+    redis.call('HSET', KEY.upstream .. name, 'limit', override, 'learned', 0)
+    redis.call('HDEL', KEY.upstream .. name, 'probing')
   elseif limit > 0 then
-    redis.call('HSET', 'upstream:' .. name, 'limit', limit, 'learned', 0)
-  elseif redis.call('HGET', 'upstream:' .. name, 'learned') ~= '1' then
-    redis.call('HSET', 'upstream:' .. name, 'limit', ARGV[at + 2], 'learned', 1)
+    redis.call('HSET', KEY.upstream .. name, 'limit', limit, 'learned', 0)
+  elseif redis.call('HGET', KEY.upstream .. name, 'learned') ~= '1' then
+    redis.call('HSET', KEY.upstream .. name, 'limit', ARGV[at + 2], 'learned', 1)
   end
 end
 pump(ARGV[1], ARGV[2], tonumber(ARGV[3]))

@@ -2,6 +2,6 @@
 --
 -- ARGV  version, digest …
 -- Reply {now, how many were there}
-local dropped = redis.call('HDEL', 'keys', unpack(ARGV, 2))
-redis.call('SET', 'keys:version', ARGV[1])
+local dropped = redis.call('HDEL', KEY.api_keys, unpack(ARGV, 2))
+redis.call('SET', KEY.api_keys_version, ARGV[1])
 return {now, dropped}

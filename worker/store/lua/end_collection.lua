@@ -5,10 +5,10 @@
 -- Reply {now}
 -- @include collecting
 local id, tenant = ARGV[3], ARGV[4]
-local holder = redis.call('HGET', 'job:' .. id, 'collector')
+local holder = redis.call('HGET', KEY.job .. id, 'collector')
 if not holder or holder == ARGV[5] then
   redis.call('ZREM', (lane_of(tenant)), id)
-  if holder then redis.call('HDEL', 'job:' .. id, 'collector') end
+  if holder then redis.call('HDEL', KEY.job .. id, 'collector') end
 end
 wake_collections(tenant, tonumber(ARGV[6]), ARGV[1], ARGV[2])
 return {now}

@@ -5,8 +5,8 @@
 -- Reply {now}
 -- @include prelude
 local template, prefix, id = ARGV[1], ARGV[2], ARGV[3]
-if redis.call('HEXISTS', 'job:' .. id, 'doc') == 1 then
-  redis.call('HSET', 'job:' .. id, 'pushed', now)
+if redis.call('HEXISTS', KEY.job .. id, 'doc') == 1 then
+  redis.call('HSET', KEY.job .. id, 'pushed', now)
   push(template, prefix, 'collect', 'collect', id)
 end
 return {now}

@@ -4,8 +4,8 @@
 -- Reply {now, callbacks, polls, reason the store is away or ''}
 local callbacks, polls = 0, 0
 for back = 0, tonumber(ARGV[1]) - 1 do
-  local seen = redis.call('HMGET', 'health:' .. (math.floor(now / 60000) - back), 'callback', 'poll')
+  local seen = redis.call('HMGET', KEY.health .. (math.floor(now / 60000) - back), 'callback', 'poll')
   callbacks = callbacks + tonumber(seen[1] or 0)
   polls = polls + tonumber(seen[2] or 0)
 end
-return {now, callbacks, polls, redis.call('GET', 'store:away') or ''}
+return {now, callbacks, polls, redis.call('GET', KEY.store_away) or ''}

@@ -5,9 +5,9 @@
 -- Reply {now, 1} or {now, 0} where another collects it by now, or nobody may any more
 -- @include collecting
 local lease, id = tonumber(ARGV[1]), ARGV[2]
-local job = redis.call('HMGET', 'job:' .. id, 'collector', 'tenant', 'deadline')
+local job = redis.call('HMGET', KEY.job .. id, 'collector', 'tenant', 'deadline')
 if job[1] ~= ARGV[3] then return {now, 0} end
 redis.call('ZADD', (lane_of(job[2])), now + lease, id)
 local deadline = tonumber(job[3] or 0)
-redis.call('ZADD', 'due', 'XX', 'GT', deadline > now and math.min(now + lease, deadline) or now + lease, id)
+redis.call('ZADD', KEY.due, 'XX', 'GT', deadline > now and math.min(now + lease, deadline) or now + lease, id)
 return {now, 1}

@@ -9,7 +9,7 @@
 -- @include telling
 local id, tenant, endpoint, came_to = ARGV[6], ARGV[11], ARGV[13], ARGV[15]
 local kind = telling(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], '')
-local line, key = kind.line(line_to(tenant, ARGV[12], endpoint)), 'delivery:' .. id
+local line, key = kind.line(line_to(tenant, ARGV[12], endpoint)), KEY.delivery .. id
 if redis.call('EXISTS', key) == 0 then -- forgotten with its job while it was told
   give_back(kind, line, id)
   return {now, 0, ''}
@@ -20,13 +20,13 @@ redis.call('HSET', key, 'attempts', ARGV[8], 'tries', ARGV[7] + 1)
 redis.call('HDEL', key, 'claimed_until')
 to_state(id, ARGV[9])
 if ARGV[10] == '' then
-  redis.call('ZREM', 'deliveries:due', id)
+  redis.call('ZREM', KEY.deliveries_due, id)
 else
   redis.call('HSET', key, 'not_before', now + ARGV[10])
-  redis.call('ZADD', 'deliveries:due', now + ARGV[10], id)
+  redis.call('ZADD', KEY.deliveries_due, now + ARGV[10], id)
 end
 
-local row, why = 'endpoint:' .. tenant .. ':' .. endpoint, ''
+local row, why = KEY.endpoint .. tenant .. ':' .. endpoint, ''
 redis.call('HSET', row, 'url', ARGV[14])
 if came_to == 'hung' then
   redis.call('HINCRBY', row, 'hung', 1)

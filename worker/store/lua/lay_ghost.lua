@@ -3,9 +3,9 @@
 -- ARGV  id
 -- Reply {now, 1} or {now, 0}
 local id = ARGV[1]
-if redis.call('HEXISTS', 'job:' .. id, 'doc') == 1 then return {now, 0} end
-redis.call('DEL', 'job:' .. id)
-redis.call('DEL', 'inbox:' .. id)
-redis.call('ZREM', 'due', id)
-redis.call('ZREM', 'finished', id)
+if redis.call('HEXISTS', KEY.job .. id, 'doc') == 1 then return {now, 0} end
+redis.call('DEL', KEY.job .. id)
+redis.call('DEL', KEY.inbox .. id)
+redis.call('ZREM', KEY.due, id)
+redis.call('ZREM', KEY.finished, id)
 return {now, 1}

@@ -2,7 +2,7 @@
 --
 -- ARGV  digest, record, most, version
 -- Reply {now, 1 or 0}
-if redis.call('HLEN', 'keys') >= tonumber(ARGV[3]) then return {now, 0} end
-redis.call('HSET', 'keys', ARGV[1], ARGV[2])
-redis.call('SET', 'keys:version', ARGV[4])
+if redis.call('HLEN', KEY.api_keys) >= tonumber(ARGV[3]) then return {now, 0} end
+redis.call('HSET', KEY.api_keys, ARGV[1], ARGV[2])
+redis.call('SET', KEY.api_keys_version, ARGV[4])
 return {now, 1}

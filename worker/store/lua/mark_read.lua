@@ -3,7 +3,7 @@
 --
 -- ARGV  id, version, callbacks decided on before
 -- Reply {now, 1} or {now, 0} where the record is another
-local key = 'job:' .. ARGV[1]
+local key = KEY.job .. ARGV[1]
 local job = redis.call('HMGET', key, 'version', 'inbox_read')
 if job[1] ~= ARGV[2] or tonumber(job[2] or 0) ~= tonumber(ARGV[3]) then return {now, 0} end
 redis.call('HSET', key, 'inbox_read', ARGV[3] + 1)

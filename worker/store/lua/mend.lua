@@ -6,25 +6,25 @@
 -- Reply {now}
 -- @include queue
 local template, prefix, lease, what, id, name = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5], ARGV[6]
-local job = redis.call('HMGET', 'job:' .. id, 'status', 'place', 'order', 'tenant')
+local job = redis.call('HMGET', KEY.job .. id, 'status', 'place', 'order', 'tenant')
 local ended = job[1] == 'succeeded' or job[1] == 'failed' or job[1] == 'cancelled' or job[1] == 'expired'
 
 if what == 'dequeue' and job[4] and (job[1] ~= 'queued' or job[2]) then dequeue(id, job[4]) end
 if what == 'keep_place' and job[2] == name and not ended then
-  redis.call('ZADD', 'places:' .. name, 'NX', now + PLACE_LEASE_MS, id)
+  redis.call('ZADD', KEY.places .. name, 'NX', now + PLACE_LEASE_MS, id)
 end
 if what == 'drop_place' and (job[2] ~= name or job[1] == 'succeeded' or job[1] == 'failed') then
-  redis.call('ZREM', 'places:' .. name, id)
+  redis.call('ZREM', KEY.places .. name, id)
 end
 if what == 'forget' and not job[3] then
-  for _, tenant in ipairs(redis.call('SMEMBERS', 'tenants')) do
+  for _, tenant in ipairs(redis.call('SMEMBERS', KEY.tenants)) do
     dequeue(id, tenant)
-    redis.call('ZREM', 'jobs:' .. tenant, id)
+    redis.call('ZREM', KEY.jobs .. tenant, id)
   end
-  for _, key in ipairs(redis.call('SMEMBERS', 'upstreams')) do redis.call('ZREM', 'places:' .. key, id) end
-  for _, key in ipairs({'job:', 'inbox:', 'deliveries:'}) do redis.call('DEL', key .. id) end
-  redis.call('ZREM', 'due', id)
-  redis.call('ZREM', 'finished', id)
+  for _, key in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do redis.call('ZREM', KEY.places .. key, id) end
+  for _, key in ipairs({KEY.job, KEY.inbox, KEY.deliveries}) do redis.call('DEL', key .. id) end
+  redis.call('ZREM', KEY.due, id)
+  redis.call('ZREM', KEY.finished, id)
 end
 pump(template, prefix, lease)
 return {now}

@@ -6,17 +6,17 @@
 -- Reply {now, 1} where it was mended, {now, 0} where it has moved since
 local what = ARGV[1]
 if what == 'backlog' then
-  local size = redis.call('ZCARD', 'backlog:' .. ARGV[2])
-  if size > 0 then redis.call('HSET', 'backlogs', ARGV[2], size) else redis.call('HDEL', 'backlogs', ARGV[2]) end
+  local size = redis.call('ZCARD', KEY.backlog .. ARGV[2])
+  if size > 0 then redis.call('HSET', KEY.backlogs, ARGV[2], size) else redis.call('HDEL', KEY.backlogs, ARGV[2]) end
 elseif what == 'waiting' then
   local total = 0
-  for _, tenant in ipairs(redis.call('SMEMBERS', 'tenants')) do
-    total = total + redis.call('ZCARD', 'backlog:' .. tenant)
+  for _, tenant in ipairs(redis.call('SMEMBERS', KEY.tenants)) do
+    total = total + redis.call('ZCARD', KEY.backlog .. tenant)
   end
-  redis.call('SET', 'waiting', total)
+  redis.call('SET', KEY.waiting, total)
 else
-  local noted = tonumber(redis.call('HGET', 'counts', ARGV[2]) or 0)
+  local noted = tonumber(redis.call('HGET', KEY.counts, ARGV[2]) or 0)
   if noted ~= tonumber(ARGV[3]) then return {now, 0} end
-  redis.call('HINCRBY', 'counts', ARGV[2], ARGV[4] - ARGV[3])
+  redis.call('HINCRBY', KEY.counts, ARGV[2], ARGV[4] - ARGV[3])
 end
 return {now, 1}

@@ -4,18 +4,18 @@
 -- ARGV  lease_ms, most
 -- Reply {now, {id, …}}
 local lease, most = tonumber(ARGV[1]), tonumber(ARGV[2])
-local tenants, ids = redis.call('ZRANGE', 'overdue', 0, most - 1), {}
+local tenants, ids = redis.call('ZRANGE', KEY.overdue, 0, most - 1), {}
 local share = math.ceil(most / math.max(1, #tenants))
 for _, tenant in ipairs(tenants) do
-  local page = redis.call('ZPOPMIN', 'overdue:' .. tenant, math.min(share, most - #ids))
+  local page = redis.call('ZPOPMIN', KEY.overdue_of .. tenant, math.min(share, most - #ids))
   for at = 1, #page, 2 do
     ids[#ids + 1] = page[at]
-    redis.call('ZADD', 'due', 'XX', now + lease, page[at])
+    redis.call('ZADD', KEY.due, 'XX', now + lease, page[at])
   end
-  if redis.call('EXISTS', 'overdue:' .. tenant) == 1 then
-    redis.call('ZADD', 'overdue', now, tenant)
+  if redis.call('EXISTS', KEY.overdue_of .. tenant) == 1 then
+    redis.call('ZADD', KEY.overdue, now, tenant)
   else
-    redis.call('ZREM', 'overdue', tenant)
+    redis.call('ZREM', KEY.overdue, tenant)
   end
   if #ids == most then break end
 end

@@ -5,9 +5,9 @@
 -- @include queue
 local tenant = ARGV[1]
 if ARGV[2] ~= '' then
-  redis.call('HSET', 'tenant:' .. tenant, 'paused', ARGV[2])
+  redis.call('HSET', KEY.tenant .. tenant, 'paused', ARGV[2])
 else
-  redis.call('HDEL', 'tenant:' .. tenant, 'paused')
+  redis.call('HDEL', KEY.tenant .. tenant, 'paused')
   catch_up(tenant)
 end
 line_up(tenant)

@@ -1,4 +1,4 @@
 -- A folder is gone for good: so is its tombstone. ARGV  folder. Reply {now}
-redis.call('ZREM', 'tombstones', ARGV[1])
-redis.call('HDEL', 'removals:failing', 'tombstones ' .. ARGV[1])
+redis.call('ZREM', KEY.tombstones, ARGV[1])
+redis.call('HDEL', KEY.removals_failing, 'tombstones ' .. ARGV[1])
 return {now}

@@ -2,7 +2,7 @@
 --
 -- ARGV  tenant, new secret, ms for which the old ones go on, most secrets at once, secrets signed with so far …
 -- Reply {now}
-local key = 'webhook_secret:' .. ARGV[1]
+local key = KEY.webhook_secrets .. ARGV[1]
 local old = now + ARGV[3]
 redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
 if redis.call('EXISTS', key) == 0 then

@@ -4,13 +4,13 @@
 local step = now - believed
 if step >= -doubt and step <= under_way + doubt then return reply{step = 0} end
 -- somebody has ticked since: time has gone on for all but the asker, whose machine stood still
-if step > 0 and tonumber(redis.call('HGET', 'clock', 'seen') or 0) > believed + doubt then return reply{step = 0} end
+if step > 0 and tonumber(redis.call('HGET', KEY.clock, 'seen') or 0) > believed + doubt then return reply{step = 0} end
 
-redis.call('HSET', 'clock', 'ahead', believed - shown, 'since', shown, 'last_step', step, 'stepped_at', believed)
-redis.call('HINCRBY', 'clock', 'steps', 1)
+redis.call('HSET', KEY.clock, 'ahead', believed - shown, 'since', shown, 'last_step', step, 'stepped_at', believed)
+redis.call('HINCRBY', KEY.clock, 'steps', 1)
 -- what lives by Redis' own clock: a clock set back would keep it for as long
-redis.call('DEL', 'fair:line')
-local away = redis.call('PTTL', 'store:away')
-if away > 0 and step < 0 then redis.call('PEXPIRE', 'store:away', math.max(1000, away + step)) end
+redis.call('DEL', KEY.fair_line)
+local away = redis.call('PTTL', KEY.store_away)
+if away > 0 and step < 0 then redis.call('PEXPIRE', KEY.store_away, math.max(1000, away + step)) end
 now = believed
 return reply{step = step}

@@ -7,7 +7,7 @@
 -- @include prelude
 -- @include lanes
 local function lane_of(tenant)
-  return 'collecting:' .. tenant, 'line:collecting:' .. tenant
+  return KEY.collecting .. tenant, KEY.line .. 'collecting:' .. tenant
 end
 
 -- Those that have waited longest go to a worker, as many as there is room for; each takes its place there itself.
@@ -15,15 +15,15 @@ local function wake_collections(tenant, most, template, prefix)
   local places, line = lane_of(tenant)
   if not has_room(places, most) then return end
   for _ = 1, most - redis.call('ZCARD', places) do
-    local id = first_in(line, function(each) return redis.call('HEXISTS', 'job:' .. each, 'lined_up') == 1 end)
+    local id = first_in(line, function(each) return redis.call('HEXISTS', KEY.job .. each, 'lined_up') == 1 end)
     if not id then return end
-    redis.call('HSET', 'job:' .. id, 'pushed', now)
-    redis.call('HDEL', 'job:' .. id, 'lined_up')
+    redis.call('HSET', KEY.job .. id, 'pushed', now)
+    redis.call('HDEL', KEY.job .. id, 'lined_up')
     push(template, prefix, 'collect', 'collect', id)
   end
 end
 
 -- Until its deadline at the latest: that ends it, whoever collects.
 local function look_at(id, at, deadline)
-  redis.call('ZADD', 'due', deadline > now and math.min(at, deadline) or at, id)
+  redis.call('ZADD', KEY.due, deadline > now and math.min(at, deadline) or at, id)
 end

@@ -11,7 +11,7 @@ local LONGEST_ROUND = 16
 -- A taken request. Additive increase: a key that stays full for a round of requests without a refusal is tried with one
 -- place more, never with two that are not proven, and after a refusal only once a window.
 local function learn_more(name, id)
-  local key = 'upstream:' .. name
+  local key = KEY.upstream .. name
   local known = redis.call('HMGET', key, 'learned', 'limit', 'probe_at', 'window', 'probing')
   if known[1] ~= '1' then return end
   local limit = tonumber(known[2])
@@ -21,7 +21,7 @@ local function learn_more(name, id)
   elseif known[5] then
     return
   end
-  if redis.call('ZCARD', 'places:' .. name) < limit or tonumber(known[3] or 0) > now then return end
+  if redis.call('ZCARD', KEY.places .. name) < limit or tonumber(known[3] or 0) > now then return end
   -- one that was taken proves little: others may have ended upstream meanwhile, and we not have heard of it
   if redis.call('HINCRBY', key, 'round', 1) < math.min(limit, LONGEST_ROUND) then return end
   redis.call('HSET', key, 'limit', limit + 1, 'probing', '', 'round', 0) -- dispatch() says which job it is
@@ -39,7 +39,7 @@ end
 local function cut(key, name, probed)
   local known = redis.call('HMGET', key, 'learned', 'limit', 'window')
   if known[1] ~= '1' then return end
-  local held = math.floor(redis.call('ZCARD', 'places:' .. name) * (probed and 1 or 0.75))
+  local held = math.floor(redis.call('ZCARD', KEY.places .. name) * (probed and 1 or 0.75))
   local window = math.min((tonumber(known[3]) or PROBE_MS / 2) * 2, PROBE_MS * 16)
   redis.call('HSET', key, 'limit', math.max(1, math.min(tonumber(known[2]), held)), 'window', window,
     'probe_at', now + window, 'round', 0)
@@ -50,7 +50,7 @@ end
 -- full, not that the limit is too high: the pauses grow. What the upstream asks for is waited for, and a little more, so
 -- that not everybody comes back at once.
 local function learn_less(name, placed, probed, pause, jitter)
-  local key = 'upstream:' .. name
+  local key = KEY.upstream .. name
   if is_of_before(placed, redis.call('HGET', key, 'full_at')) then return end
   local times = redis.call('HINCRBY', key, 'full', 1)
   if times == 1 then cut(key, name, probed) end
@@ -61,7 +61,7 @@ end
 
 -- The breaker: pauses double with each moment of failure in a row, and each pause ends in one try.
 local function trip(name, placed, jitter, reason)
-  local key = 'upstream:' .. name
+  local key = KEY.upstream .. name
   if is_of_before(placed, redis.call('HGET', key, 'tripped_at')) then return end
   local failures = redis.call('HINCRBY', key, 'failures', 1)
   local pause = math.min(LONGEST_PAUSE_MS, 250 * 2 ^ math.min(failures, 10))
@@ -70,7 +70,7 @@ end
 
 -- An answer that proves nothing (time-out, 5xx): one is an accident, several in a row are an outage.
 local function strain(name, id, placed, jitter, reason)
-  local key = 'upstream:' .. name
+  local key = KEY.upstream .. name
   local known = redis.call('HMGET', key, 'tripped_at', 'failures', 'tried')
   if is_of_before(placed, known[1]) then return end
   if redis.call('HINCRBY', key, 'strains', 1) >= STRAINS or known[2] then
@@ -87,7 +87,7 @@ end
 -- An answer that shows that the key works: a tripped breaker closes. The pause of a full queue ends with a POST that was
 -- taken since: any other says nothing about the queue.
 local function heal(name, placed)
-  local key = 'upstream:' .. name
+  local key = KEY.upstream .. name
   redis.call('HDEL', key, 'strains')
   close_breaker(key)
   local full_at = redis.call('HGET', key, 'full_at')
@@ -99,7 +99,7 @@ end
 -- A result came by callback or poll: its POST was taken, whatever its answer was. It closes a breaker that lost answers
 -- have tripped; an old one says nothing of a key that cannot be reached, or is refused, since.
 local function hear(name, placed)
-  local key = 'upstream:' .. name
+  local key = KEY.upstream .. name
   local known = redis.call('HMGET', key, 'strains', 'tripped_at')
   redis.call('HDEL', key, 'strains')
   local lost_answers = tonumber(known[1] or 0) >= STRAINS
@@ -110,16 +110,16 @@ local FLOW_KEPT_SECONDS = 600 -- what was learned is forgotten where nothing was
 
 -- Recent durations, newer ones counting for more: what waiting jobs are told is computed from them.
 local function smooth(field, ms)
-  local known = tonumber(redis.call('HGET', 'flow', field))
-  redis.call('HSET', 'flow', field, math.floor(known and known + (ms - known) / 8 or ms))
-  redis.call('EXPIRE', 'flow', FLOW_KEPT_SECONDS)
+  local known = tonumber(redis.call('HGET', KEY.flow, field))
+  redis.call('HSET', KEY.flow, field, math.floor(known and known + (ms - known) / 8 or ms))
+  redis.call('EXPIRE', KEY.flow, FLOW_KEPT_SECONDS)
 end
 
 -- A tenant's quickest job of late, from its intent to its end: a quicker one sets it, a slower one moves it a little
 -- towards its own time, so that it follows an upstream that has become slow. Of one tenant: that somebody's jobs are slow
 -- says nothing of another's.
 local function note_quickest(tenant, ms)
-  local key = 'quickest:' .. tenant
+  local key = KEY.quickest .. tenant
   local known = tonumber(redis.call('GET', key))
   redis.call('SET', key, math.floor(known and known < ms and known + (ms - known) / 20 or ms), 'EX', FLOW_KEPT_SECONDS)
 end
@@ -127,7 +127,7 @@ end
 -- A job was not bought because of it. It moves down: a tenant's slow jobs must not keep its quick ones from ever being
 -- bought; after some of them one is tried, and tells.
 local function doubt_quickest(tenant)
-  local key = 'quickest:' .. tenant
+  local key = KEY.quickest .. tenant
   local known = tonumber(redis.call('GET', key))
   if known then redis.call('SET', key, math.floor(known * 0.95), 'KEEPTTL') end
 end

@@ -16,11 +16,11 @@ local GRANTED_AT_ONCE = 4
 local LOOK_MS = 2000
 
 local function line_key(kind, name)
-  return 'line:' .. kind.name .. ':' .. name
+  return KEY.line .. kind.name .. ':' .. name
 end
 
 local function turns_key(kind, lane)
-  return 'turns:' .. kind.name .. ':' .. lane
+  return KEY.turns .. kind.name .. ':' .. lane
 end
 
 local function has_room(kind, line)
@@ -50,7 +50,7 @@ end
 
 local function stand_in_line(kind, line, id, since)
   redis.call('ZADD', line_key(kind, line.name), since, id)
-  redis.call('ZADD', 'lines:' .. kind.name, 'NX', now + LOOK_MS, line.name)
+  redis.call('ZADD', KEY.lines .. kind.name, 'NX', now + LOOK_MS, line.name)
   for _, path in ipairs(line.paths) do
     for at = 1, #path - 1 do
       local turns = turns_key(kind, path[at])
@@ -103,14 +103,14 @@ end
 
 -- A line looks after itself as well: whoever died with a place wakes nobody.
 local function look_at_lines(kind, most)
-  for _, name in ipairs(redis.call('ZRANGEBYSCORE', 'lines:' .. kind.name, '-inf', now, 'LIMIT', 0, most)) do
+  for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEY.lines .. kind.name, '-inf', now, 'LIMIT', 0, most)) do
     for _ = 1, GRANTED_AT_ONCE do
       if not grant(kind, name) then break end
     end
     if redis.call('EXISTS', line_key(kind, name)) == 1 then
-      redis.call('ZADD', 'lines:' .. kind.name, now + LOOK_MS, name)
+      redis.call('ZADD', KEY.lines .. kind.name, now + LOOK_MS, name)
     else
-      redis.call('ZREM', 'lines:' .. kind.name, name)
+      redis.call('ZREM', KEY.lines .. kind.name, name)
       for _, path in ipairs(kind.line(name).paths) do
         for at = #path - 1, 1, -1 do
           if redis.call('EXISTS', turns_key(kind, path[at + 1])) == 1 then break end

@@ -12,33 +12,33 @@ end
 -- Where a tenant stands in the queue, after its first job or its virtual time has changed. A step of priority above
 -- the normal one is worth a turn: the tenant goes ahead by it, and pays for the turn all the same.
 local function line_up(tenant)
-  local first = redis.call('ZRANGE', 'backlog:' .. tenant, 0, 0)[1]
-  if not first or redis.call('HEXISTS', 'tenant:' .. tenant, 'paused') == 1 then
-    redis.call('ZREM', 'fair', tenant)
+  local first = redis.call('ZRANGE', KEY.backlog .. tenant, 0, 0)[1]
+  if not first or redis.call('HEXISTS', KEY.tenant .. tenant, 'paused') == 1 then
+    redis.call('ZREM', KEY.fair, tenant)
     return
   end
-  local at = tonumber(redis.call('HGET', 'fair:time', tenant) or 0)
-  local priority = tonumber(redis.call('HGET', 'job:' .. first, 'priority') or 5)
-  redis.call('ZADD', 'fair', at - (priority - 5) * TURN, tenant)
+  local at = tonumber(redis.call('HGET', KEY.fair_time, tenant) or 0)
+  local priority = tonumber(redis.call('HGET', KEY.job .. first, 'priority') or 5)
+  redis.call('ZADD', KEY.fair, at - (priority - 5) * TURN, tenant)
 end
 
 -- An idle tenant starts at the clock, not in its past: credit is not saved up.
 local function catch_up(tenant)
-  local at = tonumber(redis.call('HGET', 'fair:time', tenant) or 0)
-  local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
-  redis.call('HSET', 'fair:time', tenant, math.max(at, clock))
+  local at = tonumber(redis.call('HGET', KEY.fair_time, tenant) or 0)
+  local clock = tonumber(redis.call('GET', KEY.fair_clock) or 0)
+  redis.call('HSET', KEY.fair_time, tenant, math.max(at, clock))
 end
 
 local function grow_backlog(tenant, by)
-  redis.call('INCRBY', 'waiting', by)
-  local size = redis.call('HINCRBY', 'backlogs', tenant, by)
-  if size == 0 then redis.call('HDEL', 'backlogs', tenant) end
+  redis.call('INCRBY', KEY.waiting, by)
+  local size = redis.call('HINCRBY', KEY.backlogs, tenant, by)
+  if size == 0 then redis.call('HDEL', KEY.backlogs, tenant) end
   return size
 end
 
 -- Returns how many of its tenant's jobs go before it, and how many there are with it.
 local function enqueue(id, tenant, rank)
-  local backlog = 'backlog:' .. tenant
+  local backlog = KEY.backlog .. tenant
   if redis.call('ZADD', backlog, rank, id) == 0 then return end
   local size = grow_backlog(tenant, 1)
   local own = redis.call('ZRANK', backlog, id)
@@ -48,7 +48,7 @@ local function enqueue(id, tenant, rank)
 end
 
 local function dequeue(id, tenant)
-  if redis.call('ZREM', 'backlog:' .. tenant, id) == 1 then
+  if redis.call('ZREM', KEY.backlog .. tenant, id) == 1 then
     grow_backlog(tenant, -1)
     line_up(tenant)
   end
@@ -56,14 +56,14 @@ end
 
 -- The next job by fairness between tenants, then by rank within the tenant.
 local function next_waiting()
-  local first = redis.call('ZRANGE', 'fair', 0, 0, 'WITHSCORES')
+  local first = redis.call('ZRANGE', KEY.fair, 0, 0, 'WITHSCORES')
   local tenant = first[1]
   if not tenant then return nil end
-  local at = tonumber(redis.call('HGET', 'fair:time', tenant) or 0)
-  local clock = tonumber(redis.call('GET', 'fair:clock') or 0)
-  redis.call('SET', 'fair:clock', math.max(clock, math.min(at, tonumber(first[2]))))
-  redis.call('HSET', 'fair:time', tenant, at + turn_of(redis.call('HGET', 'fair:weights', tenant)))
-  local popped = redis.call('ZPOPMIN', 'backlog:' .. tenant)[1]
+  local at = tonumber(redis.call('HGET', KEY.fair_time, tenant) or 0)
+  local clock = tonumber(redis.call('GET', KEY.fair_clock) or 0)
+  redis.call('SET', KEY.fair_clock, math.max(clock, math.min(at, tonumber(first[2]))))
+  redis.call('HSET', KEY.fair_time, tenant, at + turn_of(redis.call('HGET', KEY.fair_weights, tenant)))
+  local popped = redis.call('ZPOPMIN', KEY.backlog .. tenant)[1]
   if popped then grow_backlog(tenant, -1) end
   line_up(tenant)
   return popped or next_waiting()
@@ -71,7 +71,7 @@ end
 
 -- What cannot be stored is not bought, and an operator's word holds everything back.
 local function held_back()
-  return redis.call('EXISTS', 'store:away') + redis.call('EXISTS', 'paused') > 0
+  return redis.call('EXISTS', KEY.store_away) + redis.call('EXISTS', KEY.paused) > 0
 end
 
 -- A key that no worker has in its configuration any more, or that an operator drains, gets nothing.
@@ -83,10 +83,10 @@ end
 local function free_upstream()
   if held_back() then return nil end
   local best, best_load
-  for _, name in ipairs(redis.call('SMEMBERS', 'upstreams')) do
-    local key = redis.call('HMGET', 'upstream:' .. name, 'limit', 'paused_until', 'seen', 'drained')
+  for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
+    local key = redis.call('HMGET', KEY.upstream .. name, 'limit', 'paused_until', 'seen', 'drained')
     if is_used(key[3], key[4]) and tonumber(key[2] or 0) <= now then
-      local held, limit = redis.call('ZCARD', 'places:' .. name), tonumber(key[1] or 1)
+      local held, limit = redis.call('ZCARD', KEY.places .. name), tonumber(key[1] or 1)
       if held < limit and (not best or held / limit < best_load) then
         best, best_load = name, held / limit
       end
@@ -102,45 +102,45 @@ local LEAST_KEPT_MS = 300000
 -- When a place is given back that nobody follows any more: its job has ended, or nobody knows what came of its POST, and
 -- the upstream may work on it all the same.
 local function kept_until()
-  return now + math.max(LEAST_KEPT_MS, 3 * tonumber(redis.call('HGET', 'flow', 'hold_ms') or 0))
+  return now + math.max(LEAST_KEPT_MS, 3 * tonumber(redis.call('HGET', KEY.flow, 'hold_ms') or 0))
 end
 
 local function give_back_later(id, name)
-  redis.call('ZADD', 'places:' .. name, 'XX', 'LT', kept_until(), id)
+  redis.call('ZADD', KEY.places .. name, 'XX', 'LT', kept_until(), id)
 end
 
 -- Its job is sent once more while nobody knows whether the upstream has that attempt: it may hold two.
 local function keep_beside(id, number, name)
-  local since = redis.call('ZSCORE', 'places:' .. name, id)
-  if since then redis.call('ZADD', 'places:' .. name, math.min(since, kept_until()), id .. '-' .. number) end
+  local since = redis.call('ZSCORE', KEY.places .. name, id)
+  if since then redis.call('ZADD', KEY.places .. name, math.min(since, kept_until()), id .. '-' .. number) end
 end
 
 local function dispatch(id, name, template, prefix, lease)
-  redis.call('ZADD', 'places:' .. name, now + PLACE_LEASE_MS, id)
-  redis.call('HSET', 'job:' .. id, 'place', name, 'placed', now, 'pushed', now)
-  redis.call('ZADD', 'due', 'LT', now + lease, id)
+  redis.call('ZADD', KEY.places .. name, now + PLACE_LEASE_MS, id)
+  redis.call('HSET', KEY.job .. id, 'place', name, 'placed', now, 'pushed', now)
+  redis.call('ZADD', KEY.due, 'LT', now + lease, id)
   push(template, prefix, 'submit', 'submit', id)
-  local upstream = redis.call('HMGET', 'upstream:' .. name, 'failures', 'probing', 'limit', 'full')
+  local upstream = redis.call('HMGET', KEY.upstream .. name, 'failures', 'probing', 'limit', 'full')
   if upstream[1] or upstream[4] then -- one try, and nothing more until it has been answered
-    redis.call('HSET', 'upstream:' .. name, 'paused_until', now + lease, 'tried', id)
+    redis.call('HSET', KEY.upstream .. name, 'paused_until', now + lease, 'tried', id)
   end
-  if upstream[2] == '' and redis.call('ZCARD', 'places:' .. name) >= tonumber(upstream[3]) then
-    redis.call('HSET', 'upstream:' .. name, 'probing', id)
+  if upstream[2] == '' and redis.call('ZCARD', KEY.places .. name) >= tonumber(upstream[3]) then
+    redis.call('HSET', KEY.upstream .. name, 'probing', id)
   end
 end
 
 -- Gives a job's place back; false where it had gone by itself. One place more than was ever proven, whose job ended
 -- without proving it, goes as well. `placed` stays: how long the job takes from there to its end is not known yet.
 local function release(id, name)
-  local held = redis.call('ZREM', 'places:' .. name, id) == 1
-  redis.call('HDEL', 'job:' .. id, 'place')
+  local held = redis.call('ZREM', KEY.places .. name, id) == 1
+  redis.call('HDEL', KEY.job .. id, 'place')
   -- the one try has ended: another may be made, unless what it came to forbids it (governor.lua, after this)
-  if redis.call('HGET', 'upstream:' .. name, 'tried') == id then
-    redis.call('HDEL', 'upstream:' .. name, 'tried', 'paused_until')
+  if redis.call('HGET', KEY.upstream .. name, 'tried') == id then
+    redis.call('HDEL', KEY.upstream .. name, 'tried', 'paused_until')
   end
-  if redis.call('HGET', 'upstream:' .. name, 'probing') == id then
-    redis.call('HDEL', 'upstream:' .. name, 'probing')
-    redis.call('HINCRBY', 'upstream:' .. name, 'limit', -1)
+  if redis.call('HGET', KEY.upstream .. name, 'probing') == id then
+    redis.call('HDEL', KEY.upstream .. name, 'probing')
+    redis.call('HINCRBY', KEY.upstream .. name, 'limit', -1)
   end
   return held
 end
@@ -151,7 +151,7 @@ local MOST_AT_ONCE = 500
 
 local function pump(template, prefix, lease)
   for _ = 1, MOST_AT_ONCE do
-    local name = redis.call('EXISTS', 'fair') == 1 and free_upstream()
+    local name = redis.call('EXISTS', KEY.fair) == 1 and free_upstream()
     local id = name and next_waiting()
     if not id then return end
     dispatch(id, name, template, prefix, lease)

@@ -12,18 +12,18 @@
 -- webhook_secret:<tenant> ZSET  secret → ms until which it signs; +inf for the newest
 -- @include prelude
 local function to_state(id, state)
-  local from = redis.call('HGET', 'delivery:' .. id, 'state')
+  local from = redis.call('HGET', KEY.delivery .. id, 'state')
   if from == state then return end
-  redis.call('HSET', 'delivery:' .. id, 'state', state)
-  if from then redis.call('HINCRBY', 'deliveries:counts', from, -1) end
-  redis.call('HINCRBY', 'deliveries:counts', state, 1)
+  redis.call('HSET', KEY.delivery .. id, 'state', state)
+  if from then redis.call('HINCRBY', KEY.deliveries_counts, from, -1) end
+  redis.call('HINCRBY', KEY.deliveries_counts, state, 1)
 end
 
 -- An endpoint that has hung so often, without one answer since, is told one at a time.
 local HUNG_OFTEN = 3
 
 local function most_at(tenant, endpoint, most)
-  local hung = redis.call('HGET', 'endpoint:' .. tenant .. ':' .. endpoint, 'hung')
+  local hung = redis.call('HGET', KEY.endpoint .. tenant .. ':' .. endpoint, 'hung')
   return tonumber(hung or 0) >= HUNG_OFTEN and 1 or most
 end
 
@@ -53,14 +53,14 @@ local function telling(template, prefix, lease, claim_ms, caps, here)
   end
 
   function kind.waits(id)
-    return redis.call('HGET', 'delivery:' .. id, 'state') == 'pending'
+    return redis.call('HGET', KEY.delivery .. id, 'state') == 'pending'
   end
 
   function kind.wake(id)
-    redis.call('HDEL', 'delivery:' .. id, 'line')
-    redis.call('ZADD', 'deliveries:due', now + lease, id)
+    redis.call('HDEL', KEY.delivery .. id, 'line')
+    redis.call('ZADD', KEY.deliveries_due, now + lease, id)
     if id == here then return end
-    redis.call('HSET', 'delivery:' .. id, 'pushed', now)
+    redis.call('HSET', KEY.delivery .. id, 'pushed', now)
     push(template, prefix, 'tell', 'tell', id)
   end
 
@@ -68,15 +68,15 @@ local function telling(template, prefix, lease, claim_ms, caps, here)
 end
 
 local function is_disabled(tenant, endpoint)
-  return redis.call('HEXISTS', 'endpoint:' .. tenant .. ':' .. endpoint, 'disabled_at') == 1
+  return redis.call('HEXISTS', KEY.endpoint .. tenant .. ':' .. endpoint, 'disabled_at') == 1
 end
 
 -- An endpoint that is used stays known; of those a tenant has left behind, the oldest are forgotten.
 local function note_endpoint(tenant, endpoint)
-  local index = 'endpoints:' .. tenant
+  local index = KEY.endpoints .. tenant
   redis.call('ZADD', index, now, endpoint)
   for _, old in ipairs(redis.call('ZRANGE', index, 0, -1001)) do
-    redis.call('DEL', 'endpoint:' .. tenant .. ':' .. old)
+    redis.call('DEL', KEY.endpoint .. tenant .. ':' .. old)
     redis.call('ZREM', index, old)
   end
 end
