@@ -13,7 +13,6 @@ from worker.job.record import Attempt, Job, Status
 from worker.resources import Resources
 from worker.upstream.client import FETCH_SECONDS
 from worker.upstream.errors import UpstreamError
-from worker.upstream.wire import fetch_body
 
 log = structlog.get_logger()
 
@@ -36,7 +35,7 @@ async def ask(r: Resources, attempt: Attempt, request_id: str, seconds: float = 
         log.warning("upstream.shared_id", track_id=attempt.track_id)
         return Asked(None, "shared_id")
     try:
-        return Asked(await r.client.fetch(upstream.base_url, fetch_body(upstream.key, request_id), seconds))
+        return Asked(await r.client.fetch(upstream, request_id, seconds))
     except UpstreamError as error:
         log.warning("fetch.failed", track_id=attempt.track_id, reason=type(error).__name__)
         return Asked(None)

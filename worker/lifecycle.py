@@ -15,7 +15,7 @@ from worker.crash_points import Point, reached
 from worker.images.collect import collect_images, keep_to_the_record
 from worker.images.store import StoreError
 from worker.job import decisions
-from worker.job.answer import Outcome, Taken
+from worker.job.answer import Taken
 from worker.job.endings import contradicts
 from worker.job.record import Attempt, Job, Milliseconds, Status
 from worker.job.step import Step
@@ -23,13 +23,12 @@ from worker.recording import current, record
 from worker.resources import Resources
 from worker.shown.compatible import callback_shape
 from worker.shown.job import job_view
-from worker.signing import callback_token
 from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
 from worker.store.steps import facts, write
 from worker.telling.record import Target
 from worker.upstream.accounts import Account
-from worker.upstream.wire import parse_answer, submit_body
+from worker.upstream.chosen import PROVIDER
 
 log = structlog.get_logger()
 
@@ -148,7 +147,7 @@ async def _claimed(r: Resources, loaded: Loaded, step: Step, claimant: str) -> b
 
 
 async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Account) -> None:
-    outcome = await _post(r, job, attempt, upstream)
+    outcome = await r.client.submit(upstream, job.order.request, attempt.track_id)
     reached(Point.ANSWER_RECEIVED)
     log.info("attempt.answered", **facts(job), outcome=type(outcome).__name__)
     inline = outcome.answer.inline if isinstance(outcome, Taken) and not outcome.answer.links else ()
@@ -163,13 +162,6 @@ async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Ac
     if recorded and inline and _collectable(recorded) and not recorded.links:
         async with r.collecting.noted(recorded):
             await _collect_known(r, recorded, inline)
-
-
-async def _post(r: Resources, job: Job, attempt: Attempt, upstream: Account) -> Outcome:
-    webhook = f"{r.settings.public_url}/webhooks/modelslab/{callback_token(attempt.track_id, r.settings.secrets)}"
-    body = submit_body(job.order.request, key=upstream.key, track_id=attempt.track_id, webhook=webhook)
-    echoes = [text for text in job.order.request.values() if isinstance(text, str)]
-    return await r.client.submit(upstream.base_url, body, echoes)
 
 
 async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
@@ -190,7 +182,7 @@ async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
 async def _called_back_inline(r: Resources, job: Job, attempt: Attempt) -> tuple[str, ...]:
     """The images that a callback brought in itself: it stays in the inbox as long as the job does."""
     bodies = await r.store.callbacks_of(job.id, attempt.number)
-    found = (answer.inline for answer in map(parse_answer, bodies) if answer.kind == "success")
+    found = (answer.inline for answer in map(PROVIDER.parse, bodies) if answer.kind == "success")
     return next((inline for inline in found if inline), ())
 
 

@@ -20,7 +20,7 @@ from worker.store.admission import OverBudget
 from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
 from worker.store.steps import Decide, apply, write
-from worker.upstream.wire import parse_answer
+from worker.upstream.chosen import PROVIDER
 
 log = structlog.get_logger()
 
@@ -93,7 +93,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
     False where it has to be confirmed and could not be: it stays unread.
     """
     _, number, body = loaded.inbox[0].split(b" ", 2)
-    answer = parse_answer(body)
+    answer = PROVIDER.parse(body)
     if r.settings.confirm_callbacks and answer.kind == "success":
         confirmed = await _confirmed(r, loaded.job, int(number), answer)
         if confirmed is None:

@@ -1,4 +1,4 @@
-"""POST /webhooks/modelslab/{token}: authenticate, bound, record, hand over, answer. Nothing is decided here.
+"""The provider's callbacks: authenticate, bound, record, hand over, answer. Nothing is decided here.
 
 Public, and its sender signs nothing: the token in the address is checked before anything is looked up, and a wrong
 one gets the same answer at the same cost whether it was near or far. The body is kept raw, as a hint, for the worker.
@@ -15,12 +15,12 @@ from api.http.problems import Problem, problem_responses
 from api.state import state
 from worker.crash_points import Point, reached
 from worker.signing import check_callback_token
-from worker.upstream.wire import parse_answer
+from worker.upstream.chosen import PROVIDER
 
 router = APIRouter(tags=["upstream"])
 
 
-PREFIX = "/webhooks/modelslab/"
+PREFIX = PROVIDER.callback_path
 ENDS = ("success", "failed", "error")
 
 
@@ -38,7 +38,7 @@ async def receive_callback(token: str, request: Request) -> Response:
     body = await request.body()
     if not _is_json_object(body):
         raise Problem("invalid_json", "A callback is a JSON object.")
-    if parse_answer(body).kind not in ENDS:  # progress changes nothing, and must not fill the inbox
+    if PROVIDER.parse(body).kind not in ENDS:  # progress changes nothing, and must not fill the inbox
         return json_answer({"received": "noted"})
     job_id, attempt = known
     orphan = orjson.dumps({"at": int(time.time() * 1000), "job": job_id, "attempt": attempt, "body": body.decode()})

@@ -4,7 +4,7 @@ Same rules, limits and tenants as `/v1`: only the words differ. The body's `key`
 """
 
 from base64 import b64encode
-from typing import Any, get_args
+from typing import Any
 
 from fastapi import APIRouter, Request, Response
 
@@ -12,12 +12,12 @@ from api.finding import image_bytes
 from api.http.json_answer import json_answer
 from api.intake.accepting import accept_one
 from api.keys import authenticate, authenticate_key
-from api.schemas.attributes import Scheduler
 from api.schemas.request import decoded_object, parse_compatible
 from api.state import State, state
 from worker.job.record import Job, Status
 from worker.shown.compatible import NOT_FOUND, fetch_shape, job_id_of, submit_shape
 from worker.store.api_keys import Scope
+from worker.upstream.chosen import PROVIDER
 
 router = APIRouter(prefix="/api", tags=["compatible"])
 
@@ -64,7 +64,7 @@ async def system_details(request: Request) -> Response:
 async def schedulers_list(request: Request) -> Response:
     """The schedulers that a request may name."""
     await _tenant(request, decoded_object(await request.body()), "read")
-    return json_answer({"schedulers": list(get_args(Scheduler))})
+    return json_answer({"schedulers": list(PROVIDER.vocabulary.schedulers)})
 
 
 for family in FAMILIES:

@@ -12,6 +12,7 @@ from api.http.json_answer import json_answer
 from api.state import State, state
 from worker.images.store import StoreError
 from worker.store.lane import RedisUnavailable, RedisUnfit
+from worker.upstream.chosen import PROVIDER
 
 router = APIRouter(tags=["operator"])
 
@@ -45,7 +46,7 @@ async def ready(request: Request) -> Response:
         "images": images,
         "workers": workers,
     }
-    if "modelslab.com" not in here["settings"].upstream_url:
+    if not PROVIDER.is_at(here["settings"].upstream_url):
         facts["upstream"] = f"not the provider: {urlsplit(here['settings'].upstream_url).hostname}"
     return json_answer(facts) if well else json_answer(facts, 503, {"retry-after": "2"})
 

@@ -15,16 +15,16 @@ from api.http.json_answer import json_answer
 from api.http.problems import InvalidRequest, Problem
 from api.intake.accepting import accept_one
 from api.keys import authenticate
-from api.schemas.openai import OPENAI_RESPONSES, REQUEST_SCHEMA, SIDE
-from api.schemas.request import FieldError, decoded_object, parse_compatible, refuse_too_many
+from api.schemas.field_errors import FieldError
+from api.schemas.openai import HEIGHT, MOST_IMAGES, OPENAI_RESPONSES, RANGES, REQUEST_SCHEMA, WIDTH
+from api.schemas.request import decoded_object, parse_compatible, refuse_too_many
 from api.state import State, state
 from worker.job.record import Image, Job, Status
 from worker.shown.job import image_url
 
 router = APIRouter(prefix="/v1", tags=["openai"])
 
-MOST_IMAGES = 4
-SIZE = re.compile(rf"(?P<width>{SIDE})x(?P<height>{SIDE})")
+SIZE = re.compile(rf"(?P<width>{WIDTH})x(?P<height>{HEIGHT})")
 FORMATS = ("url", "b64_json")
 MOST_USER_CHARACTERS = 256
 NEVER_REPEAT = {"x-should-retry": "false"}
@@ -94,7 +94,8 @@ def _dimensions(given: Any) -> dict[str, int]:
         return {}
     match = SIZE.fullmatch(given) if isinstance(given, str) else None
     if match is None:
-        allowed = "`auto`, or WIDTHxHEIGHT of 1 to 1024 each"
+        low, high = RANGES["width"]
+        allowed = f"`auto`, or WIDTHxHEIGHT of {low} to {high} each"
         raise InvalidRequest([FieldError("size", "not_allowed", "size is not usable.", allowed)])
     return {"width": int(match["width"]), "height": int(match["height"])}
 

@@ -2,10 +2,14 @@
 
 from typing import Any
 
-from api.schemas.attributes import NO_CONTROL, NO_NUL, PROMPT_CHARACTERS
-from api.schemas.numbers import whole_pattern
+from worker.upstream.chosen import PROVIDER
+from worker.upstream.forms import NO_CONTROL, NO_NUL
+from worker.upstream.numbers import whole_pattern
 
-SIDE = whole_pattern(1, 1024)[1:-1]
+RANGES = PROVIDER.vocabulary.ranges
+MOST_CHARACTERS = PROVIDER.vocabulary.prompt_characters
+MOST_IMAGES = RANGES["samples"][1]
+WIDTH, HEIGHT = (whole_pattern(*RANGES[side])[1:-1] for side in ("width", "height"))
 REQUEST_SCHEMA: dict[str, Any] = {
     "type": "object",
     "title": "ImagesRequest",
@@ -14,10 +18,15 @@ REQUEST_SCHEMA: dict[str, Any] = {
     "maxProperties": 64,
     "properties": {
         "model": {"type": "string", "minLength": 1, "maxLength": 255, "pattern": NO_CONTROL},
-        "prompt": {"type": "string", "minLength": 1, "maxLength": PROMPT_CHARACTERS, "pattern": NO_NUL},
-        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": 4, "default": 1},
+        "prompt": {
+            "type": "string",
+            "minLength": 1,
+            "maxLength": MOST_CHARACTERS,
+            "pattern": NO_NUL,
+        },
+        "n": {"type": ["integer", "null"], "minimum": 1, "maximum": MOST_IMAGES, "default": 1},
         "size": {
-            "anyOf": [{"const": "auto"}, {"type": "string", "pattern": f"^{SIDE}x{SIDE}$"}, {"type": "null"}],
+            "anyOf": [{"const": "auto"}, {"type": "string", "pattern": f"^{WIDTH}x{HEIGHT}$"}, {"type": "null"}],
             "default": "auto",
         },
         "response_format": {"enum": ["url", "b64_json", None], "default": "url"},

@@ -4,48 +4,35 @@ Never echoes what a caller wrote as text: a message shows numbers and flags that
 """
 
 import asyncio
-import difflib
 import json
-import re
 from concurrent.futures import ThreadPoolExecutor
 from importlib.resources import files
 from typing import Any, NamedTuple
 
-from pydantic import ConfigDict, TypeAdapter, ValidationError
+from pydantic import TypeAdapter, ValidationError
 from pydantic_core import from_json
 
 from api.http.problems import InvalidJson, InvalidRequest
-from api.schemas.attributes import (
-    ALLOWED,
-    FLAGS,
-    FREE_TEXT,
-    MOST_NUMBER,
-    NUMBER_TEXTS,
-    NUMBERS,
-    RANDOM_SEED,
-    Attributes,
-    DeadlinePolicy,
-    Own,
-)
+from api.schemas import own
+from api.schemas.field_errors import FieldError, ignored, missing, refused, unknown_field
+from api.schemas.own import MOST_METADATA, DeadlinePolicy, Own
 from worker.job.record import OnUnknown
+from worker.upstream.chosen import PROVIDER
+from worker.upstream.forms import MOST_NUMBER
 
-ATTRIBUTE_NAMES = frozenset(Attributes.__annotations__)
+ATTRIBUTE_NAMES = frozenset(PROVIDER.vocabulary.attributes.__annotations__)
 OWN_NAMES = frozenset(Own.__annotations__)
 KNOWN = ATTRIBUTE_NAMES | OWN_NAMES
-ALLOWED_STEPS = (21, 31, 41)
+FLAGS = PROVIDER.vocabulary.flags
+NUMBER_TEXTS = {**PROVIDER.vocabulary.number_texts, **own.NUMBER_TEXTS}
+"""Which texts are taken for a number: what else Python would read as one (`1_0`, ` 5`, `5.0`) is refused."""
 MOST_IN_BATCH = 1000
 MOST_FIELDS = 64
 MOST_ERRORS = 100
-MOST_METADATA = 16
-SHOWN_CHARACTERS = 40
-NUMERIC = re.compile(r"[+-]?[0-9]*\.?[0-9]+")
 _BATCHES = ThreadPoolExecutor(1, "batch")
 """One at a time: the others wait without holding what decoding makes of a body."""
 
-_CONFIG = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-Attributes.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
-Own.__pydantic_config__ = _CONFIG  # type: ignore[attr-defined]
-_ATTRIBUTES: TypeAdapter[Any] = TypeAdapter(Attributes)
+_ATTRIBUTES: TypeAdapter[Any] = TypeAdapter(PROVIDER.vocabulary.attributes)
 _OWN: TypeAdapter[Any] = TypeAdapter(Own)
 
 
@@ -61,15 +48,6 @@ class ParsedRequest(NamedTuple):
     on_unknown: OnUnknown | None
     deadline_policy: DeadlinePolicy | None
     metadata: dict[str, Any]
-
-
-class FieldError(NamedTuple):
-    """Why one field is refused."""
-
-    field: str
-    code: str
-    message: str
-    allowed: str
 
 
 NOT_AN_OBJECT = FieldError("", "object", "A request is a JSON object.", "a JSON object")
@@ -158,22 +136,20 @@ def _parse(content: Any, *, refuse_unknown: bool) -> tuple[ParsedRequest | None,
     if len(content) > MOST_FIELDS:
         return None, [TOO_MANY_FIELDS]
     given = {name: _flag(name, value) for name, value in content.items() if value is not None and value != ""}
-    adjustments = _random_seed(given)
+    adjustments = PROVIDER.vocabulary.adjust_given(given)
     unknown = given.keys() - KNOWN
-    errors = [_unknown(name) for name in sorted(unknown)] if refuse_unknown else []
+    errors = [unknown_field(name, KNOWN) for name in sorted(unknown)] if refuse_unknown else []
     errors += [
-        _refused(name, value) for name, value in given.items() if name in NUMBERS and not _is_number(name, value)
+        refused(name, value) for name, value in given.items() if name in NUMBER_TEXTS and not _is_number(name, value)
     ]
-    errors += [
-        _refused(name, None) for name in [each for each in given if each in KNOWN and _beyond(each, given[each])]
-    ]
+    errors += [refused(name, None) for name in [each for each in given if each in KNOWN and _beyond(each, given[each])]]
     given = {name: value for name, value in given.items() if not _beyond(name, value)} if errors else given
     request = _validated(_ATTRIBUTES, {name: given[name] for name in given if name in ATTRIBUTE_NAMES}, errors)
     own = _validated(_OWN, {name: given[name] for name in given if name in OWN_NAMES}, errors)
     if errors:
         return None, errors
-    adjustments += [] if refuse_unknown else [_ignored(name) for name in sorted(unknown - {"key"})]
-    _raise_steps(request, given, adjustments)
+    adjustments += [] if refuse_unknown else [ignored(name) for name in sorted(unknown - {"key"})]
+    adjustments += PROVIDER.vocabulary.adjust_checked(request, given)
     return _parsed(request, own, adjustments), []
 
 
@@ -227,58 +203,6 @@ def _validated(adapter: TypeAdapter[Any], given: dict[str, Any], errors: list[Fi
         for each in error.errors(include_url=False, include_context=False):
             name = str(each["loc"][0])
             if name not in {known.field for known in errors}:
-                errors.append(_missing(name) if each["type"] == "missing" else _refused(name, given.get(name)))
+                errors.append(missing(name) if each["type"] == "missing" else refused(name, given.get(name)))
         return {}
     return validated
-
-
-def _random_seed(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """-1 stands for "any" wherever images are made: taken as not given, and said."""
-    if given.get("seed") not in (RANDOM_SEED, str(RANDOM_SEED)):
-        return []
-    return [{"field": "seed", "from": given.pop("seed"), "to": None, "reason": "-1 means random"}]
-
-
-def _raise_steps(request: dict[str, Any], given: dict[str, Any], adjustments: list[dict[str, Any]]) -> None:
-    """The page's own example sends 20 although it allows 21, 31 and 41: it is raised and said, never refused."""
-    steps = request.get("num_inference_steps")
-    if steps is None or steps in ALLOWED_STEPS:
-        return
-    raised = next(allowed for allowed in ALLOWED_STEPS if allowed > steps)
-    request["num_inference_steps"] = raised
-    reason = f"allowed: {', '.join(map(str, ALLOWED_STEPS))}"
-    adjustments.append(
-        {"field": "num_inference_steps", "from": given["num_inference_steps"], "to": raised, "reason": reason}
-    )
-
-
-def _unknown(name: str) -> FieldError:
-    if name == "key":
-        return FieldError("key", "unknown_field", "The key goes into the header.", "`Authorization: Bearer <api key>`")
-    nearest = difflib.get_close_matches(name, KNOWN, 1)
-    hint = f"Did you mean {nearest[0]}?" if nearest else "It is not an attribute of a request."
-    return FieldError(name[:64], "unknown_field", hint, nearest[0] if nearest else "")
-
-
-def _ignored(name: str) -> dict[str, Any]:
-    return {"field": name[:64], "from": None, "to": None, "reason": "unknown, ignored"}
-
-
-def _missing(name: str) -> FieldError:
-    return FieldError(name, "required", f"{name} is required.", ALLOWED.get(name, ""))
-
-
-def _refused(name: str, value: Any) -> FieldError:
-    return FieldError(name, "not_allowed", f"{name} is not usable{_shown(name, value)}.", ALLOWED.get(name, ""))
-
-
-def _shown(name: str, value: Any) -> str:
-    if value is None or name in FREE_TEXT:
-        return ""
-    if isinstance(value, bool | int | float) or (isinstance(value, str) and _is_numeric(value)):
-        return f"; it is {json.dumps(value)[:SHOWN_CHARACTERS]}"
-    return f"; it is {'a long text' if isinstance(value, str) else 'not of that kind'}"
-
-
-def _is_numeric(text: str) -> bool:
-    return len(text) <= SHOWN_CHARACTERS and NUMERIC.fullmatch(text) is not None

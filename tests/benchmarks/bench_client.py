@@ -23,6 +23,7 @@ import uvloop
 
 from config.settings import Settings
 from worker.job.answer import Taken
+from worker.upstream.accounts import Account
 from worker.upstream.client import UpstreamClient
 
 ROUNDS = 3
@@ -30,6 +31,7 @@ POSTS = 3000
 IN_FLIGHT = 1000
 ANSWER_SECONDS = 1.0
 BODY = Path("api/example.json").read_bytes()
+REQUEST = json.loads(BODY)
 CONTENT = b'{"status":"processing","id":134701497,"eta":2.75,"output":[]}'
 ANSWER = b"HTTP/1.1 200 OK\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n" % len(CONTENT) + CONTENT
 
@@ -79,7 +81,7 @@ async def run_darkroom(url: str) -> None:
     client = UpstreamClient(Settings(_env_file=None, allow_private_addresses=True))
 
     async def post(url: str) -> None:
-        if not isinstance(await client.submit(url, BODY), Taken):
+        if not isinstance(await client.submit(Account("key-0", url, "k"), REQUEST, "t"), Taken):
             raise SystemExit("a POST was not answered")
 
     await _all(post, url)

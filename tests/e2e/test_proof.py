@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.processes import Installation, until
 from worker.signing import callback_token
-from worker.upstream.sandbox.painter import paint
+from worker.upstream.modelslab.sandbox.painter import paint
 
 GATEWAYS = (302, 303, 400, 403, 404, 429, 502)
 

@@ -1,6 +1,7 @@
 """What the client says of a POST to servers that misbehave on real sockets: sent once, "not taken" only when proven."""
 
 import asyncio
+import json
 import socket
 
 import aiohttp
@@ -8,10 +9,13 @@ import httpx
 import pytest
 
 from tests.support.upstream_server import (
+    PUBLIC,
+    SECRET,
     Connection,
     Script,
     answer,
     answering,
+    at,
     client,
     drip,
     flood,
@@ -23,8 +27,10 @@ from tests.support.upstream_server import (
 )
 from worker.job.answer import NotTaken, Open, Reason, Taken
 from worker.network.transport import Sending, translated
+from worker.signing import check_callback_token
 
-BODY = b'{"key":"canary-key","prompt":"canary prompt"}'
+REQUEST = {"prompt": "canary prompt", "seed": None}
+TRACK_ID = "01J00000000000000000000000-1"
 PROCESSING = b'{"status":"processing","id":134701497,"eta":2.75,"output":[]}'
 
 
@@ -53,7 +59,7 @@ OPEN_SCRIPTS: dict[str, Script] = {
 async def test_a_server_that_may_have_taken_the_request_leaves_it_open(name: str) -> None:
     """From the moment there was a connection, nothing but a clear answer proves anything; and one POST is all."""
     async with serving(OPEN_SCRIPTS[name]) as server, client(seconds=0.5, connect_seconds=0.5) as upstream:
-        outcome = await upstream.submit(server.url, BODY)
+        outcome = await upstream.submit(at(server.url), REQUEST, TRACK_ID)
     assert isinstance(outcome, Open), outcome
     assert server.connections == 1
     assert len(server.requests) <= 1
@@ -69,8 +75,8 @@ async def test_a_kept_connection_that_breaks_leaves_the_request_open_and_is_not_
         await connection.request()
 
     async with serving(answer_first_only) as server, client() as upstream:
-        first = await upstream.submit(server.url, BODY)
-        second = await upstream.submit(server.url, BODY)
+        first = await upstream.submit(at(server.url), REQUEST, TRACK_ID)
+        second = await upstream.submit(at(server.url), REQUEST, TRACK_ID)
     assert isinstance(first, Taken)
     assert isinstance(second, Open)
     assert (server.connections, len(server.requests)) == (1, 2)
@@ -87,7 +93,7 @@ def free_port() -> int:
 async def test_without_a_connection_nothing_was_taken(url: str) -> None:
     """Refused, a name that does not exist, and a host that is no proper address."""
     async with client() as upstream:
-        outcome = await upstream.submit(url.format(port=free_port()), BODY)
+        outcome = await upstream.submit(at(url.format(port=free_port())), REQUEST, TRACK_ID)
     assert isinstance(outcome, NotTaken)
     assert outcome.reason is Reason.UNREACHABLE
 
@@ -100,7 +106,7 @@ async def test_a_failed_tls_handshake_means_not_taken() -> None:
         await connection.send(b"HTTP/1.1 400 Bad Request\r\n\r\n")
 
     async with serving(no_tls) as server, client() as upstream:
-        outcome = await upstream.submit(server.url.replace("http:", "https:"), BODY)
+        outcome = await upstream.submit(at(server.url.replace("http:", "https:")), REQUEST, TRACK_ID)
     assert isinstance(outcome, NotTaken)
     assert outcome.reason is Reason.UNREACHABLE
 
@@ -111,7 +117,7 @@ async def test_a_connection_that_is_not_made_in_time_means_not_taken() -> None:
         serving(lambda connection: connection.hang()) as server,
         client(seconds=5, connect_seconds=0.3) as upstream,
     ):
-        outcome = await upstream.submit(server.url.replace("http:", "https:"), BODY)
+        outcome = await upstream.submit(at(server.url.replace("http:", "https:")), REQUEST, TRACK_ID)
     assert outcome == NotTaken(Reason.UNREACHABLE, "no connection (ConnectionTimeoutError)")
 
 
@@ -119,7 +125,7 @@ async def test_a_connection_that_is_not_made_in_time_means_not_taken() -> None:
 async def test_a_private_address_is_not_dialled_unless_allowed(host: str) -> None:
     """By number, by name, and hidden in IPv6: nobody is connected to, nothing is taken."""
     async with serving(never_answer) as server, client(allow_private=False) as upstream:
-        outcome = await upstream.submit(server.url.replace("127.0.0.1", host), BODY)
+        outcome = await upstream.submit(at(server.url.replace("127.0.0.1", host)), REQUEST, TRACK_ID)
         assert server.connections == 0
     assert isinstance(outcome, NotTaken)
     assert outcome.reason is Reason.UNREACHABLE
@@ -128,7 +134,7 @@ async def test_a_private_address_is_not_dialled_unless_allowed(host: str) -> Non
 async def test_an_address_that_is_none_is_a_wrong_configuration() -> None:
     """Nothing is raised for it either."""
     async with client() as upstream:
-        outcome = await upstream.submit("http://127.0.0.1:port", BODY)
+        outcome = await upstream.submit(at("http://127.0.0.1:port"), REQUEST, TRACK_ID)
     assert isinstance(outcome, NotTaken)
     assert outcome.reason is Reason.MISCONFIGURED
 
@@ -138,23 +144,26 @@ async def test_a_redirect_is_not_followed() -> None:
     async with serving(never_answer) as elsewhere:
         moved = answering(answer(b"", "307 Moved", f"location: {elsewhere.url}\r\n"))
         async with serving(moved) as server, client() as upstream:
-            outcome = await upstream.submit(server.url, BODY)
+            outcome = await upstream.submit(at(server.url), REQUEST, TRACK_ID)
         assert elsewhere.connections == 0
     assert isinstance(outcome, NotTaken)
     assert outcome.reason is Reason.MISCONFIGURED
 
 
 async def test_the_request_goes_out_as_it_is_and_asks_for_a_plain_answer(monkeypatch: pytest.MonkeyPatch) -> None:
-    """To the path of the documents, byte for byte, past any proxy of the environment."""
+    """To the path of the documents, with key, track_id and webhook, past any proxy of the environment."""
     monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{free_port()}")
     async with serving(answering(answer(PROCESSING))) as server, client() as upstream:
-        outcome = await upstream.submit(server.url, BODY)
+        outcome = await upstream.submit(at(server.url), REQUEST, TRACK_ID)
     assert isinstance(outcome, Taken)
     assert outcome.answer.request_id == "134701497"
     head, body = server.requests[0]
     assert head.startswith(b"POST /canary-path/text2img HTTP/1.1\r\n")
     assert b"\r\naccept-encoding: identity\r\n" in head.lower()
-    assert body == BODY
+    sent = json.loads(body)
+    token = sent.pop("webhook").removeprefix(f"{PUBLIC}/webhooks/modelslab/")
+    assert check_callback_token(token, (SECRET.encode(),)) == ("01J00000000000000000000000", 1)
+    assert sent == {"key": "canary-key", "prompt": "canary prompt", "track_id": TRACK_ID}
 
 
 async def test_hundreds_are_in_flight_at_once() -> None:
@@ -167,7 +176,7 @@ async def test_hundreds_are_in_flight_at_once() -> None:
         await connection.send(answer(PROCESSING))
 
     async with serving(answer_when_all_are_here) as server, client(seconds=20, connect_seconds=10) as upstream:
-        outcomes = await asyncio.gather(*(upstream.submit(server.url, BODY) for _ in range(300)))
+        outcomes = await asyncio.gather(*(upstream.submit(at(server.url), REQUEST, TRACK_ID) for _ in range(300)))
     assert all(isinstance(each, Taken) for each in outcomes)
     assert len(server.requests) == 300
 

@@ -1,6 +1,7 @@
 """`make mutants`: small faults are planted one at a time; which of them does no test notice?
 
-Python (mutmut, every mutant): worker/job/{decisions,attempts,endings,timing,cost}.py, worker/upstream/outcome.py.
+Python (mutmut, every mutant): worker/job/{decisions,attempts,endings,timing,cost}.py and the outcome of a submit
+(worker/upstream/modelslab/outcome.py).
 Lua (tests/mutants/lua.py): SAMPLE mutants drawn by SEED, all of them with SAMPLE=0; ONLY=advance,tick names scripts.
 Everything happens in copies of the tree. A run that takes much longer than without a fault counts as noticed.
 """
@@ -23,7 +24,7 @@ ROOT = Path(__file__).parent.parent.parent
 COPIED = ("api", "config", "worker", "tests", "docs", "pyproject.toml")
 LUA = Path("worker", "store", "lua")
 PARALLEL = 2
-PURE = ("job/decisions", "job/attempts", "job/endings", "job/timing", "job/cost", "upstream/outcome")
+PURE = ("job/decisions", "job/attempts", "job/endings", "job/timing", "job/cost", "upstream/modelslab/outcome")
 PURE_TESTS = (
     "test_every_step",
     "test_decisions",

@@ -10,8 +10,8 @@ from queue import Queue
 from typing import Any
 
 from config.settings import Settings
-from worker.upstream.sandbox.app import create_sandbox
-from worker.upstream.sandbox.server import build_server
+from worker.upstream.modelslab.sandbox.app import create_sandbox
+from worker.upstream.modelslab.sandbox.server import build_server
 
 STOP_SECONDS = 10
 CALLBACK_SECONDS = 10

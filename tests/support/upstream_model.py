@@ -1,6 +1,7 @@
 """An upstream that knows which POST it took, in the place of the HTTP client: its bill is what tests judge by."""
 
 import asyncio
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -8,6 +9,7 @@ import orjson
 
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.job.ids import parse_track_id
+from worker.upstream.accounts import Account
 from worker.upstream.errors import UpstreamUnavailable
 
 Fate = Literal[
@@ -52,22 +54,20 @@ class Upstream:
     """What fetch answers next."""
     arrived: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def submit(self, base_url: str, body: bytes, *_: object) -> Outcome:
+    async def submit(self, account: Account, request: Mapping[str, object], track_id: str) -> Outcome:
         """As worker.upstream.client: the outcome of a POST, once `answer` has decided on it."""
-        track_id = orjson.loads(body)["track_id"]
         assert parse_track_id(track_id)
         assert track_id not in self.posts, "an attempt was posted twice"
         post = self.posts[track_id] = Post(track_id, asyncio.get_running_loop().create_future())
         self.arrived.set()
         return await post.answer
 
-    async def fetch(self, base_url: str, body: bytes, *_: object) -> Answer:
+    async def fetch(self, account: Account, request_id: str, seconds: float = 0) -> Answer:
         """As worker.upstream.client: how that request stands, or what stands between us and the truth."""
         if self.says == "away":
             raise UpstreamUnavailable("test")
         if self.says == "not found":
             return Answer("failed", message="Request not found")
-        request_id = orjson.loads(body)["request_id"]
         post = next(each for each in self.posts.values() if each.request_id == request_id)
         return self.told(post, foreign=self.says == "somebody else's")
 

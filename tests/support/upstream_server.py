@@ -5,9 +5,13 @@ import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
+from pydantic import SecretStr
+
 from config.settings import Settings
+from worker.upstream.accounts import Account
 from worker.upstream.client import UpstreamClient
 
+PUBLIC, SECRET = "https://darkroom.example", "x" * 32
 Script = Callable[["Connection"], Awaitable[None]]
 
 
@@ -70,6 +74,11 @@ async def serving(script: Script) -> AsyncIterator[Server]:
         yield server
 
 
+def at(url: str) -> Account:
+    """The account at such a server."""
+    return Account("key-0", url, "canary-key")
+
+
 def answer(body: bytes, status: str = "200 OK", headers: str = "") -> bytes:
     """A whole HTTP answer."""
     return f"HTTP/1.1 {status}\r\ncontent-length: {len(body)}\r\n{headers}\r\n".encode() + body
@@ -126,6 +135,8 @@ async def client(
     settings = Settings(
         _env_file=None,
         allow_private_addresses=allow_private,
+        public_url=PUBLIC,
+        secret=SecretStr(SECRET),
         upstream_timeout_seconds=seconds,
         upstream_connect_timeout_seconds=connect_seconds,
     )

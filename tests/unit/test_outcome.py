@@ -10,7 +10,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
-from worker.upstream.outcome import LONGEST_WAIT_SECONDS, judge_answer
+from worker.upstream.chosen import PROVIDER
+from worker.upstream.modelslab.outcome import LONGEST_WAIT_SECONDS
 
 # on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -70,7 +71,7 @@ def test_every_recorded_submit_answer_is_judged_as_the_table_says(name: str) -> 
     """The documented answers, each with the outcome that it proves."""
     recording = json.loads((RECORDINGS / f"{name}.json").read_text())
     body = json.dumps(recording["body"]).encode()
-    assert named(judge_answer(recording["http_status"], recording["headers"], body)) == JUDGED[name]
+    assert named(PROVIDER.judge(recording["http_status"], recording["headers"], body)) == JUDGED[name]
 
 
 def test_no_recording_of_a_submit_is_left_out_of_the_table() -> None:
@@ -138,7 +139,7 @@ def test_every_status_with_every_body_proves_what_the_table_says_and_no_more(
     """Complete over status, content type and shape: only the provider's own words are a refusal."""
     statuses, headers = STATUSES[of]
     given = headers | ({"content-type": content_type} if content_type else {})
-    judged = {status: named(judge_answer(status, given, SHAPES[shape])) for status in statuses}
+    judged = {status: named(PROVIDER.judge(status, given, SHAPES[shape])) for status in statuses}
     assert judged == dict.fromkeys(statuses, PROVEN.get((of, shape), OPEN))
 
 
@@ -147,7 +148,7 @@ def test_the_table_has_every_status_that_an_answer_may_have() -> None:
     named_ones = {status for statuses, _ in STATUSES.values() for status in statuses}
     for status in set(range(100, 600)) - named_ones - set(range(200, 300)):
         for shape in set(SHAPES) - {"wrong url"}:
-            assert named(judge_answer(status, {}, SHAPES[shape])) == OPEN, (status, shape)
+            assert named(PROVIDER.judge(status, {}, SHAPES[shape])) == OPEN, (status, shape)
 
 
 def told(status: str, message: str) -> bytes:
@@ -182,14 +183,14 @@ def test_what_is_recorded_says_what_was_answered(
     status: int, headers: dict[str, str], body: bytes, outcome: Outcome
 ) -> None:
     """One word for the record, the upstream's own words, its wait: whoever reads the job later needs no log."""
-    assert judge_answer(status, headers, body) == outcome
+    assert PROVIDER.judge(status, headers, body) == outcome
 
 
 @pytest.mark.parametrize("field", ["premium", "api_key", "credit"])
 def test_a_field_that_is_named_in_a_refusal_says_nothing_of_the_key(field: str) -> None:
     """The upstream names what it refuses first: that is the caller's field, whatever it is called."""
     body = json.dumps({"status": "error", "message": {field: ["is no field"]}}).encode()
-    assert named(judge_answer(200, {}, body)) == REJECTED
+    assert named(PROVIDER.judge(200, {}, body)) == REJECTED
 
 
 @pytest.mark.parametrize(
@@ -202,7 +203,7 @@ def test_a_field_that_is_named_in_a_refusal_says_nothing_of_the_key(field: str) 
 )
 def test_an_echo_is_taken_out_whole(message: str, echoes: list[str]) -> None:
     """The longest first, so that a shorter text in it leaves no part of it behind; four letters are enough for one."""
-    assert named(judge_answer(200, {}, error(message), echoes)) == REJECTED
+    assert named(PROVIDER.judge(200, {}, error(message), echoes)) == REJECTED
 
 
 @pytest.mark.parametrize(
@@ -211,27 +212,27 @@ def test_an_echo_is_taken_out_whole(message: str, echoes: list[str]) -> None:
 @pytest.mark.parametrize("form", ["The prompt '{}' is not allowed", "{} is not allowed", "prompt: {}"])
 def test_a_callers_words_decide_nothing_about_the_key(form: str, echo: str) -> None:
     """A refusal that repeats the prompt is a refusal of that prompt, for nobody else's account or queue."""
-    assert named(judge_answer(200, {}, error(form.format(echo)), [echo, "m", "512"])) == REJECTED
+    assert named(PROVIDER.judge(200, {}, error(form.format(echo)), [echo, "m", "512"])) == REJECTED
 
 
 @pytest.mark.parametrize("letter", ["e", "a", "lim", ""])
 def test_a_short_word_of_the_callers_hides_no_full_queue(letter: str) -> None:
     """A model called "e" must not cut the letter out of the upstream's sentence."""
-    assert named(judge_answer(200, {}, error("Rate limit exceeded"), [letter])) == BUSY
+    assert named(PROVIDER.judge(200, {}, error("Rate limit exceeded"), [letter])) == BUSY
 
 
 @pytest.mark.parametrize("model", ["premium", "free-trial", "rate limit", "internal server error", "api key"])
 @pytest.mark.parametrize("status", [200, 400])
 def test_a_tenants_model_name_does_not_decide_for_everybody(model: str, status: int) -> None:
     """A refusal quotes the model's name; its words must not look like a refused key or a full queue."""
-    assert named(judge_answer(status, {}, error(f"Model not found: {model}"))) == REJECTED
+    assert named(PROVIDER.judge(status, {}, error(f"Model not found: {model}"))) == REJECTED
 
 
 @PATIENT
 @given(st.integers(100, 599), st.dictionaries(st.just("retry-after"), st.text(max_size=30)), st.binary(max_size=80))
 def test_bytes_that_say_nothing_are_never_taken(status: int, headers: dict[str, str], body: bytes) -> None:
     """Noise of any status neither raises nor counts as bought; a noisy 2xx or 5xx is open."""
-    outcome = judge_answer(status, headers, body)
+    outcome = PROVIDER.judge(status, headers, body)
     assert not isinstance(outcome, Taken)
     if 200 <= status < 300 or status >= 500:
         assert isinstance(outcome, Open)
@@ -241,11 +242,11 @@ def test_bytes_that_say_nothing_are_never_taken(status: int, headers: dict[str, 
 @given(st.sampled_from([408, *range(500, 600)]), st.sampled_from(["error", "failed", "success", "processing"]))
 def test_a_failing_server_proves_nothing(status: int, said: str) -> None:
     """A 5xx may stand in front of a server that took the request, whatever its body says."""
-    assert isinstance(judge_answer(status, {}, json.dumps({"status": said, "id": 1}).encode()), Open)
+    assert isinstance(PROVIDER.judge(status, {}, json.dumps({"status": said, "id": 1}).encode()), Open)
 
 
 def waits(headers: dict[str, str], body: bytes = error("Too many requests")) -> float | None:
-    outcome = judge_answer(429, headers, body)
+    outcome = PROVIDER.judge(429, headers, body)
     assert isinstance(outcome, NotTaken)
     return outcome.retry_after_seconds
 

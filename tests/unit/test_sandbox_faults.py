@@ -8,9 +8,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.upstream.sandbox.faults import MEANINGS, Faults, parse_faults
-from worker.upstream.sandbox.instead import what_comes_instead
-from worker.upstream.sandbox.painter import paint
+from worker.upstream.modelslab.sandbox.faults import MEANINGS, Faults, parse_faults
+from worker.upstream.modelslab.sandbox.instead import what_comes_instead
+from worker.upstream.modelslab.sandbox.painter import paint
 
 # on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])

@@ -11,9 +11,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from api.http.problems import InvalidJson, InvalidRequest
-from api.schemas.attributes import ALLOWED, FLAGS, Scheduler
-from api.schemas.numbers import whole_pattern
-from api.schemas.request import ATTRIBUTE_NAMES, OWN_NAMES, ParsedRequest, parse_batch, parse_compatible, parse_request
+from api.schemas.field_errors import ALLOWED
+from api.schemas.request import (
+    ATTRIBUTE_NAMES,
+    FLAGS,
+    OWN_NAMES,
+    ParsedRequest,
+    parse_batch,
+    parse_compatible,
+    parse_request,
+)
+from worker.upstream.chosen import PROVIDER
+from worker.upstream.numbers import whole_pattern
 
 LEAST = {"model_id": "m", "prompt": "a cat"}
 
@@ -67,10 +76,10 @@ def test_flags_come_as_words_or_booleans_and_go_as_words(name: str, given_value:
     assert parse(**{name: given_value}).request[name] == sent
 
 
-@pytest.mark.parametrize("scheduler", Scheduler.__args__)  # type: ignore[attr-defined]
+@pytest.mark.parametrize("scheduler", PROVIDER.vocabulary.schedulers)
 def test_every_scheduler_of_the_page_is_taken(scheduler: str) -> None:
     """All 18."""
-    assert len(Scheduler.__args__) == 18  # type: ignore[attr-defined]
+    assert len(PROVIDER.vocabulary.schedulers) == 18
     assert parse(scheduler=scheduler).request["scheduler"] == scheduler
 
 

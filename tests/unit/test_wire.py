@@ -9,7 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from worker.job.answer import Answer
-from worker.upstream.wire import MESSAGE_CHARACTERS, fetch_body, parse_answer, submit_body
+from worker.upstream.accounts import Account
+from worker.upstream.chosen import PROVIDER
+from worker.upstream.modelslab.wire import MESSAGE_CHARACTERS
 
 # on a fresh clone Hypothesis first builds its table of Unicode, which takes seconds on a busy machine
 PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
@@ -17,6 +19,7 @@ RECORDINGS = Path(__file__).parent.parent / "recordings"
 LINK = "https://cdn.example/generations/05c3260d-0000-4000-8000-000000000000-0.png"
 WAIT_WORDS = "Rate limit exceeded. Maximum 5 queued requests allowed."
 
+ACCOUNT = Account("key-0", "https://u.example", "k")
 PARSED = {
     "submit-success": Answer("success", "302455", links=(LINK,), seed=1793745243),
     "submit-success-nsfw": Answer("success", "302455", links=(LINK,), seed=1793745243, nsfw=True),
@@ -83,13 +86,13 @@ def read(name: str) -> dict[str, object]:
 
 
 def parsed(**content: object) -> Answer:
-    return parse_answer(json.dumps(content).encode())
+    return PROVIDER.parse(json.dumps(content).encode())
 
 
 @pytest.mark.parametrize("name", PARSED)
 def test_every_recorded_answer_is_read_as_the_table_says(name: str) -> None:
     """A recording and its expected shape agree in every field."""
-    answer = parse_answer(json.dumps(read(name)["body"]).encode())
+    answer = PROVIDER.parse(json.dumps(read(name)["body"]).encode())
     expected = PARSED[name]
     assert answer == expected
 
@@ -113,14 +116,14 @@ def test_every_recording_names_its_source(path: Path) -> None:
 @given(st.binary(max_size=300))
 def test_bytes_of_any_kind_are_never_a_success(body: bytes) -> None:
     """Noise neither raises nor reads as a result."""
-    assert parse_answer(body).kind == "unreadable"
+    assert PROVIDER.parse(body).kind == "unreadable"
 
 
 @PATIENT
 @given(ANSWERS)
 def test_any_types_in_the_known_fields_give_a_clean_answer(content: dict[str, object]) -> None:
     """Wrong types never raise, and what comes out has the types that are promised."""
-    answer = parse_answer(json.dumps(content).encode())
+    answer = PROVIDER.parse(json.dumps(content).encode())
     assert answer.kind in ("success", "processing", "failed", "error", "unreadable")
     assert all(isinstance(text, str) and text for text in (*answer.links, *answer.inline))
     assert all(text is None or 0 < len(text) <= 128 for text in (answer.request_id, answer.track_id))
@@ -151,7 +154,7 @@ def test_any_types_in_the_known_fields_give_a_clean_answer(content: dict[str, ob
 )
 def test_what_is_no_answer_is_unreadable(body: bytes) -> None:
     """Truncated, foreign, too deep, not JSON: never a success."""
-    assert parse_answer(body).kind == "unreadable"
+    assert PROVIDER.parse(body).kind == "unreadable"
 
 
 @pytest.mark.parametrize("value", ["", " ", None, True, 1.5, [], {}, 10**30, "x" * 129])
@@ -169,7 +172,7 @@ def test_an_output_without_addresses_gives_no_links(value: object) -> None:
 
 def test_slashes_may_be_escaped() -> None:
     """PHP escapes slashes in JSON."""
-    answer = parse_answer(b'{"status":"success","output":["https:\\/\\/cdn.example\\/a.png"]}')
+    answer = PROVIDER.parse(b'{"status":"success","output":["https:\\/\\/cdn.example\\/a.png"]}')
     assert answer.links == ("https://cdn.example/a.png",)
 
 
@@ -194,8 +197,9 @@ def test_several_fields_in_a_message_are_joined() -> None:
 def test_the_body_of_a_submit_leaves_out_what_was_not_given() -> None:
     """None is "not given": the upstream's own default applies; everything else goes as it is."""
     request = {"prompt": "a cat", "width": 512, "guidance_scale": 7.5, "tomesd": "yes", "seed": None}
-    body = json.loads(submit_body(request, key="k", track_id="t", webhook="https://d.example/w"))
-    assert body == {
+    call = PROVIDER.submit_call(ACCOUNT, request, "t", "https://d.example/w")
+    assert call.url == "https://u.example/text2img"
+    assert json.loads(call.body) == {
         "key": "k",
         "prompt": "a cat",
         "width": 512,
@@ -208,10 +212,12 @@ def test_the_body_of_a_submit_leaves_out_what_was_not_given() -> None:
 
 def test_a_request_cannot_replace_our_own_track_id_and_webhook() -> None:
     """Matching callbacks hangs on them."""
-    body = json.loads(submit_body({"track_id": "theirs", "webhook": "x"}, key="k", track_id="ours", webhook="w"))
+    body = json.loads(PROVIDER.submit_call(ACCOUNT, {"track_id": "theirs", "webhook": "x"}, "ours", "w").body)
     assert (body["track_id"], body["webhook"]) == ("ours", "w")
 
 
 def test_the_body_of_a_fetch_has_the_key_and_the_id() -> None:
     """As documented, and nothing else."""
-    assert json.loads(fetch_body("k", "302455")) == {"key": "k", "request_id": "302455"}
+    call = PROVIDER.fetch_call(ACCOUNT, "302455")
+    assert call.url == "https://u.example/fetch"
+    assert json.loads(call.body) == {"key": "k", "request_id": "302455"}

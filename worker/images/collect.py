@@ -16,6 +16,7 @@ from worker.images.manifest import manifest, manifest_key
 from worker.images.store import ImageStore, StoreError, image_key
 from worker.job.folder import folder_of
 from worker.job.record import Image, Job
+from worker.upstream.chosen import PROVIDER
 
 log = structlog.get_logger()
 
@@ -109,5 +110,5 @@ def _image(job: Job, index: int, key: str, decoded: DecodedImage) -> Image:
         format=decoded.format,
         bytes=len(decoded.data),
         seed=job.seed,
-        nsfw=job.nsfw or (decoded.blank and job.order.request.get("safety_checker") != "no"),
+        nsfw=job.nsfw or (decoded.blank and PROVIDER.may_blank(job.order.request)),
     )

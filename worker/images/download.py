@@ -8,7 +8,7 @@ import asyncio
 import re
 from base64 import b64decode
 from binascii import Error as Base64Error
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urljoin
 
 import httpx
 
@@ -16,6 +16,7 @@ from config.settings import Settings
 from worker.network.addresses import AddressRefused, check_url, host_allowed
 from worker.network.transport import open_transport
 from worker.upstream.accounts import upstream_hosts
+from worker.upstream.chosen import PROVIDER
 
 TOTAL_SECONDS = 120.0
 TIMEOUT = httpx.Timeout(20.0, connect=10.0)
@@ -59,8 +60,7 @@ class ImageSource:
             raise NotAllowed("it is redirected to an address that cannot be read") from error
         except (httpx.TransportError, TimeoutError) as error:
             raise NotThereYet(type(error).__name__) from error
-        served_as_base64 = urlsplit(url).path.endswith(".base64")
-        return decode_inline(content.decode("ascii", "replace")) if served_as_base64 else content
+        return decode_inline(content.decode("ascii", "replace")) if PROVIDER.serves_text(url) else content
 
     async def _follow(self, url: str) -> bytes:
         for _ in range(MOST_REDIRECTS + 1):

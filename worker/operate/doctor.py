@@ -16,18 +16,19 @@ from redis.exceptions import RedisError
 from config.settings import Settings
 from worker.images.store import StoreError, open_store
 from worker.network.transport import open_transport
-from worker.signing import callback_token
 from worker.startup import check_redis
 from worker.store.lane import connect
 from worker.store.memory import Memory
 from worker.upstream.accounts import upstream_pool
-from worker.upstream.wire import parse_answer
+from worker.upstream.callback_url import callback_url
+from worker.upstream.chosen import PROVIDER
 
 PROBE_TRACK_ID = "00000000000000000000000000-0"
 MOST_SKEW_SECONDS = 5.0
 STEP_IS_NEWS_SECONDS = 86_400
 STEPS = ["steps", "last_step", "stepped_at"]
 SECONDS = 10.0
+JSON = {"content-type": "application/json"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,15 +98,16 @@ async def _images(settings: Settings) -> str | None:
 
 async def _callback(settings: Settings) -> str | None:
     """A callback for a job that does not exist: the API that holds our secret keeps it as an orphan and says so."""
-    url = f"{settings.public_url}/webhooks/modelslab/{callback_token(PROBE_TRACK_ID, settings.secrets)}"
     async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
-        answer = await client.post(url, json={"status": "failed", "id": "", "track_id": PROBE_TRACK_ID})
+        answer = await client.post(
+            callback_url(settings, PROBE_TRACK_ID), content=PROVIDER.empty_callback(PROBE_TRACK_ID), headers=JSON
+        )
     await _drop_probes(settings)
     if answer.status_code == 404:
         return "the API behind DARKROOM_PUBLIC_URL does not know our secret: is DARKROOM_SECRET the same there?"
     if answer.status_code != 200 or b"orphan" not in answer.content:
         return f"DARKROOM_PUBLIC_URL answers {answer.status_code}, not as our API does: callbacks would not arrive"
-    if settings.public_url.startswith("http://") and "modelslab.com" in settings.upstream_url:
+    if settings.public_url.startswith("http://") and PROVIDER.is_at(settings.upstream_url):
         return "it arrives, but the provider wants https: set DARKROOM_PUBLIC_URL to a public https address"
     return None
 
@@ -122,14 +124,13 @@ async def _drop_probes(settings: Settings) -> None:
 
 
 async def _upstream(settings: Settings) -> str | None:
-    """Asks each key for its server's details, which costs nothing."""
+    """Greets each server with each key, which costs nothing."""
     problems = []
     async with httpx.AsyncClient(transport=open_transport(settings), timeout=SECONDS, trust_env=False) as client:
         for upstream in upstream_pool(settings).values():
-            body = orjson.dumps({"key": upstream.key})
-            headers = {"content-type": "application/json"}
-            answer = await client.post(f"{upstream.base_url}/system_details", content=body, headers=headers)
-            told = parse_answer(answer.content)
+            call = PROVIDER.greeting_call(upstream)
+            answer = await client.post(call.url, content=call.body, headers=JSON)
+            told = PROVIDER.parse(answer.content)
             if answer.status_code != 200 or told.kind == "error":
                 problems.append(f"{upstream.name} is refused: HTTP {answer.status_code} {told.message}".strip())
     return "; ".join(problems) or None

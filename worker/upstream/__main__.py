@@ -8,8 +8,8 @@ import structlog
 
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
-from worker.upstream.sandbox.app import create_sandbox
-from worker.upstream.sandbox.server import BACKLOG, build_server
+from worker.upstream.modelslab.sandbox.app import create_sandbox
+from worker.upstream.modelslab.sandbox.server import BACKLOG, build_server
 
 log = structlog.get_logger()
 

@@ -2,16 +2,18 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Collection
+from collections.abc import Mapping
 
 import httpx
 
 from config.settings import Settings
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason
 from worker.network.transport import open_transport
+from worker.upstream.accounts import Account
+from worker.upstream.callback_url import callback_url
+from worker.upstream.chosen import PROVIDER
 from worker.upstream.errors import Unreadable, UpstreamUnavailable
-from worker.upstream.outcome import judge_answer
-from worker.upstream.wire import parse_answer
+from worker.upstream.provider import Call
 
 FETCH_SECONDS = 20.0
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
@@ -32,6 +34,7 @@ class UpstreamClient:
     """Speaks to any server of the pool. The key travels in the body, which is never logged."""
 
     def __init__(self, settings: Settings) -> None:
+        self._settings = settings
         self._most_fetches = max(1, settings.settle_concurrency // 2)
         self._fetches: Counter[str] = Counter()
         self._total_seconds = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds
@@ -44,16 +47,15 @@ class UpstreamClient:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def submit(self, base_url: str, body: bytes, echoes: Collection[str] = ()) -> Outcome:
-        """POSTs once and says what is proven of it. Raises nothing: what is not proven is Open.
-
-        `echoes` are the caller's texts in the body, which prove nothing where the answer repeats them.
+    async def submit(self, account: Account, request: Mapping[str, object], track_id: str) -> Outcome:
+        """POSTs that attempt once and says what is proven of it. Raises nothing: what is not proven is Open.
 
         A crash in here leaves the attempt `submitting`, which becomes `unknown` when its lease is over.
         """
+        call = PROVIDER.submit_call(account, request, track_id, callback_url(self._settings, track_id))
         try:
             async with asyncio.timeout(self._total_seconds):
-                status, headers, answer = await self._post(f"{base_url}/text2img", body)
+                status, headers, answer = await self._post(call)
         except (httpx.ConnectError, httpx.ConnectTimeout) as error:
             return NotTaken(Reason.UNREACHABLE, f"no connection ({error})")
         except httpx.InvalidURL:
@@ -64,33 +66,35 @@ class UpstreamClient:
             return Open("connection_lost", str(error))
         except AnswerTooLarge:
             return Open("answer_too_large")
-        return judge_answer(status, headers, answer, echoes)
+        echoes = [text for text in request.values() if isinstance(text, str)]
+        return PROVIDER.judge(status, headers, answer, echoes)
 
-    async def fetch(self, base_url: str, body: bytes, seconds: float = FETCH_SECONDS) -> Answer:
+    async def fetch(self, account: Account, request_id: str, seconds: float = FETCH_SECONDS) -> Answer:
         """What the upstream says of one request, in so many seconds. Raises UpstreamError; repeating it is harmless.
 
         A server that hangs gets no more questions than half of a settling worker's places: the others are for
         callbacks, deadlines and other servers, which never wait for it.
         """
-        if self._fetches[base_url] >= self._most_fetches:
+        server = account.base_url
+        if self._fetches[server] >= self._most_fetches:
             raise UpstreamUnavailable("as many questions as may be are under way there")
-        self._fetches[base_url] += 1
+        self._fetches[server] += 1
         try:
             async with asyncio.timeout(seconds):
-                status, _, content = await self._post(f"{base_url}/fetch", body)
+                status, _, content = await self._post(PROVIDER.fetch_call(account, request_id))
         except (httpx.TransportError, httpx.InvalidURL, TimeoutError, AnswerTooLarge) as error:
             raise UpstreamUnavailable(type(error).__name__) from error
         finally:
-            self._fetches[base_url] -= 1
-        answer = parse_answer(content)
+            self._fetches[server] -= 1
+        answer = PROVIDER.parse(content)
         if status == 429 or status >= 500 or answer.kind == "error":
             raise UpstreamUnavailable(f"HTTP {status}")
         if answer.kind == "unreadable":
             raise Unreadable(f"HTTP {status}")
         return answer
 
-    async def _post(self, url: str, body: bytes) -> tuple[int, httpx.Headers, bytes]:
-        async with self._client.stream("POST", url, content=body) as answer:
+    async def _post(self, call: Call) -> tuple[int, httpx.Headers, bytes]:
+        async with self._client.stream("POST", call.url, content=call.body) as answer:
             return answer.status_code, answer.headers, await _bounded(answer)
 
 

@@ -2,8 +2,8 @@
 
 from html import escape
 
-from worker.upstream.sandbox.bill import Bill
-from worker.upstream.sandbox.faults import MEANINGS
+from worker.upstream.modelslab.sandbox.bill import Bill
+from worker.upstream.modelslab.sandbox.faults import MEANINGS
 
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Darkroom sandbox</title>
 <style>body{{font:16px/1.5 system-ui;max-width:52rem;margin:3rem auto;padding:0 1rem;background:#151013;color:#eee}}

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from starlette.responses import HTMLResponse, Response
 
-from worker.upstream.sandbox import answers
-from worker.upstream.sandbox.faults import Faults
-from worker.upstream.sandbox.server import as_json
+from worker.upstream.modelslab.sandbox import answers
+from worker.upstream.modelslab.sandbox.faults import Faults
+from worker.upstream.modelslab.sandbox.server import as_json
 
 BUSY = 429
 RETRY_AFTER_SECONDS = 3

@@ -11,8 +11,8 @@ from struct import pack
 from time import monotonic
 from typing import Any
 
-from worker.upstream.sandbox.faults import Faults
-from worker.upstream.sandbox.painter import blank, paint
+from worker.upstream.modelslab.sandbox.faults import Faults
+from worker.upstream.modelslab.sandbox.painter import blank, paint
 
 HTML = b"<!doctype html><title>Not an image</title><script>alert(1)</script>"
 TRAILER = b"<script>alert(1)</script>"

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker.upstream.sandbox.work import Work
+from worker.upstream.modelslab.sandbox.work import Work
 
 NEGATIVE_SUFFIX = " ((out of frame)), ((extra fingers)), mutated hands"
 WRONG_URL = {"message": ""}

@@ -11,10 +11,10 @@ import orjson
 import structlog
 
 from config.settings import Settings
-from worker.upstream.sandbox import answers
-from worker.upstream.sandbox.bill import Bill
-from worker.upstream.sandbox.faults import Faults
-from worker.upstream.sandbox.work import Work
+from worker.upstream.modelslab.sandbox import answers
+from worker.upstream.modelslab.sandbox.bill import Bill
+from worker.upstream.modelslab.sandbox.faults import Faults
+from worker.upstream.modelslab.sandbox.work import Work
 
 log = structlog.get_logger()
 

@@ -12,17 +12,17 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 from config.settings import Settings
-from worker.upstream.sandbox import answers
-from worker.upstream.sandbox.bill import Bill
-from worker.upstream.sandbox.faults import Faults, parse_faults
-from worker.upstream.sandbox.generator import Generator, QueueFull
-from worker.upstream.sandbox.images import serve_image
-from worker.upstream.sandbox.instead import BUSY, Instead, gateway_page, shown_instead, what_comes_instead
-from worker.upstream.sandbox.management import management_answer
-from worker.upstream.sandbox.page import render_page
-from worker.upstream.sandbox.server import as_json, hang_up, read_content
-from worker.upstream.sandbox.validation import first_error
-from worker.upstream.sandbox.work import Work
+from worker.upstream.modelslab.sandbox import answers
+from worker.upstream.modelslab.sandbox.bill import Bill
+from worker.upstream.modelslab.sandbox.faults import Faults, parse_faults
+from worker.upstream.modelslab.sandbox.generator import Generator, QueueFull
+from worker.upstream.modelslab.sandbox.images import serve_image
+from worker.upstream.modelslab.sandbox.instead import BUSY, Instead, gateway_page, shown_instead, what_comes_instead
+from worker.upstream.modelslab.sandbox.management import management_answer
+from worker.upstream.modelslab.sandbox.page import render_page
+from worker.upstream.modelslab.sandbox.server import as_json, hang_up, read_content
+from worker.upstream.modelslab.sandbox.validation import first_error
+from worker.upstream.modelslab.sandbox.work import Work
 
 ENTERPRISE = "/api/v1/enterprise"
 FAMILIES = (ENTERPRISE, f"{ENTERPRISE}/images", f"{ENTERPRISE}/community", "/api/v6/images")

@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
-from worker.upstream.wire import parse_answer
+from worker.upstream.modelslab.wire import parse_answer
 
 # in a refusal's first words only: what follows a colon or a quotation mark is somebody's text, often the caller's own
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)

@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from worker.upstream.sandbox.validation import SCHEDULERS
+from worker.upstream.modelslab.sandbox.validation import SCHEDULERS
 
 VERBS = ("verify_model", "delete_model", "load_model", "clear_queue", "clear_cache", "restart_server", "update_server")
 

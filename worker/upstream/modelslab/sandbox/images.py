@@ -8,8 +8,8 @@ from collections.abc import AsyncIterator
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, RedirectResponse, Response, StreamingResponse
 
-from worker.upstream.sandbox.server import hang_up
-from worker.upstream.sandbox.work import Work
+from worker.upstream.modelslab.sandbox.server import hang_up
+from worker.upstream.modelslab.sandbox.work import Work
 
 FILE_NAME = re.compile(r"(?P<prefix>[0-9a-f-]{36})-(?P<index>\d)\.(?P<ending>[a-z0-9]{3,6})", re.ASCII)
 DRIPS = 20
