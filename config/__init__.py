@@ -1,4 +1,4 @@
-"""What is decided before a process starts: settings, Celery's options, the shape of log lines.
+"""What is decided before a process starts: settings, Celery's options, the format of log lines.
 
-May import nothing of ours: the arrow is api → worker → config.
+May import nothing of ours: imports go api → worker → config.
 """

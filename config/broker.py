@@ -8,12 +8,12 @@ from redis.retry import Retry
 from config.redis_address import RedisAddress, parse_redis_address
 
 KEY_PREFIX = "{darkroom}celery:"
-"""Before Celery's own keys, so that they never meet ours. The tag keeps them in one slot, as a cluster wants it."""
+"""The prefix of Celery's own keys, apart from ours. The hash tag keeps them in one slot, as Redis Cluster requires."""
 OLD_KEY_PREFIX = "celery:"
-"""Where a version before this one left its messages."""
+"""The prefix of an older version, whose messages may still be there."""
 
 QUEUES = ("submit", "settle", "collect", "tell")
-"""Each is worked on by a process of its own, the role of that name: none ever waits for what another waits for."""
+"""Each queue has a process of its own, with the role of the same name, so that no queue waits for another."""
 
 
 def celery_options(redis_url: str) -> dict[str, Any]:
@@ -21,13 +21,13 @@ def celery_options(redis_url: str) -> dict[str, Any]:
     address = parse_redis_address(redis_url)
     return {
         "broker_url": address.broker_url,
-        # with options always: without any, kombu takes rediss:// to mean that no certificate is looked at
+        # always with options: without any, kombu does not check certificates with rediss://
         "broker_use_ssl": dict(address.tls) if address.tls is not None else False,
-        # the job's record is the result; a result backend would keep arguments and errors a second time
+        # the job's record is the result; a result backend would store arguments and errors a second time
         "result_backend": None,
         "task_ignore_result": True,
         "task_store_errors_even_if_ignored": False,
-        "result_backend_thread_safe": True,  # 5.6 scans entry points once a thread without it
+        "result_backend_thread_safe": True,  # without it 5.6 scans entry points once per thread
         # a message is only a wake-up: a redelivered one could POST again, a lost one is found by its due time
         "task_acks_late": False,
         "task_reject_on_worker_lost": False,
@@ -36,12 +36,12 @@ def celery_options(redis_url: str) -> dict[str, Any]:
         "worker_prefetch_multiplier": 1,
         "worker_cancel_long_running_tasks_on_connection_loss": False,
         "broker_connection_retry_on_startup": True,
-        "broker_connection_max_retries": None,  # for ever: the default gives up after 100
+        "broker_connection_max_retries": None,  # never give up; the default gives up after 100
         "broker_transport_options": {
             "global_keyprefix": KEY_PREFIX,
             "body_encoding": "utf-8",  # plain JSON, so that a script can put a job id into a message
-            # nothing is noted of a message that was taken: that saves two writes and their fsyncs, and a full Redis
-            # would refuse them and stop the worker. What a killed worker had taken is found by its due time
+            # no acknowledgement: that saves two writes and their fsyncs per message, and a full Redis would refuse
+            # them and stop the worker. Messages of a killed worker are made up for by due times
             "ack_emulation": False,
             "socket_connect_timeout": 5,
             "socket_timeout": 30,
@@ -51,12 +51,12 @@ def celery_options(redis_url: str) -> dict[str, Any]:
         }
         | _sentinel_options(address),
         "task_serializer": "json",
-        "accept_content": ["json"],  # never pickle: who can write to Redis must not run code here
+        "accept_content": ["json"],  # never pickle: writing to Redis must not allow running code here
         "task_default_queue": "settle",
-        "task_routes": {f"darkroom.{queue}": {"queue": queue} for queue in QUEUES},  # whoever calls a task by hand
+        "task_routes": {f"darkroom.{queue}": {"queue": queue} for queue in QUEUES},  # for a task that is called by hand
         "task_create_missing_queues": True,
         "task_send_sent_event": False,
-        "worker_send_task_events": True,  # Flower; about 1 ms of CPU a task
+        "worker_send_task_events": True,  # for Flower; costs about 1 ms of CPU per task
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "enable_utc": True,
@@ -67,7 +67,7 @@ SENTINEL_SECONDS = 2.0
 
 
 def _sentinel_options(address: RedisAddress) -> dict[str, Any]:
-    """How kombu asks the sentinels. One that is away costs it seconds, not redis-py's many tries, before the next."""
+    """How kombu asks the sentinels. One that is away costs a few seconds, not redis-py's many tries."""
     if not address.primary:
         return {}
     asking: dict[str, Any] = {"socket_connect_timeout": SENTINEL_SECONDS, "socket_timeout": SENTINEL_SECONDS}

@@ -1,4 +1,4 @@
-"""What a log line looks like: one event, its facts, no secret and no prompt."""
+"""Log lines: one event each, with its facts, without secrets and prompts."""
 
 import logging
 import re
@@ -14,10 +14,10 @@ from config.settings import Settings
 
 QUIET = ("httpx", "httpcore", "aiohttp", "uvicorn", "celery", "kombu", "asyncio", "urllib3", "PIL", "amqp")
 TOKENS = re.compile(r"(Bearer\s+|/webhooks/modelslab/|signature=|whsec_)[\w.~+/=-]+")
-"""What is secret by its shape, whoever issued it."""
+"""Texts that are secret because of their form: tokens, signatures, webhook secrets."""
 SHORTEST_SECRET_CHARACTERS = 6
 NOT_SECRET = {"sandbox"}
-"""The sandbox's own key by default; taking it out would take the word out of every line."""
+"""The default key of the sandbox. Removing it would remove the word "sandbox" from every line."""
 MASK = "***"
 
 Event = MutableMapping[str, Any]
@@ -45,7 +45,7 @@ def configure_logs(settings: Settings, process: str) -> None:
     logging.basicConfig(handlers=[handler], level=settings.log_level, force=True)
     for name in QUIET:
         logging.getLogger(name).setLevel(logging.WARNING)
-    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)  # a failed task has its own line already
+    logging.getLogger("celery.app.trace").setLevel(logging.CRITICAL)  # a failed task already has a line of ours
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         wrapper_class=structlog.make_filtering_bound_logger(logging.getLevelNamesMapping()[settings.log_level]),
@@ -55,7 +55,7 @@ def configure_logs(settings: Settings, process: str) -> None:
 
 
 class Redactor:
-    """Takes known secrets, tokens and signatures out of every text of a line, however deep it is in there."""
+    """Removes known secrets, tokens and signatures from every text in a line, at any depth."""
 
     def __init__(self, settings: Settings) -> None:
         self._secrets = sorted(_secrets_in(settings), key=len, reverse=True)
@@ -67,7 +67,7 @@ class Redactor:
         return event
 
     def redact(self, text: str) -> str:
-        """The text without what must not be in a log."""
+        """The text without secrets."""
         for secret in self._secrets:
             text = text.replace(secret, MASK)
         return TOKENS.sub(rf"\1{MASK}", text)
@@ -79,12 +79,12 @@ class Redactor:
             return {self._clean(key): self._clean(inner) for key, inner in value.items()}
         if isinstance(value, list | tuple | set | frozenset):
             return [self._clean(inner) for inner in value]
-        # JSONRenderer writes what it does not know as its repr, and that may hold anything
+        # JSONRenderer writes an unknown object as its repr, which may contain anything
         return value if isinstance(value, bool | int | float | None) else self.redact(repr(value))
 
 
 def _name_process(process: str) -> structlog.typing.Processor:
-    """Not a context variable: those do not reach other threads."""
+    """Adds the process's name; no context variable, because those do not reach other threads."""
 
     def name_process(_logger: object, _method: str, event: Event) -> Event:
         event["process"] = process
@@ -94,7 +94,7 @@ def _name_process(process: str) -> structlog.typing.Processor:
 
 
 def _secrets_in(settings: Settings) -> set[str]:
-    """The secret part of each secret setting: tenants, hosts and addresses are none."""
+    """The secret part of each secret setting, without tenants, hosts and addresses."""
     found: set[str] = set()
     for name in type(settings).model_fields:
         value = getattr(settings, name)

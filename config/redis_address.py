@@ -1,7 +1,7 @@
-"""DARKROOM_REDIS_URL, read once for everybody: our own connections and Celery's must never mean two different servers.
+"""Parses DARKROOM_REDIS_URL once, for our own connections and for Celery's: both must use the same server.
 
-Left to themselves they do: a `?db=3` moves one library and not the other, and `rediss://` checks the server's
-certificate in one and nothing at all in the other. So the address is taken apart here, and both are given the parts.
+Their libraries read addresses differently: `?db=3` works in one and not in the other, and with `rediss://` one checks
+the server's certificate and the other checks nothing. So the address is parsed here, and both get the parts.
 """
 
 import re
@@ -21,7 +21,7 @@ SSL_CHOICES = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hos
 SSL_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")
 SENTINEL_OPTIONS = ("sentinel_username", "sentinel_password")
 
-# no message repeats any part of the address: what does not fit may be half a password
+# no message repeats a part of the address: the part that is wrong may be half a password
 SHAPE = (
     "must be redis:// or rediss://, then a host, with its password percent-encoded; or sentinel:// or sentinels://, "
     "the sentinels as a comma list, and the name of the primary: sentinel://:password@host1,host2,host3/mymaster/0"
@@ -33,28 +33,28 @@ CHOICES = "takes ssl_cert_reqs as required, optional or none, and ssl_check_host
 
 @dataclass(frozen=True)
 class RedisAddress:
-    """Where Redis is, or the sentinels that know where it is."""
+    """The address of Redis, or of the sentinels that know it."""
 
     hosts: tuple[tuple[str, int], ...]
     database: int = 0
     username: str | None = None
     password: str | None = field(default=None, repr=False)
     primary: str | None = None
-    """The name that the sentinels know the primary by; None where the only host is Redis itself."""
+    """The primary's name among the sentinels; None if the only host is Redis itself."""
     tls: Mapping[str, Any] | None = None
     """redis-py's `ssl_…` options, None without TLS."""
     sentinel_login: Mapping[str, str] = field(default_factory=dict, repr=False)
 
     @property
     def broker_url(self) -> str:
-        """The address as Celery takes it. Every sentinel carries the login: Celery may start from any of them."""
+        """The address for Celery. Every sentinel carries the login, because Celery may start from any of them."""
         scheme = ("sentinel" if self.primary else "redis") + ("s" if self.tls and not self.primary else "")
         login = f"{quote(self.username or '', '')}:{quote(self.password, '')}@" if self.password else ""
         return ";".join(f"{scheme}://{login}{_bracketed(host)}:{port}/{self.database}" for host, port in self.hosts)
 
 
 def parse_redis_address(url: str) -> RedisAddress:
-    """The address taken apart. Raises ValueError with a sentence that repeats nothing of it."""
+    """The parsed address. Raises ValueError with a sentence that repeats no part of it."""
     if not (parts := ADDRESS.fullmatch(url)):
         raise ValueError(SHAPE)
     by_sentinel, with_tls = parts["scheme"].startswith("sentinel"), parts["scheme"] in ("rediss", "sentinels")
@@ -87,7 +87,7 @@ def _host(text: str, default_port: int) -> tuple[str, int]:
 
 
 def _tls(options: dict[str, str]) -> dict[str, Any]:
-    """The server's certificate and name are checked unless the address says otherwise."""
+    """redis-py's TLS options. Certificate and name are checked unless the address says otherwise."""
     if any(name in options and options[name] not in allowed for name, allowed in SSL_CHOICES.items()):
         raise ValueError(CHOICES)
     chosen: dict[str, Any] = {"ssl_cert_reqs": "required"} | {

@@ -230,7 +230,7 @@ class Settings(BaseSettings):
 def _is_web_address(text: str) -> bool:
     try:
         parts = urlsplit(text)
-        _ = parts.port  # raises where it is none
+        _ = parts.port  # raises ValueError for an invalid port
     except ValueError:
         return False
     return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc

@@ -1,11 +1,11 @@
-"""A server that speaks the upstream's wire protocol, so that everything runs with no account, no network, no spend.
+"""The sandbox: a test double of the upstream with its wire protocol. It needs no account, no network and no money.
 
-What it is: keys, validation, `processing`, images that are really rendered, callbacks over a real socket, fetch, a
-queue limit with 429, and a bill of every POST. Its answers are bound to recordings of what is documented
-(tests/recordings), not to our client's own models.
+It has keys, validation, `processing`, images that are really rendered, callbacks over a real socket, fetch, a queue
+limit with 429, and a bill of every POST. Its answers are bound to recordings of the documentation (tests/recordings),
+not to the models of our own client.
 
-What it is not: it generates nothing from a model, checks no content, forgets everything when it stops. It knows
-only what is documented; where the real service does otherwise, a recording has to be added first.
+It runs no model, checks no content, and forgets everything when it stops. It knows only what is documented. If the real
+service behaves differently, add a recording first.
 
 Faults are asked for inside the prompt, as `[[name]]` or `[[name=value]]`: see faults.py for all of them.
 """

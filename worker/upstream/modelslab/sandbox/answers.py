@@ -46,7 +46,7 @@ def success(work: Work, output: object) -> dict[str, Any]:
 
 
 def callback(work: Work, output: object) -> dict[str, Any]:
-    """The callback of a request that ended well."""
+    """The callback of a request that succeeded."""
     body = _callback_head(work, "success") | {"output": output, "generationTime": round(work.seconds, 2)}
     body |= {"nsfw_content_detected": work.faults.nsfw, "meta": meta(work)}
     if work.faults.no_output:
@@ -55,66 +55,66 @@ def callback(work: Work, output: object) -> dict[str, Any]:
 
 
 def failed_callback(work: Work, message: str) -> dict[str, Any]:
-    """The callback of a request that ended badly."""
+    """The callback of a request that failed."""
     return _callback_head(work, "failed") | {"message": message}
 
 
 def callback_in_between(work: Work) -> dict[str, Any]:
-    """A callback that says nothing but that it is being worked on."""
+    """A callback that only says that the request is in progress."""
     return _callback_head(work, "processing") | {"output": ""}
 
 
 def failed() -> dict[str, Any]:
-    """The answer to a POST that was taken and failed at once: without an id."""
+    """The answer to a POST that was taken and failed at once; it has no id."""
     return {"status": "failed", "id": "", "message": "Failed, Try Again", "output": ""}
 
 
 def fetched(work: Work, output: object) -> dict[str, Any]:
-    """Fetch of a request that ended well: no meta."""
+    """Fetch of a request that succeeded; it has no meta."""
     return {"status": "success", "id": work.id_in("fetch"), "output": output} | work.foreign_track_in("fetch")
 
 
 def fetched_pending() -> dict[str, Any]:
-    """Fetch of a request in work: no id, no eta, output an empty string."""
+    """Fetch of a request in progress; no id, no eta, output is an empty string."""
     return {"status": "processing", "messege": "try again later.", "output": "", "tip": "Try Again"}
 
 
 def fetched_failed(work: Work, message: str) -> dict[str, Any]:
-    """Fetch of a request that ended badly."""
+    """Fetch of a request that failed."""
     body = {"status": "failed", "id": work.id_in("fetch"), "message": message, "output": ""}
     return body | work.foreign_track_in("fetch")
 
 
 def not_found() -> dict[str, Any]:
-    """Fetch of a request that nobody knows."""
+    """Fetch of an unknown request."""
     return {"status": "failed", "id": "", "message": "Request not found", "output": "", "tip": "Check the request id"}
 
 
 def error(message: object) -> dict[str, Any]:
-    """A refusal: text, or a list of sentences per field."""
+    """A refusal. The message is text, or a list of sentences per field."""
     return {"status": "error", "message": message}
 
 
 def invalid_request() -> dict[str, Any]:
-    """A refusal of a body that is no JSON object."""
+    """A refusal of a body that is not a JSON object."""
     return {"status": "error", "message": "Invalid API Request", "tip": "Check that the body is JSON"}
 
 
 def http_error(status: int) -> dict[str, Any]:
-    """The body beside an HTTP status: a wrong address answers JSON without `status`."""
+    """The body of an HTTP error; a wrong address is answered with JSON without `status`."""
     if status < 400 or status in (404, 405):
         return WRONG_URL
     return error(HTTP_ERRORS.get(status, HTTP_ERRORS[503]))
 
 
 def queue_full(limit: int, retry_after: int | None) -> dict[str, Any]:
-    """A refusal because the account's queue is full: the wait is in the body, where it is told at all."""
+    """A refusal because the account's queue is full. `retry_after` is in seconds, in the body; None: it is not told."""
     refusal = error(f"Rate limit exceeded. Maximum {limit} queued requests allowed.")
     return refusal if retry_after is None else refusal | {"retry_after": retry_after}
 
 
 def meta(work: Work) -> dict[str, Any]:
-    """What the provider says of a request: renamed fields, numbers as numbers, the seed that was used."""
+    """The provider's description of a request: renamed fields, numbers as numbers, the seed that was used."""
     given = work.request
     return {
         "prompt": given.get("prompt"),
@@ -145,7 +145,7 @@ def _echoes(work: Work, base: str) -> dict[str, Any]:
 
 
 def _callback_head(work: Work, status: str) -> dict[str, Any]:
-    """What every callback begins with, less what a fault leaves out."""
+    """The first fields of every callback, without those that a fault leaves out."""
     head: dict[str, Any] = {"status": status}
     if not work.faults.no_callback_id:
         head["id"] = work.id_in("callback")

@@ -40,7 +40,7 @@ class Sandbox:
         self._accounts = _accounts(settings.sandbox_key.get_secret_value())
 
     async def submit(self, request: Request) -> Response:
-        """POST /text2img and its variants. Whatever it comes to is a row of the bill."""
+        """POST /text2img and its variants. Every POST becomes a row of the bill."""
         content = await read_content(request) or {}
         key, track_id = str(content.get("key")), _track(content)
         faults = parse_faults(str(content.get("prompt")))
@@ -87,7 +87,7 @@ class Sandbox:
         return as_json(self.bill.shown(request.query_params.get("track_id")))
 
     async def reset(self, _request: Request) -> Response:
-        """Empties the bill. What is in work goes on."""
+        """Empties the bill. Requests in progress continue."""
         self.bill.clear()
         self.generator.posts_of_prompt.clear()
         return as_json({"status": "ok"})
@@ -176,7 +176,7 @@ async def _wrong_url(_request: Request, error: Exception) -> Response:
 
 
 def _accounts(keys: str) -> dict[str, int]:
-    """Key → its account, by number: a rotated key sees what the one before it has asked for."""
+    """Key → number of its account: a rotated key can fetch what the key before it has submitted."""
     return {key.strip(): number for number, account in enumerate(keys.split(",")) for key in account.split("/")}
 
 

@@ -1,4 +1,4 @@
-"""The bill: every POST that came, and whether it was taken. What a test believes instead of our own records."""
+"""The bill: every POST that came, and whether it was taken. Tests trust it instead of our own records."""
 
 from collections import Counter, defaultdict
 from collections.abc import Collection
@@ -20,7 +20,7 @@ class Row:
     status: str
     request_id: str | None
     made: Collection[str]
-    """SHA-256 of the images that were made of it so far; those that nobody read were never made."""
+    """SHA-256 of the images made so far; an image is made when it is first read."""
 
     def shown(self) -> dict[str, Any]:
         """The row as JSON."""
@@ -29,7 +29,7 @@ class Row:
 
 @dataclass
 class Bill:
-    """All rows, and the most that was ever in work at once, by key."""
+    """All rows, and by key the highest number of requests that were ever in progress at once."""
 
     rows: list[Row] = field(default_factory=list)
     in_flight: dict[str, int] = field(default_factory=lambda: defaultdict(int))
@@ -50,17 +50,17 @@ class Bill:
         self.rows.append(Row(track_id, _fingerprint(key), at, taken, status, request_id, made))
 
     def clear(self) -> None:
-        """Forgets every row; what is in work stays counted."""
+        """Forgets every row; requests in progress stay counted."""
         self.rows.clear()
         self.most_in_flight = defaultdict(int, self.in_flight)
 
     def begin(self, key: str) -> None:
-        """One more in work for that key."""
+        """Counts a request of that key as in progress."""
         self.in_flight[key] += 1
         self.most_in_flight[key] = max(self.most_in_flight[key], self.in_flight[key])
 
     def end(self, key: str) -> None:
-        """One less in work for that key."""
+        """Counts a request of that key as done."""
         self.in_flight[key] -= 1
 
     def shown(self, track_id: str | None = None) -> dict[str, Any]:

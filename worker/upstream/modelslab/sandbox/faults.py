@@ -1,4 +1,4 @@
-"""Faults, as they are asked for inside a prompt: `[[name]]` or `[[name=value]]`. Pure.
+"""Fault injection: faults are asked for inside a prompt, as `[[name]]` or `[[name=value]]`. Pure.
 
 The table below is the list of them; the sandbox's page shows it.
 """
@@ -90,7 +90,7 @@ MEANINGS = {
 
 @dataclass(frozen=True, slots=True)
 class Faults:
-    """What one request asks for. Names are those of MEANINGS with `_` for `-`; a bare number-valued mark is 1."""
+    """The faults of one request. Names are those of MEANINGS with `_` for `-`. A mark without its number means 1."""
 
     delay: float | None = None
     answer_delay: float = 0
@@ -151,7 +151,7 @@ class Faults:
         return bool(self.busy or self.busy_silent or self.http_once or self.once)
 
     def hits(self, index: int) -> bool:
-        """Whether the faults of images on their way concern that one."""
+        """Whether the faults of image downloads concern the image with that index."""
         return self.image in (None, index)
 
 
@@ -163,7 +163,7 @@ KINDS = {
 
 @lru_cache(maxsize=4096)
 def parse_faults(prompt: str) -> Faults:
-    """The faults in a prompt; what is no fault, or has an unusable value, is part of the image."""
+    """The faults in a prompt. An unknown name or an unusable value is no fault but part of the prompt."""
     found = {name.replace("-", "_"): value for name, value in MARK.findall(prompt)}
     usable = {name: _value(name, value) for name, value in found.items() if name in KINDS}
     return Faults(**{name: value for name, value in usable.items() if value is not None})  # type: ignore[arg-type]

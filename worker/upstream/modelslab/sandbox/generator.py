@@ -1,4 +1,4 @@
-"""Work in flight: places per key, time that passes, callbacks over a real socket."""
+"""Requests in progress: the queue limit per key, the time that they take, callbacks over a real socket."""
 
 import asyncio
 import itertools
@@ -19,17 +19,17 @@ from worker.upstream.modelslab.sandbox.work import Work
 log = structlog.get_logger()
 
 MOST_KEPT = 50_000
-"""Work that is still known, finished or not: about 4 KB each. The bill keeps every row."""
+"""Requests that fetch still finds, finished or not; about 4 KB each. The bill keeps every row."""
 CALLBACK_SECONDS = 30
 CALLBACKS_AT_ONCE = 200
 
 
 class QueueFull(Exception):
-    """The key has as much in work as it may."""
+    """The key has as many requests in progress as its limit allows."""
 
 
 class Generator:
-    """Everything that was taken, by request id and by file prefix."""
+    """All requests that were taken, by request id and by file prefix."""
 
     def __init__(self, settings: Settings, bill: Bill) -> None:
         self._settings = settings
@@ -45,7 +45,7 @@ class Generator:
 
     @property
     def base(self) -> str:
-        """Where the images are reached."""
+        """The base address of the images."""
         settings = self._settings
         return settings.sandbox_public_url or f"http://{settings.sandbox_host}:{settings.sandbox_port}"
 
@@ -78,7 +78,7 @@ class Generator:
         return self._shared_ids.setdefault(faults.same_id, next(self._ids))
 
     def _keep(self, work: Work) -> None:
-        """By id, where fetch finds the first request that has it, and by the images' names."""
+        """Keeps a request by its id (fetch finds the first one with it) and by the names of its images."""
         self.work.setdefault(work.id, work)
         self.by_prefix[work.prefix] = work
         if len(self.by_prefix) > MOST_KEPT:
@@ -86,7 +86,7 @@ class Generator:
             self.work.pop(oldest.id, None)
 
     def start(self, work: Work) -> "asyncio.Task[None]":
-        """Lets the time of a request pass, in the background."""
+        """Finishes a request after its time, in the background, and sends its callback."""
         task = asyncio.create_task(self._run(work))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
@@ -122,7 +122,7 @@ class Generator:
             await self._post(address, body)
 
     async def _post(self, address: str, body: dict[str, Any]) -> None:
-        """Best effort, as documented: one try, whatever it comes to."""
+        """Best effort, as documented: one try, and its result does not matter."""
         if self._session is None:
             self._session = aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=CALLBACKS_AT_ONCE))
         headers = {"content-type": "application/json"}
@@ -134,7 +134,7 @@ class Generator:
             log.info("sandbox.callback_lost", request_id=body.get("id"), error=type(error).__name__)
 
     async def aclose(self) -> None:
-        """Ends what is in work and closes the connections."""
+        """Cancels requests in progress and closes the connections."""
         for task in self._running:
             task.cancel()
         await asyncio.gather(*self._running, return_exceptions=True)

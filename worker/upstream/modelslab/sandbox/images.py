@@ -1,4 +1,4 @@
-"""Images over HTTP: there once they are done, with the faults that happen on the way."""
+"""Images over HTTP, with the faults of downloads."""
 
 import asyncio
 import re
@@ -16,7 +16,7 @@ DRIPS = 20
 
 
 async def serve_image(request: Request, by_prefix: dict[str, Work]) -> Response:
-    """The image at an address; 404 before it is done, where there is none, and once its address has expired."""
+    """The image at an address; 404 before it is done, if there is none, and after its address has expired."""
     named = FILE_NAME.fullmatch(request.path_params["name"])
     work = by_prefix.get(named["prefix"]) if named else None
     if named is None or work is None or not work.shows(int(named["index"]), named["ending"]):
@@ -28,7 +28,7 @@ async def serve_image(request: Request, by_prefix: dict[str, Work]) -> Response:
     reads = work.count_read(index) - (work.faults.image_404 if hit else 0)
     if reads <= 0:
         return PlainTextResponse("Not Found", 404)
-    # painted at the first read, off the loop: jobs whose images nobody reads cost nothing
+    # painted at the first read, in a thread: images that nobody reads cost nothing
     data = await asyncio.to_thread(work.linked_image, index)
     if work.as_text:
         data = b64encode(data)

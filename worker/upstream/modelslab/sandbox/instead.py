@@ -1,6 +1,7 @@
-"""What comes in the place of an answer to a POST: an HTTP error, a page of something in between. Pure.
+"""What a POST may get instead of an answer: an HTTP error, or the page of a gateway or an edge server. Pure.
 
-A gateway answers for the server *after* it has taken the request; a CDN's edge says that it never reached it.
+A gateway answers for the server *after* the server took the request. A CDN's edge says that it never reached the
+server.
 """
 
 from dataclasses import dataclass
@@ -20,18 +21,18 @@ LOGIN = "/login?next=/"
 
 @dataclass(frozen=True, slots=True)
 class Instead:
-    """An HTTP status in an answer's place; `taken`: the request is in work and billed all the same."""
+    """An HTTP status instead of an answer. `taken`: the request was taken and is billed nevertheless."""
 
     status: int
     taken: bool = False
     by: str = "server"
-    """`server` answers in JSON, a `gateway` or an `edge` with a page of its own."""
+    """`server` answers in JSON, a `gateway` or an `edge` with an HTML page."""
     silent: bool = False
     """A 429 that does not say how long to wait."""
 
 
 def what_comes_instead(faults: Faults, nth: int) -> Instead | None:
-    """What the nth POST of a prompt (from 1) is answered in the place of an answer; None for an honest answer."""
+    """What the nth POST of a prompt (from 1) gets instead of an answer; None for a normal answer."""
     if nth <= faults.busy_silent:
         return Instead(BUSY, silent=True)
     if nth <= faults.busy_silent + faults.busy:
@@ -48,7 +49,7 @@ def what_comes_instead(faults: Faults, nth: int) -> Instead | None:
 
 
 def shown_instead(instead: Instead, limit: int) -> Response:
-    """It as a response; `limit` is what a full queue says of itself."""
+    """The HTTP response; `limit` is the number in the message of a full queue."""
     if instead.by == "edge":
         return HTMLResponse(_page(instead.status, "Web server is down"), instead.status, EDGE_HEADERS)
     if instead.by == "gateway":
@@ -59,7 +60,7 @@ def shown_instead(instead: Instead, limit: int) -> Response:
 
 
 def gateway_page(status: int) -> Response:
-    """What a proxy, a firewall or a login in between answers for the server; a redirect has its Location."""
+    """The page of a proxy, a firewall or a login that answers for the server; a redirect has its Location."""
     headers = {"location": LOGIN} if 300 <= status < 400 else {}
     return HTMLResponse(_page(status, "The requested URL was rejected by the gateway."), status, headers)
 

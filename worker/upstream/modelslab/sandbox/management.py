@@ -8,7 +8,7 @@ VERBS = ("verify_model", "delete_model", "load_model", "clear_queue", "clear_cac
 
 
 def management_answer(name: str) -> dict[str, Any] | None:
-    """What the call of that name answers; None where there is no such call."""
+    """The answer of the call with that name; None if there is no such call."""
     if name in VERBS:
         return {"status": "success", "message": f"{name}: done, as far as a sandbox can"}
     answers: dict[str, dict[str, Any]] = {

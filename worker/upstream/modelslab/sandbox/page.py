@@ -1,4 +1,4 @@
-"""The sandbox's page for people: that it is one, what it was asked, which faults it knows."""
+"""The sandbox's HTML page: what it is, which POSTs it got, which faults it knows."""
 
 from html import escape
 

@@ -1,7 +1,7 @@
-"""Images worth looking at, from a prompt and a seed: the same ones always give the same bytes.
+"""Paints an image from a prompt and a seed; the same ones always give the same bytes.
 
-A night sky over dark hills: a gradient, soft lights, a sun or moon, ridges. Painted small and smoothed up, so that a
-image costs a few milliseconds.
+A night sky over dark hills: a gradient, soft lights, a sun or moon, ridges. It is painted small and scaled up, so that
+an image costs a few milliseconds.
 """
 
 import random
@@ -19,7 +19,7 @@ FINE = 2
 
 @lru_cache(maxsize=64)
 def paint(prompt: str, seed: int, width: int, height: int, image_format: str = "PNG") -> bytes:
-    """One image's bytes. The prompt chooses the palette, prompt and seed the scene."""
+    """The bytes of one image. The prompt chooses the palette, prompt and seed the scene. Sizes are in pixels."""
     dice = random.Random(sha256(f"{seed}|{prompt}".encode()).digest())
     mood = random.Random(sha256(prompt.encode()).digest()).random()
     image = _sky(dice, mood, width, height)
@@ -30,7 +30,7 @@ def paint(prompt: str, seed: int, width: int, height: int, image_format: str = "
 
 
 def blank(width: int, height: int) -> bytes:
-    """What the safety checker puts in an image's place."""
+    """The image of one colour by which the safety checker replaces an image."""
     return _encoded(Image.new("RGB", (width, height), (0, 0, 0)), "PNG")
 
 

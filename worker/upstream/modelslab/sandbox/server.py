@@ -1,4 +1,4 @@
-"""The sandbox's socket side: uvicorn with a way to hang up, bounded bodies in, JSON out."""
+"""The sandbox's HTTP server: uvicorn that can drop a connection, with limited bodies and JSON answers."""
 
 from typing import Any
 
@@ -37,7 +37,7 @@ def build_server(app: ASGIApp) -> uvicorn.Server:
 
 
 async def hang_up(request: Request) -> Response:
-    """Drops the connection; the response that is returned never leaves, because the connection is already gone."""
+    """Drops the connection. The response that it returns is never sent."""
     request.scope["hang_up"]()
     while (await request.receive())["type"] != "http.disconnect":
         pass
@@ -59,5 +59,5 @@ async def read_content(request: Request) -> dict[str, Any] | None:
 
 
 def as_json(content: object, status: int = 200) -> Response:
-    """An answer."""
+    """A JSON response."""
     return Response(orjson.dumps(content), status, media_type="application/json")

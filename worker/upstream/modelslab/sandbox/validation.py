@@ -1,4 +1,4 @@
-"""What the sandbox refuses, in the provider's words. Written from its documentation, not from our own schema."""
+"""Validation in the provider's words, written from its documentation, not from our own schema."""
 
 from typing import Any
 
@@ -38,7 +38,7 @@ WHOLE = frozenset(RANGES) - {"guidance_scale"}
 
 
 def first_error(content: dict[str, Any]) -> object:
-    """The message of the first thing that is wrong, text or a list per field; None where nothing is."""
+    """The message about the first error: text, or a list per field. None if nothing is wrong."""
     for name in ("prompt", "model_id"):
         if not isinstance(content.get(name), str) or not content[name]:
             return {name: [f"The {name.replace('_', ' ')} field is required."]}

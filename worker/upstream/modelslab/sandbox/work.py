@@ -1,4 +1,4 @@
-"""One request that the sandbox has taken: what was asked, when it is done, what its images are."""
+"""One request that the sandbox has taken: its body, when it is done, and its images."""
 
 import random
 import uuid
@@ -24,7 +24,7 @@ FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
 
 @dataclass(slots=True)
 class Work:
-    """See the module. `seconds` is how long generating takes."""
+    """A request that was taken. `seconds` is how long generating takes."""
 
     id: int
     key: str
@@ -36,32 +36,32 @@ class Work:
     done: bool = False
     """The images are there."""
     told: bool = False
-    """Fetch and callback know it."""
+    """Fetch and callback show the result."""
     fresh_at: float = 0.0
-    """When the addresses were made or last told by fetch, on the monotonic clock."""
+    """When the addresses were made or last shown by fetch, in seconds of the monotonic clock."""
     reads: dict[int, int] = field(default_factory=dict)
     prefix: str = field(default_factory=lambda: str(uuid.uuid4()))
     seed: int = 0
     before: tuple[int, str] = (999_999, "somebody-else")
-    """Id and track_id of the request that was taken before: what is foreign to this one."""
+    """Id and track_id of the request that was taken before this one; faults use them as foreign ids."""
     made: set[str] = field(default_factory=set)
-    """SHA-256 of every image that was made of it: whose bytes they are, for those who check."""
+    """SHA-256 of every image that was made for it, so that a test can tell whose bytes an image is."""
 
     def __post_init__(self) -> None:
         given = self.request.get("seed")
         self.seed = int(given) if given not in (None, "") else random.getrandbits(32)
 
     def finish(self) -> None:
-        """The images are there from now on."""
+        """From now on the images exist."""
         self.done = True
         self.renew()
 
     def renew(self) -> None:
-        """The addresses live anew."""
+        """Starts the life of the addresses again."""
         self.fresh_at = monotonic()
 
     def count_read(self, index: int) -> int:
-        """How often that image was asked for, this time included."""
+        """Counts a download of that image; returns how many there were, including this one."""
         self.reads[index] = self.reads.get(index, 0) + 1
         return self.reads[index]
 
@@ -72,12 +72,12 @@ class Work:
         return self.done and alive and not self.faults.fail and index < self.shown and ending == self.ending
 
     def id_in(self, channel: str) -> int | str:
-        """The id that is told in an `answer`, a `callback` or a `fetch`."""
+        """The id that is shown in an `answer`, a `callback` or a `fetch`."""
         told = self.before[0] if self.faults.foreign_id in (channel, "everywhere") else self.id
         return str(told) if self.faults.string_id else told
 
     def foreign_track_in(self, channel: str) -> dict[str, str]:
-        """The other request's track_id, where the fault puts it."""
+        """The other request's track_id, in the channel that the fault names."""
         return {"track_id": self.before[1]} if self.faults.foreign_track in (channel, "everywhere") else {}
 
     @property
@@ -90,7 +90,7 @@ class Work:
 
     @property
     def shown(self) -> int:
-        """How many images come of it."""
+        """How many images it has."""
         return max(0, self.samples - self.faults.fewer)
 
     @property
@@ -117,12 +117,12 @@ class Work:
         return "base64" if self.as_text else self.media_type.removeprefix("image/")
 
     def addresses(self, base: str) -> list[str]:
-        """Where the images are, or will be."""
+        """The addresses of the images, whether they exist yet or not."""
         folder = "temp" if _is_yes(self.request.get("temp")) else "generations"
         return [f"{base}/{folder}/{self.prefix}-{index}.{self.ending}" for index in range(self.shown)]
 
     def output(self, base: str) -> list[str]:
-        """What the answers' `output` holds."""
+        """The `output` of answers."""
         if not (self.faults.base64_inline or self.faults.base64_data_uri):
             return self.addresses(base)
         return self.inline()
@@ -138,7 +138,7 @@ class Work:
         return self._noted(with_note(data, "linked")) if self.faults.inline_and_links else data
 
     def image(self, index: int) -> bytes:
-        """The bytes of one image, with the faults that change them; what follows its end is not of the image."""
+        """The bytes of one image, with the faults that change them; a fault may add bytes behind its end."""
         data = self._noted(self._drawn(index))
         return data + TRAILER if self.faults.image_trailer else data
 
@@ -167,7 +167,7 @@ def _is_yes(flag: object) -> bool:
 
 @lru_cache(maxsize=1)
 def _bomb() -> bytes:
-    """A whole, valid PNG of 110 KB that takes 112 MB as one bit a pixel, and 2.7 GB as RGB."""
+    """A decompression bomb: a valid PNG of 110 KB that takes 112 MB with one bit per pixel, and 2.7 GB as RGB."""
     squeeze = zlib.compressobj(9)
     row = bytes(1 + BOMB_SIDE_PIXELS // 8)
     rows = b"".join([*(squeeze.compress(row) for _ in range(BOMB_SIDE_PIXELS)), squeeze.flush()])
