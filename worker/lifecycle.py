@@ -21,8 +21,7 @@ from worker.job.record import Attempt, Job, Milliseconds, Status
 from worker.job.step import Step
 from worker.recording import current, record
 from worker.resources import Resources
-from worker.shown.compatible import callback_shape
-from worker.shown.job import job_view
+from worker.shown.shapes import SHAPES
 from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
 from worker.store.steps import facts, write
@@ -123,10 +122,8 @@ async def tell(r: Resources, delivery_id: str) -> None:
         await r.notifier.deliveries.close(delivery_id, "job_gone")
         return
     # as GET shows it, now: a result that came after the end is told with the delivery of that end
-    if loaded.job.order.compatible:
-        payload = callback_shape(loaded.job, r.viewer, loaded.now)
-    else:
-        payload = job_view(loaded.job, loaded.timeline, r.viewer, loaded.now, loaded.standing)
+    shape = SHAPES[loaded.job.order.shape]
+    payload = shape(loaded.job, loaded.timeline, r.viewer, loaded.now, loaded.standing)
     await r.notifier.tell(delivery_id, Target.of(loaded.job.order.tenant, loaded.job.order.webhook), payload)
 
 

@@ -29,7 +29,7 @@ async def text_to_image(request: Request) -> Response:
     body = await request.body()
     content = decoded_object(body)
     tenant, here = await _tenant(request, content, "submit"), state(request)
-    order, accepted = await accept_one(request, tenant, parse_compatible(content), body, compatible=True)
+    order, accepted = await accept_one(request, tenant, parse_compatible(content), body, shape="upstream")
     if accepted.verdict != "same":
         job = Job(order, updated_at=order.created_at)
         return json_answer(submit_shape(job, here["viewer"], order.created_at, accepted.standings[0]))

@@ -34,23 +34,23 @@ REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded"
 
 
 async def accept_one(
-    request: Request, tenant: str, parsed: ParsedRequest, body: bytes, *, compatible: bool = False
+    request: Request, tenant: str, parsed: ParsedRequest, body: bytes, *, shape: str = "job"
 ) -> tuple[Order, Accepted]:
     """One parsed request: see accept_requests."""
-    orders, accepted = await accept_requests(request, tenant, [parsed], body, compatible=compatible)
+    orders, accepted = await accept_requests(request, tenant, [parsed], body, shape=shape)
     return orders[0], accepted
 
 
 async def accept_requests(
-    request: Request, tenant: str, batch: Sequence[ParsedRequest], body: bytes, *, compatible: bool = False
+    request: Request, tenant: str, batch: Sequence[ParsedRequest], body: bytes, *, shape: str = "job"
 ) -> tuple[list[Order], Accepted]:
     """Accepts parsed requests, all or none. Raises Problem for every refusal.
 
-    `body` is what the Idempotency-Key stands for. `compatible` jobs are told in the upstream's own shape. Where the
+    `body` is what the Idempotency-Key stands for. `shape` is what callers are told in. Where the
     verdict is `same`, the orders are not the jobs: these are the ones of `Accepted.ids`.
     """
     here = state(request)
-    orders = [_order(tenant, parsed, here, compatible=compatible) for parsed in batch]
+    orders = [_order(tenant, parsed, here, shape=shape) for parsed in batch]
     policy = here["settings"].deadline_policy
     pairs = zip(orders, batch, strict=True)
     refuse_late = {order.id for order, parsed in pairs if (parsed.deadline_policy or policy) == "refuse"}
@@ -95,7 +95,7 @@ def _just_written(order: Order, standing: Standing, here: State) -> dict[str, An
     return job_view(job, row, here["viewer"], order.created_at, standing)
 
 
-def _order(tenant: str, parsed: ParsedRequest, here: State, *, compatible: bool) -> Order:
+def _order(tenant: str, parsed: ParsedRequest, here: State, *, shape: str) -> Order:
     if parsed.webhook:
         _check_webhook(parsed.webhook, here)
     now = here["store"].now()
@@ -112,7 +112,7 @@ def _order(tenant: str, parsed: ParsedRequest, here: State, *, compatible: bool)
         metadata=parsed.metadata,
         webhook=parsed.webhook,
         track_id=parsed.track_id,
-        compatible=compatible,
+        shape=shape,
     )
 
 

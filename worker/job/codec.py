@@ -16,13 +16,19 @@ def _default(field: Field[Any]) -> Any:
     return field.default_factory() if field.default_factory is not MISSING else field.default
 
 
+COMPATIBLE = "upstream"
+"""The shape that is kept as `"compatible": true`, as it always was: an older version may read and write beside ours."""
 ORDER_FIELDS = tuple((each.name, _default(each)) for each in fields(Order))
 
 
 def encode_order(order: Order) -> bytes:
     """What the caller asked for, as JSON, without what has its default."""
     values = ((name, getattr(order, name), default) for name, default in ORDER_FIELDS)
-    return orjson.dumps({name: value for name, value, default in values if value != default})
+    written = {name: value for name, value, default in values if value != default}
+    if order.shape == COMPATIBLE:
+        del written["shape"]
+        written["compatible"] = True
+    return orjson.dumps(written)
 
 
 def encode_doc(job: Job) -> bytes:
@@ -80,6 +86,8 @@ def decode_order(text: bytes) -> Order:
     """The order out of its JSON."""
     values: dict[str, Any] = orjson.loads(text)
     values["adjustments"] = tuple(values.get("adjustments", ()))
+    if values.pop("compatible", False):
+        values["shape"] = COMPATIBLE
     return Order(**values)
 
 

@@ -52,25 +52,16 @@ class Status(StrEnum):
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 OPEN = frozenset(Status) - TERMINAL
 
+NOT_SUCCEEDED = TERMINAL - {Status.SUCCEEDED}
 TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     None: frozenset({Status.QUEUED}),
-    Status.QUEUED: frozenset(
-        # unknown, processing, storing: an earlier attempt that was believed lost turns out to be taken
-        {Status.SUBMITTING, Status.UNKNOWN, Status.PROCESSING, Status.STORING}
-        | {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.SUBMITTING: frozenset(
-        {Status.QUEUED, Status.UNKNOWN, Status.PROCESSING, Status.STORING}
-        | {Status.FAILED, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.UNKNOWN: frozenset(
-        {Status.QUEUED, Status.PROCESSING, Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.PROCESSING: frozenset(
-        # unknown: the attempt that was known to be taken has failed, and an earlier one is still open
-        {Status.UNKNOWN, Status.STORING, Status.FAILED, Status.CANCELLED, Status.EXPIRED}
-    ),
-    Status.STORING: frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED}),
+    # unknown, processing, storing: an earlier attempt that was believed lost turns out to be taken
+    Status.QUEUED: NOT_SUCCEEDED | {Status.SUBMITTING, Status.UNKNOWN, Status.PROCESSING, Status.STORING},
+    Status.SUBMITTING: NOT_SUCCEEDED | {Status.QUEUED, Status.UNKNOWN, Status.PROCESSING, Status.STORING},
+    Status.UNKNOWN: NOT_SUCCEEDED | {Status.QUEUED, Status.PROCESSING, Status.STORING},
+    # unknown: the attempt that was known to be taken has failed, and an earlier one is still open
+    Status.PROCESSING: NOT_SUCCEEDED | {Status.UNKNOWN, Status.STORING},
+    Status.STORING: TERMINAL,
     Status.SUCCEEDED: frozenset(),
     Status.FAILED: frozenset({Status.SUCCEEDED}),
     Status.CANCELLED: frozenset(),
@@ -80,8 +71,6 @@ TRANSITIONS: dict[Status | None, frozenset[Status]] = {
 INFERRED_CODES = frozenset({"submit_unknown", "images_unavailable", "stalled", "upstream_rejected"})
 """Errors that are our inference ("we stopped waiting", "that was a refusal"), not the upstream's word on a request that
 it had taken: its success, whenever it comes, still turns these into `succeeded`."""
-
-
 OPEN_UPSTREAM = frozenset({"submitting", "unknown", "processing"})
 """Statuses of an attempt that the upstream has, or may have."""
 
@@ -156,8 +145,8 @@ class Order:
     webhook: str | None = None
     track_id: str | None = None
     retry_of: str | None = None
-    compatible: bool = False
-    """Came through the upstream's own paths: the caller is told in the upstream's own shape."""
+    shape: str = "job"
+    """What its caller is told at the end: a name of worker/shown/shapes.py."""
 
 
 @dataclass(frozen=True, slots=True)
