@@ -11,9 +11,9 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
 from api.app import create_app
-from api.fast_path import Express
+from api.fast_path import FastPath
 from api.keys import configured_keys
-from api.server import PromptProtocol, PromptServer, raise_descriptor_limit
+from api.server import GracefulServer, RequestTimeoutProtocol, raise_descriptor_limit
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
 from worker.installation import check_installation_at_start
@@ -42,7 +42,7 @@ def main() -> int:
     config = uvicorn.Config(
         _application(app, settings),
         loop="uvloop",
-        http=PromptProtocol,
+        http=RequestTimeoutProtocol,
         ws="none",
         lifespan="on",
         log_config=None,
@@ -54,15 +54,15 @@ def main() -> int:
         backlog=4096,
     )
     try:
-        PromptServer(config).run(sockets=[listener])
+        GracefulServer(config).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn has finished what was in flight, and passes Ctrl-C on
         return INTERRUPTED
     return 0
 
 
 def _application(app: FastAPI, settings: Settings) -> ASGIApp:
-    express: ASGIApp = Express(app, settings.max_body_bytes)
-    return express if "*" in settings.allowed_hosts else TrustedHostMiddleware(express, list(settings.allowed_hosts))
+    both: ASGIApp = FastPath(app, settings.max_body_bytes)
+    return both if "*" in settings.allowed_hosts else TrustedHostMiddleware(both, list(settings.allowed_hosts))
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -8,6 +8,7 @@ from api.endpoints import (
     callbacks,
     compatible,
     deliveries,
+    delivery_settings,
     health,
     images,
     jobs,
@@ -16,11 +17,10 @@ from api.endpoints import (
     openai,
     usage,
     verbs,
-    webhook_settings,
 )
 from api.http import error_page
 from api.http.body_size import BodyLimit
-from api.http.heads import HeadAsGet
+from api.http.head_requests import HeadAsGet
 from api.http.problems import install_problem_handlers
 from api.openapi import complete
 from api.state import lifespan
@@ -63,7 +63,7 @@ def create_app(settings: Settings) -> FastAPI:
         verbs,
         usage,
         deliveries,
-        webhook_settings,
+        delivery_settings,
         callbacks,
         health,
         metrics,

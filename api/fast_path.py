@@ -17,7 +17,7 @@ from api.http.problems import problem_of
 Endpoint = Callable[[Request], Awaitable[Response]]
 
 
-class Express:
+class FastPath:
     """ASGI: takes what is its own, hands everything else to the application."""
 
     def __init__(self, app: FastAPI, body_bytes: int) -> None:

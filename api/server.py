@@ -17,7 +17,7 @@ REQUEST_SECONDS = 10.0
 MOST_DESCRIPTORS = 1_048_576
 
 
-class PromptProtocol(HttpToolsProtocol):
+class RequestTimeoutProtocol(HttpToolsProtocol):
     """Closes a connection whose request, from its first byte or from the connection's start, takes too long to come."""
 
     _due: asyncio.TimerHandle | None = None
@@ -65,7 +65,7 @@ class PromptProtocol(HttpToolsProtocol):
             self.transport.close()
 
 
-class PromptServer(uvicorn.Server):
+class GracefulServer(uvicorn.Server):
     """Ends streams and waits as soon as it is to stop: their clients come back, to another process or to the next."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:

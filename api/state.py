@@ -8,7 +8,7 @@ from typing import TypedDict
 from fastapi import FastAPI, Request
 
 from api.keys import KeyRing, configured_keys
-from api.room import Room
+from api.redis_memory import RedisMemory
 from api.watch import Watch
 from config.settings import Settings
 from worker.composition import delivery_store, job_store, viewer_of
@@ -32,7 +32,7 @@ class State(TypedDict):
     keys: KeyRing
     viewer: Viewer
     watch: Watch
-    room: Room
+    memory: RedisMemory
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
 
@@ -53,8 +53,8 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
     store = job_store(settings, lane)
     keys = KeyRing(configured_keys(settings), KeyStore(lane), store.now)
     keys.start()
-    room = Room(lane, settings.redis_memory_share)
-    room.start()
+    memory = RedisMemory(lane, settings.redis_memory_share)
+    memory.start()
     images = open_store(settings)
     joining = asyncio.create_task(join_in_time(Installation(lane, store, images)))
     yield State(
@@ -65,11 +65,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         keys=keys,
         viewer=viewer_of(settings),
         watch=watch,
-        room=room,
+        memory=memory,
         deliveries=delivery_store(settings, lane),
         webhook_secrets=WebhookSecrets(settings, lane),
     )
-    await room.aclose()
+    await memory.aclose()
     joining.cancel()
     await keys.aclose()
     await watch.aclose()

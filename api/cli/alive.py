@@ -6,7 +6,7 @@ import platform
 import urllib.request
 from pathlib import Path
 
-from api.cli.stack.nearby import settings_here
+from api.cli.stack.running import settings_here
 from config.broker import QUEUES
 from config.settings import Settings
 from worker.store.jobs import ALIVE_MS

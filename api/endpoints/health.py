@@ -42,7 +42,7 @@ async def ready(request: Request) -> Response:
         "status": "ready" if well else "unavailable",
         "redis": redis,
         "durability": "; ".join(here["lane"].verdict.warnings) or "ok",
-        "memory": here["room"].words,
+        "memory": here["memory"].words,
         "images": images,
         "workers": workers,
     }

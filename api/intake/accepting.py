@@ -134,7 +134,7 @@ async def _accepted_or_known(
     here: State, orders: list[Order], idempotency: tuple[str, str] | None, refuse_late: Collection[str]
 ) -> Accepted:
     """The store's verdict; while Redis has no room for more, only what was accepted before is still answered."""
-    if not here["room"].is_short:
+    if not here["memory"].is_short:
         try:
             return await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
         except RedisUnavailable as error:

@@ -6,7 +6,7 @@ import httpx
 import pytest
 
 from api.app import create_app
-from api.fast_path import Express
+from api.fast_path import FastPath
 from config.settings import Settings
 from tests.support.api_server import acmes_client
 from worker.composition import delivery_store
@@ -16,11 +16,11 @@ from worker.telling.deliveries import DeliveryStore
 CAPS = {"tell_per_host": 2, "tell_per_tenant": 3, "tell_per_shared_host": 4}
 
 
-@pytest.fixture(params=["express", "framework"])
+@pytest.fixture(params=["fast path", "framework"])
 def client(request: pytest.FixtureRequest, settings: Settings) -> Iterator[httpx.Client]:
     """A client of the same application both ways in: what one refuses the other must refuse alike."""
     app = create_app(settings)
-    with acmes_client(Express(app, settings.max_body_bytes) if request.param == "express" else app) as client:
+    with acmes_client(FastPath(app, settings.max_body_bytes) if request.param == "fast path" else app) as client:
         yield client
 
 

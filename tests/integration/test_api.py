@@ -11,7 +11,7 @@ from opentelemetry import trace
 from redis import Redis
 
 from api.app import create_app
-from api.fast_path import Express
+from api.fast_path import FastPath
 from config.settings import Settings
 from tests.support.api_server import acmes_client, problem
 
@@ -203,7 +203,7 @@ def test_the_operators_pages_need_no_key_and_tell_nothing_of_jobs(client: httpx.
 def test_a_redis_that_is_away_is_503_with_retry_after_at_once(settings: Settings) -> None:
     """Not a hang, and not a 500."""
     away = settings.model_copy(update={"redis_url": type(settings.redis_url)("redis://127.0.0.1:1/0")})
-    with acmes_client(Express(create_app(away), away.max_body_bytes)) as client:
+    with acmes_client(FastPath(create_app(away), away.max_body_bytes)) as client:
         began = time.monotonic()
         content = problem(client.post("/v1/jobs", json=BODY), 503, "unavailable")
         assert "Idempotency-Key" in content["detail"]

@@ -10,7 +10,7 @@ import httpx
 import uvicorn
 
 from api.app import create_app
-from api.fast_path import Express
+from api.fast_path import FastPath
 from config.settings import Settings
 
 STOP_SECONDS = 10
@@ -37,7 +37,7 @@ def serving(app: Any) -> Iterator[httpx.Client]:
 @contextmanager
 def running_api(settings: Settings) -> Iterator[httpx.Client]:
     """The API as it is served, with both ways in; yields a client of it that sends no key."""
-    with serving(Express(create_app(settings), settings.max_body_bytes)) as client:
+    with serving(FastPath(create_app(settings), settings.max_body_bytes)) as client:
         yield client
 
 

@@ -12,10 +12,9 @@ from api.cli.caller.following import exit_of_job, read_events
 from api.cli.caller.rendering import job_path
 from api.cli.caller.submit import request_body
 from api.cli.operator.keys import _lasts, _scopes
-from api.cli.stack import nearby
-from api.cli.stack.nearby import Running, note_running, running_here
-from api.cli.stack.premises import choose_ports
+from api.cli.stack.ports import choose_ports
 from api.cli.stack.redis_server import free_port
+from api.cli.stack.running import FOLDER, Running, note_running, running_here, settings_here
 from config.settings import Settings
 from worker.store.api_keys import Key, decode_key, encode_key, is_made_key, new_key
 
@@ -99,7 +98,7 @@ def test_a_stack_is_believed_only_while_its_folder_is_locked(tmp_path: Path) -> 
         fcntl.flock(lock, fcntl.LOCK_EX)
         assert running_here(tmp_path) == running
     assert running_here(tmp_path) is None
-    assert Path(".darkroom") == nearby.FOLDER
+    assert Path(".darkroom") == FOLDER
 
 
 def test_the_stacks_settings_are_those_of_verbs_in_its_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -109,12 +108,14 @@ def test_the_stacks_settings_are_those_of_verbs_in_its_folder(tmp_path: Path, mo
     folder.mkdir()
     settings = {"secret": "s" * 20, "images_url": "file:///elsewhere", "image_hosts": "127.0.0.1"}
     note_running(folder, Running("http://127.0.0.1:1", "redis://127.0.0.1:2/0", settings))
-    monkeypatch.setattr(nearby, "load_settings", lambda: Settings(_env_file=None))
+    monkeypatch.setattr("api.cli.stack.running.load_settings", lambda: Settings(_env_file=None))
     with (folder / "lock").open("w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
-        found = nearby.settings_here()
-        monkeypatch.setattr(nearby, "load_settings", lambda: Settings(_env_file=None, redis_url="redis://h:3/0"))
-        named = nearby.settings_here()
+        found = settings_here()
+        monkeypatch.setattr(
+            "api.cli.stack.running.load_settings", lambda: Settings(_env_file=None, redis_url="redis://h:3/0")
+        )
+        named = settings_here()
     assert (found.redis_url.get_secret_value(), found.images_url) == ("redis://127.0.0.1:2/0", "file:///elsewhere")
     assert (named.redis_url.get_secret_value(), named.images_url) == ("redis://h:3/0", "file://./data/images")
 

@@ -7,7 +7,7 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from worker.store.assembly import Assembly, Reply, ScriptError
-from worker.store.signature import Call, ReplyReader
+from worker.store.signature import Arguments, ReplyReader
 
 
 class Group(NamedTuple):
@@ -104,7 +104,7 @@ def test_a_key_family_becomes_its_text_but_not_in_a_comment(tmp_path: Path) -> N
 
 def test_arguments_are_locals_of_the_same_names() -> None:
     """Of the right types, groups without their own name, rows as a list of tables."""
-    assert [line.partition(" -- ")[0] for line in Call(example).locals] == [
+    assert [line.partition(" -- ")[0] for line in Arguments(example).locals] == [
         "local template = ARGV[1]",
         "local lease_ms = tonumber(ARGV[2])",
         "local name = ARGV[3]",
@@ -124,7 +124,7 @@ def test_arguments_are_locals_of_the_same_names() -> None:
 def test_words_are_in_the_order_of_the_signature() -> None:
     """However they were named; false and None are empty."""
     rows = [Row("a", 0.5, late=True), Row("b", 1, late=False)]
-    words = Call(example).words({"rows": rows, "name": "n", "limit": None, "group": Group(b"t", 9)})
+    words = Arguments(example).words({"rows": rows, "name": "n", "limit": None, "group": Group(b"t", 9)})
     assert words == (b"t", 9, "n", "", "", "a", 0.5, "1", "b", 1, "")
 
 
@@ -132,7 +132,7 @@ def test_words_are_in_the_order_of_the_signature() -> None:
 def test_a_wrong_or_missing_name_is_refused(named: dict[str, Any]) -> None:
     """For whoever calls without the type checker."""
     with pytest.raises(TypeError, match="example: unknown or missing"):
-        Call(example).words(named)
+        Arguments(example).words(named)
 
 
 def by_position(name: str) -> None: ...
@@ -144,7 +144,7 @@ def taken(*, now: int) -> None: ...
 def test_a_signature_that_cannot_be_is_refused(function: Callable[..., None]) -> None:
     """When it is imported."""
     with pytest.raises(ScriptError, match=function.__name__):
-        Call(function)
+        Arguments(function)
 
 
 def test_a_reply_is_read_by_name() -> None:

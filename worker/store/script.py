@@ -29,7 +29,7 @@ from hashlib import sha1
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
 from worker.store.assembly import Assembly, Reply
-from worker.store.signature import Call, ReplyReader, Words
+from worker.store.signature import Arguments, ReplyReader, Words
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -72,8 +72,10 @@ def script(function: Callable[P, R] | None = None, /, *, new_load: bool = False)
 
 def _script(function: Callable[P, R], *, new_load: bool) -> Script[P, R]:
     name = function.__name__
-    call, reply = Call(function), ReplyReader(name, get_type_hints(function)["return"])
-    return Script(name, call.locals, reply.shape, lambda _, named: call.words(named), reply.read, new_load=new_load)
+    arguments, reply = Arguments(function), ReplyReader(name, get_type_hints(function)["return"])
+    return Script(
+        name, arguments.locals, reply.shape, lambda _, named: arguments.words(named), reply.read, new_load=new_load
+    )
 
 
 def positional(name: str, *, new_load: bool = False) -> Script[..., Any]:

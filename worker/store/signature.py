@@ -12,7 +12,7 @@ Words = tuple[Any, ...]
 TAKEN = {"now", "shown", "reply", "redis", "cjson", "cmsgpack", "ARGV", "KEYS", "KEY"}
 
 
-class Call:
+class Arguments:
     """The arguments of a script, in order: as words for the wire, and as locals for Lua."""
 
     def __init__(self, function: Callable[..., Any]) -> None:

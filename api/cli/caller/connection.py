@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from api.cli.stack.nearby import key_here, running_here
+from api.cli.stack.running import key_here, running_here
 from config.settings import Settings, load_settings
 
 Row = dict[str, Any]

@@ -19,10 +19,10 @@ WORDS = TextColumn("{task.description}", markup=False)
 
 
 @contextmanager
-def waiting_line(words: str) -> Iterator["Line"]:
+def waiting_line(words: str) -> Iterator["WaitingLine"]:
     """A line for waiting: words that change, and the time that it has taken."""
     with _progress(SpinnerColumn(), WORDS, TimeElapsedColumn()) as progress:
-        yield Line(progress, words)
+        yield WaitingLine(progress, words)
 
 
 def download_bars() -> Progress:
@@ -30,7 +30,7 @@ def download_bars() -> Progress:
     return _progress(WORDS, BarColumn(), DownloadColumn())
 
 
-class Line:
+class WaitingLine:
     """The line of one wait."""
 
     def __init__(self, progress: Progress, words: str) -> None:

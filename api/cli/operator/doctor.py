@@ -4,7 +4,7 @@ import argparse
 import asyncio
 import json
 
-from api.cli.stack.nearby import settings_here
+from api.cli.stack.running import settings_here
 from config.settings import Settings
 from worker.operate.doctor import examine
 from worker.startup import check_settings

@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from api.cli.stack.nearby import settings_here
+from api.cli.stack.running import settings_here
 from config.logs import configure_logs
 from config.settings import Settings
 from worker.composition import job_store

@@ -16,9 +16,10 @@ from redis.exceptions import RedisError
 
 from api.cli.alive import ROLES
 from api.cli.stack.children import Children
-from api.cli.stack.nearby import Running, note_running
-from api.cli.stack.premises import Ports, Secrets, choose_ports, kept_secrets, lock_folder
+from api.cli.stack.folder import Secrets, kept_secrets, lock_folder
+from api.cli.stack.ports import Ports, choose_ports
 from api.cli.stack.redis_server import EmbeddedRedis, NoServer
+from api.cli.stack.running import Running, note_running
 from config.settings import stop
 from worker.store.lane import connect
 

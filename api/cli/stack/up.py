@@ -5,7 +5,7 @@ import time
 
 from rich.console import Console
 
-from api.cli.stack.nearby import FOLDER
+from api.cli.stack.running import FOLDER
 from api.cli.stack.stack import Stack, running_stack
 
 LOOK_SECONDS = 0.5

@@ -1,22 +1,14 @@
-"""What a stack needs before it can start: a folder of its own, secrets that stay the same, ports that are free."""
+"""Where the parts of a stack listen: as set, as usual, or on ports that are free."""
 
-import fcntl
-import json
 import os
-import secrets
 import socket
-import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 
 from dotenv import dotenv_values
 
 from api.cli.stack.redis_server import free_port
 from config.settings import stop
-
-LOCK_SECONDS = 5.0
-"""How long a stack that is just stopping is waited for."""
 
 
 @dataclass(frozen=True)
@@ -27,43 +19,6 @@ class Ports:
     sandbox: int
     flower: int
     redis: int
-
-
-@dataclass(frozen=True)
-class Secrets:
-    """Made once per folder, so that a key and a signed address outlive a restart."""
-
-    key: str
-    secret: str
-    flower_password: str
-
-
-def lock_folder(folder: Path) -> int:
-    """Locks the folder for as long as any process has the descriptor: two Redis on the same files would ruin them."""
-    folder.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
-    until = time.monotonic() + LOCK_SECONDS
-    while not _locked(descriptor):
-        if time.monotonic() > until:
-            stop(f"a stack is running in {folder} already: stop that one first.")
-        time.sleep(0.1)
-    return descriptor
-
-
-def kept_secrets(path: Path) -> Secrets:
-    """The secrets in that file, which only its owner can read; made where there are none."""
-    if path.exists():
-        return Secrets(**json.loads(path.read_text()))
-    made = Secrets(
-        key=f"dk_{secrets.token_urlsafe(24)}",
-        secret=secrets.token_hex(32),
-        flower_password=secrets.token_urlsafe(12),
-    )
-    temporary = path.with_suffix(".new")
-    temporary.touch(mode=0o600)
-    temporary.write_text(json.dumps(vars(made)))
-    temporary.replace(path)
-    return made
 
 
 def choose_ports(*, may_move: bool) -> Ports:
@@ -79,14 +34,6 @@ def choose_ports(*, may_move: bool) -> Ports:
         flower=_port(given, "FLOWER_PORT", 5555, may_move=may_move),
         redis=free_port(),
     )
-
-
-def _locked(descriptor: int) -> bool:
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def _port(settings: Mapping[str, str], setting: str, usual: int, *, may_move: bool) -> int:

@@ -1,12 +1,11 @@
 """The stack that `darkroom up` runs in this folder: other verbs find it here, with nothing set."""
 
-import fcntl
 import json
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from api.cli.stack.premises import kept_secrets
+from api.cli.stack.folder import is_locked, kept_secrets
 from config.settings import Settings, load_settings
 
 FOLDER = Path(".darkroom")
@@ -32,7 +31,7 @@ def note_running(folder: Path, running: Running) -> None:
 
 def running_here(folder: Path = FOLDER) -> Running | None:
     """The stack that is running in this folder now, or None."""
-    if not _is_locked(folder / "lock"):
+    if not is_locked(folder):
         return None
     try:
         return Running(**json.loads((folder / "running.json").read_text()))
@@ -50,14 +49,3 @@ def settings_here() -> Settings:
     settings = load_settings()
     running = None if "redis_url" in settings.model_fields_set else running_here()
     return Settings(**{"redis_url": running.redis_url} | running.settings) if running else settings
-
-
-def _is_locked(path: Path) -> bool:
-    try:
-        with path.open("rb+") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    except OSError:
-        return False
-    return False

@@ -15,7 +15,7 @@ log = structlog.get_logger()
 LOOK_SECONDS = 2.0
 
 
-class Room:
+class RedisMemory:
     """What the last look has seen. With Redis away it stands as it was."""
 
     def __init__(self, lane: Lane, most: float) -> None:

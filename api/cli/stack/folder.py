@@ -1,0 +1,68 @@
+"""The folder of a stack: locked while it runs, with secrets that stay the same over restarts."""
+
+import fcntl
+import json
+import os
+import secrets
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from config.settings import stop
+
+LOCK_SECONDS = 5.0
+"""How long a stack that is just stopping is waited for."""
+
+
+@dataclass(frozen=True)
+class Secrets:
+    """Made once per folder, so that a key and a signed address outlive a restart."""
+
+    key: str
+    secret: str
+    flower_password: str
+
+
+def lock_folder(folder: Path) -> int:
+    """Locks the folder for as long as any process has the descriptor: two Redis on the same files would ruin them."""
+    folder.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
+    until = time.monotonic() + LOCK_SECONDS
+    while not _locked(descriptor):
+        if time.monotonic() > until:
+            stop(f"a stack is running in {folder} already: stop that one first.")
+        time.sleep(0.1)
+    return descriptor
+
+
+def is_locked(folder: Path) -> bool:
+    """Whether a stack runs there now; of another user's folder, or one that is not there, False."""
+    try:
+        with (folder / "lock").open("rb+") as lock:
+            return not _locked(lock.fileno())
+    except OSError:
+        return False
+
+
+def kept_secrets(path: Path) -> Secrets:
+    """The secrets in that file, which only its owner can read; made where there are none."""
+    if path.exists():
+        return Secrets(**json.loads(path.read_text()))
+    made = Secrets(
+        key=f"dk_{secrets.token_urlsafe(24)}",
+        secret=secrets.token_hex(32),
+        flower_password=secrets.token_urlsafe(12),
+    )
+    temporary = path.with_suffix(".new")
+    temporary.touch(mode=0o600)
+    temporary.write_text(json.dumps(vars(made)))
+    temporary.replace(path)
+    return made
+
+
+def _locked(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
