@@ -1,1 +1,1 @@
-"""What only operators load: audit, doctor, bulk operations, the hand on the queue."""
+"""What only operators load: audit, doctor, bulk operations, flow control by hand."""

@@ -1,6 +1,6 @@
-"""Does the whole store still keep its promises? Invariants checked over every job, and what is safe to repair.
+"""`darkroom audit`: checks invariants over every job in the store, and repairs what is safe to repair.
 
-A live system moves while it is looked at, so each finding is looked at twice, a moment apart, before it counts.
+A live system changes while it is checked. So a finding counts only if two checks, a moment apart, both find it.
 """
 
 import asyncio
@@ -27,14 +27,14 @@ from worker.store.script import positional
 MEND_COUNTER = positional("mend_counter")
 SECOND_LOOK_SECONDS = 2.0
 WHOLE = frozenset({b"order", b"doc", b"status", b"version", b"timeline"})
-"""The fields without which no job can be read from a record."""
+"""The fields that a readable record must have."""
 
 Repair = Callable[[], Awaitable[object]]
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One broken invariant; `repair` only where mending it cannot buy, lose or change anything."""
+    """One broken invariant. `repair` is set only if the repair cannot buy, lose or change anything."""
 
     rule: str
     subject: str
@@ -43,7 +43,7 @@ class Finding:
 
 @dataclass(frozen=True)
 class Audit:
-    """What an audit needs."""
+    """Runs an audit over everything in this Redis."""
 
     lane: Lane
     store: JobStore
@@ -51,7 +51,7 @@ class Audit:
     second_look_seconds: float = SECOND_LOOK_SECONDS
 
     async def findings(self) -> list[Finding]:
-        """What is broken at two looks in a row."""
+        """Everything that two checks in a row find broken."""
         first = {(each.rule, each.subject) for each in await self._look()}
         if not first:
             return []
@@ -59,7 +59,7 @@ class Audit:
         return [each for each in await self._look() if (each.rule, each.subject) in first]
 
     async def note(self, findings: int) -> None:
-        """Leaves the result for /metrics."""
+        """Stores the number of findings for /metrics."""
         await self.lane.write("HSET", keys.AUDIT(), "findings", findings, "at", self.store.now())
 
     async def _look(self) -> list[Finding]:
@@ -80,12 +80,12 @@ class Audit:
             for name, seen in await asyncio.gather(*(self._seen(each, held) for each in names)):
                 if seen is None:
                     sums.ghosts.add(name)
-                elif name not in sums.ids:  # a scan may name a key twice
+                elif name not in sums.ids:  # a scan may return a key twice
                     sums.add(seen.job)
                     yield seen
 
     async def _seen(self, name: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | None]:
-        """The name of a record and what is to be seen of it; nothing where it is no whole record."""
+        """The name of a record and what is stored for it; None if the record is not complete."""
         reading = self.lane.call("HGETALL", keys.JOB(name)), self.lane.call("ZSCORE", keys.DUE(), name)
         row, due = await asyncio.gather(*reading)
         if not row.keys() >= WHOLE:
@@ -113,9 +113,9 @@ class Audit:
                 return lambda: self.store.mend(what, job.id, each.key)
 
     async def _between(self, sums: Sums) -> AsyncIterator[Finding]:
-        """What one record alone cannot tell."""
+        """Findings that concern more than one record."""
         for name in sorted(sums.ghosts):
-            if await self.lane.call("EXISTS", keys.JOB(name)):  # else it was deleted while it was looked at
+            if await self.lane.call("EXISTS", keys.JOB(name)):  # else it was deleted during the audit
                 yield Finding("keys of a job without a record", name, self._laying(name))
         async for name, where in sums.strays(self.lane):
             yield Finding("a name of a job that has no record", f"{name} in {where}", self._forgetting(name))
@@ -160,7 +160,7 @@ class Audit:
         return lambda: self.lane.write("LREM", key, 1, message)
 
     async def _backlogs(self) -> AsyncIterator[Finding]:
-        """What positions and fairness are computed from must be what waits."""
+        """The counters for positions and fairness must agree with the jobs that wait."""
         total = 0
         for name in await self.lane.call("SMEMBERS", keys.TENANTS()):
             size = int(await self.lane.call("ZCARD", keys.BACKLOG(name.decode())))

@@ -1,6 +1,6 @@
-"""What must hold of one record and of what the structures say of it: the rules of `darkroom audit`. Pure.
+"""The rules of `darkroom audit`: what must be true of one record and of the indexes that name it. Pure.
 
-The random sequences (tests/integration/test_state_machine.py) hold the same rules after every single event.
+The random sequences (tests/integration/test_state_machine.py) check the same rules after every event.
 """
 
 from collections import Counter
@@ -15,30 +15,30 @@ from worker.job.record import OPEN, Job, Milliseconds, Status
 DEADLINE_MARGIN_MS = 30_000
 
 Mend = Literal["look", "enqueue", "dequeue", "keep_place", "drop_place"]
-"""What lua/mend.lua and the store can do about it without buying, losing or changing anything."""
+"""Repairs that lua/mend.lua and the store can make without buying, losing or changing anything."""
 
 FREED_AT_THE_END = frozenset({Status.SUCCEEDED, Status.FAILED})
-"""Others, and those of which the upstream may still have an attempt, keep their place for a while."""
+"""Jobs in other ends, or with an attempt that the upstream may still have, keep their place for a while."""
 
 
 @dataclass(frozen=True, slots=True)
 class Seen:
-    """A record, and what the structures beside it say at about the same moment."""
+    """A record, and what the indexes say about it at about the same moment."""
 
     job: Job
     timeline: Sequence[dict[str, Any]]
     booked: Cost
-    """What is booked for it in its tenant's budget."""
+    """The images that are booked for it in its tenant's budget."""
     due: Milliseconds | None
     waits: bool
-    """Whether it stands in its tenant's backlog."""
+    """Whether it is in its tenant's backlog."""
     holds: frozenset[str]
-    """Names of the upstream keys at which it holds a place."""
+    """Names of the upstream accounts at which it holds a place."""
 
 
 @dataclass(frozen=True, slots=True)
 class Broken:
-    """A rule that does not hold; `key` is the upstream key that it is about, if any."""
+    """A rule that is broken; `key` names the upstream account that it is about, if any."""
 
     rule: str
     mend: Mend | None = None
@@ -46,7 +46,7 @@ class Broken:
 
 
 def broken(seen: Seen, now: Milliseconds) -> Iterator[Broken]:
-    """Every rule that does not hold of that record."""
+    """Every rule that is broken by that record."""
     yield from _broken_times(seen, now)
     yield from _broken_places(seen)
     if seen.job.attempts and _posted_twice(seen):
@@ -83,7 +83,7 @@ def _broken_places(seen: Seen) -> Iterator[Broken]:
 
 
 def _posted_twice(seen: Seen) -> bool:
-    """A number is one POST: its intent is written once, under the track_id that it alone has."""
+    """Whether an attempt number occurs twice: each number is one POST, with an intent and a track_id of its own."""
     intents = Counter(row["attempt"] for row in seen.timeline if row["cause"] == "intent")
     numbers = [each.number for each in seen.job.attempts]
     strange = any(each.track_id != attempt_track_id(seen.job.id, each.number) for each in seen.job.attempts)

@@ -1,4 +1,4 @@
-"""What must hold between records: places, budgets, request ids, and names of jobs that have no record. Read only."""
+"""Rules of `darkroom audit` between records: places, budgets, request ids, jobs without a record. Read only."""
 
 from collections import Counter, defaultdict
 from collections.abc import AsyncIterator, Iterator
@@ -13,22 +13,22 @@ from worker.store.lane import Lane
 
 PAGE = 500
 LONGEST_AFTER_THE_END_MS = 3_600_000
-"""A place may outlive its job, also one that was deleted, while the upstream may still work on it; never for longer."""
+"""The longest time for which a place may outlive its job (also a deleted one), while the upstream may still work."""
 
 
 @dataclass
 class Sums:
-    """What a look over all records adds up to; compared with what is noted once the look is over."""
+    """Sums over all records, to be compared with the stored counters."""
 
     counts: Counter[str] = field(default_factory=Counter)
     ids: set[str] = field(default_factory=set)
     ghosts: set[str] = field(default_factory=set)
-    """Names of records without an order: nothing that a job could be read from."""
+    """Names of records without an order, from which no job can be read."""
     _usage: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     _owners: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
     def add(self, job: Job) -> None:
-        """One record more."""
+        """Adds one record."""
         self.ids.add(job.id)
         self.counts[job.status.value] += 1
         usage, cost = self._usage[job.order.tenant, day_of(job.order.created_at)], cost_of(job)
@@ -39,15 +39,15 @@ class Sums:
                 self._owners[attempt.upstream, attempt.request_id].add(job.id)
 
     def shared_request_ids(self) -> Iterator[str]:
-        """Jobs that the upstream gave one and the same id: one of them would be told the other's images."""
+        """Jobs to which the upstream gave the same request id: one of them would get the other's images."""
         for (upstream, request_id), owners in self._owners.items():
             if len(owners) > 1:
                 yield f"{request_id} at {upstream}: {', '.join(sorted(owners))}"
 
     async def wrong_budgets(self, lane: Lane) -> AsyncIterator[tuple[str, str, str, int]]:
-        """(what, usage key, field, what is missing in it): less is booked than the records cost.
+        """Budgets with less booked than the records cost, as (what, usage key, field, missing images).
 
-        More is no fault: what a deleted job has cost stays booked.
+        More is no fault: the cost of a deleted job stays booked.
         """
         for (tenant, day), found in self._usage.items():
             key = keys.USAGE(tenant, day)
@@ -57,24 +57,24 @@ class Sums:
                     yield f"{tenant} {day} {name}: {booked} booked, {cost} found", key, name, cost - booked
 
     async def strays(self, lane: Lane) -> AsyncIterator[tuple[str, str]]:
-        """(job id, where): names of jobs that have no record, in structures and as keys of their own."""
+        """(job id, where) of job names that have no record, in indexes and in keys of their own."""
         async for where, name in _named(lane):
             if name not in self.ids and not await _is_there(lane, name):
                 yield name, where
 
 
 async def places(lane: Lane) -> dict[str, frozenset[str]]:
-    """Job id → names of the upstream keys at which it holds a place."""
+    """Job id → names of the upstream accounts at which it holds a place."""
     held: dict[str, set[str]] = defaultdict(set)
     for name in await lane.call("SMEMBERS", keys.UPSTREAMS()):
         for member in await lane.call("ZRANGE", keys.PLACES(name.decode()), 0, -1):
-            if is_job_id(member.decode()):  # else of an attempt that another was sent beside: given back by itself
+            if is_job_id(member.decode()):  # else the place of an earlier attempt, which is freed after a while
                 held[member.decode()].add(name.decode())
     return {job_id: frozenset(names) for job_id, names in held.items()}
 
 
 async def names_of(lane: Lane, family: Family) -> AsyncIterator[list[str]]:
-    """What tells the keys of a family apart, in pages; a key that is there all the time is given at least once."""
+    """The variable parts of a family's keys, in pages; a key that exists all the time is returned at least once."""
     cursor = b"0"
     while True:
         cursor, found = await lane.call("SCAN", cursor, "MATCH", family("*"), "COUNT", PAGE)

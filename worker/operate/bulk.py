@@ -1,6 +1,6 @@
-"""One verb for many jobs: those of a filter are counted, then cancelled or removed, each by its own step.
+"""Bulk operations: the jobs of a filter are counted, then cancelled or removed, each by its own step.
 
-A job that moves meanwhile is looked at again by the step that is applied to it: nothing is cancelled on old news.
+Each step is decided on the newest record, so a job that changes meanwhile is not cancelled on old information.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ PAGE = 200
 
 @dataclass(frozen=True, slots=True)
 class Purged:
-    """Jobs that are gone, files that went with them, and folders that could not be removed yet: the sweep goes on."""
+    """Number of removed jobs and files, and of folders that could not be removed yet (the sweep tries again)."""
 
     jobs: int = 0
     files: int = 0
@@ -31,7 +31,7 @@ class Purged:
 
 
 async def matching(store: JobStore, tenants: Sequence[str], chosen: Filter) -> AsyncIterator[Job]:
-    """These tenants' jobs that the filter matches, tenant by tenant, newest first."""
+    """The jobs of these tenants that match the filter, tenant by tenant, newest first."""
     for tenant in tenants:
         cursor: str | None = None
         while ids := await store.page(tenant, chosen.after, chosen.before, cursor, PAGE):
@@ -42,7 +42,7 @@ async def matching(store: JobStore, tenants: Sequence[str], chosen: Filter) -> A
 
 
 async def cancel_matching(store: JobStore, tenants: Sequence[str], chosen: Filter) -> int:
-    """Cancels those that are still open. Returns how many it was."""
+    """Cancels the matching jobs that are still open. Returns their number."""
 
     def decide(job: Job, now: Milliseconds) -> Step | None:
         return decisions.cancelled(job, now) if chosen.matches(job) else None
@@ -55,7 +55,7 @@ async def cancel_matching(store: JobStore, tenants: Sequence[str], chosen: Filte
 
 
 async def purge_matching(store: JobStore, forgetting: Forgetting, tenants: Sequence[str], chosen: Filter) -> Purged:
-    """Removes those that have finished, past what fails. Broken off, it goes on when it is done again."""
+    """Removes the matching jobs that have finished; continues after a failure. Interrupted, it can be run again."""
     purged = Purged()
     async for job in matching(store, tenants, chosen):
         if job.is_terminal:

@@ -1,7 +1,7 @@
-"""`darkroom doctor`: is this installation fit to buy, in plain words. Spends nothing.
+"""`darkroom doctor`: checks whether this installation is ready to buy. Buys nothing itself.
 
 It sends itself a callback through DARKROOM_PUBLIC_URL, because a tunnel, a proxy or a name that does not lead back here
-is the most frequent reason that callbacks never come.
+is the most frequent reason for missing callbacks.
 """
 
 import asyncio
@@ -33,17 +33,17 @@ JSON = {"content-type": "application/json"}
 
 @dataclass(frozen=True, slots=True)
 class Diagnosis:
-    """One thing that was looked at: well or not, and what it means."""
+    """One check: whether it is well, and what that means."""
 
     subject: str
     well: bool
     words: str
     away: bool = False
-    """It is Redis, and it does not answer: nothing can be said of the rest."""
+    """Redis does not answer, so nothing else can be checked."""
 
 
 async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
-    """Looks at everything that a job needs, one after another."""
+    """Checks everything that a job needs, one after another."""
     for subject, look in _LOOKS.items():
         away = False
         try:
@@ -97,7 +97,7 @@ async def _images(settings: Settings) -> str | None:
 
 
 async def _callback(settings: Settings) -> str | None:
-    """A callback for a job that does not exist: the API that holds our secret keeps it as an orphan and says so."""
+    """Sends a callback for a job that does not exist: an API with our secret keeps it as an orphan and says so."""
     async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
         answer = await client.post(
             callback_url(settings, PROBE_TRACK_ID), content=PROVIDER.empty_callback(PROBE_TRACK_ID), headers=JSON
@@ -113,7 +113,7 @@ async def _callback(settings: Settings) -> str | None:
 
 
 async def _drop_probes(settings: Settings) -> None:
-    """The probe is no orphan that anybody should look for."""
+    """Removes the orphan that the test callback made."""
     redis = connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
         for row in await redis.lrange("orphans", 0, -1):
@@ -124,7 +124,7 @@ async def _drop_probes(settings: Settings) -> None:
 
 
 async def _upstream(settings: Settings) -> str | None:
-    """Greets each server with each key, which costs nothing."""
+    """Asks each server with each key something that costs nothing."""
     problems = []
     async with httpx.AsyncClient(transport=open_transport(settings), timeout=SECONDS, trust_env=False) as client:
         for upstream in upstream_pool(settings).values():
@@ -137,7 +137,7 @@ async def _upstream(settings: Settings) -> str | None:
 
 
 async def _strays(settings: Settings) -> str | None:
-    """Jobs at the upstream whose key has left the configuration: only a key of the same server can ask for them."""
+    """Jobs upstream whose account left the configuration: only an account of the same server can ask for them."""
     known, redis = upstream_pool(settings), connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
         names = {bytes(name).decode() for name in await redis.smembers("upstreams")} - known.keys()  # type: ignore[arg-type]

@@ -1,7 +1,7 @@
-"""An operator's hand on the queue: pause and resume, limits, weights and budgets of tenants, drained keys.
+"""Flow control by an operator: pause and resume, limits, weights and budgets of tenants, drained accounts.
 
-What is set here lives in Redis, holds at once for every process, and outlives restarts and deployments; where nothing
-is set, the settings say. Every change hands out what it sets free.
+Values that are set here are in Redis. They take effect at once in every process, and survive restarts and deployments.
+Where nothing is set, the settings apply. Every change hands out the jobs that it makes possible.
 """
 
 import asyncio
@@ -22,7 +22,7 @@ Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "weigh
 
 @dataclass(frozen=True, slots=True)
 class KeyFlow:
-    """One upstream key as it is used now."""
+    """One upstream account as it is used now."""
 
     name: str
     held: int
@@ -37,7 +37,7 @@ class KeyFlow:
 
 @dataclass(frozen=True, slots=True)
 class Used:
-    """What a tenant has used of a day or month."""
+    """The images that a tenant has used on a day or in a month."""
 
     period: str
     open: int
@@ -46,7 +46,7 @@ class Used:
 
 @dataclass(frozen=True, slots=True)
 class TenantFlow:
-    """One tenant: what waits, what it has used, and what an operator has set for it."""
+    """One tenant: its waiting jobs, its used budget, and what an operator has set for it."""
 
     name: str
     waiting: int
@@ -58,29 +58,29 @@ class TenantFlow:
 
 
 class FlowControl:
-    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+    """Reads and changes flow control. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, lane: Lane, store: JobStore) -> None:
         self._lane = lane
         self._store = store
 
     async def pause(self, reason: str) -> None:
-        """Nothing is handed out any more; what is upstream goes on, and jobs are accepted."""
+        """Stops handing out jobs; jobs upstream continue, and jobs are accepted."""
         await self._lane.write("SET", keys.PAUSED(), reason)
 
     async def resume(self) -> None:
-        """Hands out again."""
+        """Hands out jobs again."""
         await self._lane.write("DEL", keys.PAUSED())
         await self._store.tick()
 
     async def pause_tenant(self, tenant: str, reason: str | None) -> None:
-        """Keeps a tenant's jobs waiting; None lets them go, without credit for the pause."""
+        """Pauses a tenant with that reason. None resumes it; the pause gives it no credit."""
         await self._lane.write("SADD", keys.TENANTS(), tenant)
         await self._lane.run(PAUSE, tenant, reason or "")
         await self._store.tick()
 
     async def drain(self, upstream: str, reason: str | None) -> bool:
-        """Gives a key no more jobs; None takes it into use again. False where there is no such key."""
+        """Drains an account: it gets no more jobs. None takes it into use again. False: there is no such account."""
         if not await self._known(upstream):
             return False
         key = keys.UPSTREAM(upstream)
@@ -89,12 +89,12 @@ class FlowControl:
         return True
 
     async def limit_upstream(self, upstream: str, limit: int | None) -> bool:
-        """Sets how many jobs a key may hold, above the configuration; None gives that back to it (or to learning)."""
+        """Sets the places of an account, over the configuration; None returns to the configuration (or to learning)."""
         if not await self._known(upstream):
             return False
         key = keys.UPSTREAM(upstream)
         if limit is None:
-            await self._lane.write("HDEL", key, "override", "learned", "probing")  # a worker's next look sets it anew
+            await self._lane.write("HDEL", key, "override", "learned", "probing")  # a worker sets it again
         else:
             await self._lane.write("HSET", key, "override", limit, "limit", limit, "learned", 0)
             await self._lane.write("HDEL", key, "probing")
@@ -102,7 +102,7 @@ class FlowControl:
         return True
 
     async def limit_tenant(self, tenant: str, what: Limit, value: float | None) -> None:
-        """Sets one limit, 0 for none, or the weight of a tenant; None gives it back to the settings."""
+        """Sets one limit of a tenant (0: no limit) or its weight; None returns to the settings."""
         await self._lane.write("SADD", keys.TENANTS(), tenant)
         key, field = (keys.FAIR_WEIGHTS(), tenant) if what == "weight" else (keys.TENANT(tenant), what)
         await (self._lane.write("HDEL", key, field) if value is None else self._lane.write("HSET", key, field, value))
@@ -113,16 +113,16 @@ class FlowControl:
         return None if reason is None else reason.decode()
 
     async def keys(self) -> list[KeyFlow]:
-        """All upstream keys, by name."""
+        """All upstream accounts, by name."""
         names = sorted(name.decode() for name in await self._lane.call("SMEMBERS", keys.UPSTREAMS()))
         return [await self._key(name) for name in names]
 
     async def tenants(self) -> list[str]:
-        """Names of the tenants that have ever had a job, or for whom something is set."""
+        """Names of tenants that ever had a job, or for which something is set."""
         return sorted(name.decode() for name in await self._lane.call("SMEMBERS", keys.TENANTS()))
 
     async def tenant(self, name: str) -> TenantFlow:
-        """One tenant; one that was never heard of has nothing waiting and nothing set."""
+        """One tenant; an unknown one has nothing waiting and nothing set."""
         known = _texts(await self._lane.call("HGETALL", keys.TENANT(name)))
         weight = await self._lane.call("HGET", keys.FAIR_WEIGHTS(), name)
         used = await self._used(name, today := day_of(self._store.now()))
@@ -166,6 +166,6 @@ def _sum(period: str, days: list[Used]) -> Used:
 
 
 def _texts(reply: dict[bytes, bytes] | list[bytes]) -> dict[str, str]:
-    """A hash as RESP3 gives it, or as RESP2 does."""
+    """A hash in the form of RESP3 or of RESP2."""
     pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
     return {name.decode(): value.decode() for name, value in pairs}

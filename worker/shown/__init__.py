@@ -1,1 +1,1 @@
-"""What callers and operators are shown of a record: pure, no I/O."""
+"""Views: what callers and operators see of a record. Pure, no I/O."""

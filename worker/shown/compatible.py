@@ -1,4 +1,4 @@
-"""A job in the upstream's own words, for clients that know nothing of Darkroom. Pure: the record in, plain data out.
+"""A job in the upstream's shapes, for clients of the provider's API. Pure: the record in, plain data out.
 
 The shapes are those of the provider's documentation: an answer to text2img, to fetch, and a callback.
 """
@@ -11,7 +11,7 @@ from worker.shown.job import Viewer, image_url, job_row
 from worker.store.standing import Standing
 
 UNKNOWN_ETA_SECONDS = 5.0
-"""Told while nothing is known: clients of the upstream expect a number."""
+"""The eta while nothing is known: clients of the upstream expect a number."""
 MOST_ID_DIGITS = 39
 FAILED = frozenset({Status.FAILED, Status.CANCELLED, Status.EXPIRED})
 ENDED_WITHOUT_ERROR = {Status.CANCELLED: "The request was cancelled", Status.EXPIRED: "The request timed out"}
@@ -25,7 +25,7 @@ NOT_FOUND = {
 
 
 def public_id(job_id: str) -> str:
-    """The job's id as a whole number in text, which is what clients of the upstream keep: the ULID in decimal."""
+    """The job's ULID as a decimal number in text: clients of the upstream expect a number as id."""
     number = 0
     for letter in job_id:
         number = number * 32 + CROCKFORD.index(letter)
@@ -33,7 +33,7 @@ def public_id(job_id: str) -> str:
 
 
 def job_id_of(given: Any) -> str | None:
-    """The job that a request id names, or None; it may come as a number, as text, or as Darkroom's own id."""
+    """The job id that a request id stands for, or None. It may be a number, text, or Darkroom's own id."""
     text = str(given)
     if is_job_id(text):
         return text
@@ -44,7 +44,7 @@ def job_id_of(given: Any) -> str | None:
 
 
 def submit_shape(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | None = None) -> dict[str, Any]:
-    """The answer to text2img: `processing` with where the images will be, or how the job has ended."""
+    """The answer to text2img: `processing` with the future addresses of the images, or how the job ended."""
     if job.is_terminal:
         return fetch_shape(job, viewer, now)
     identity, links = public_id(job.id), future_links(job, viewer)
@@ -79,7 +79,7 @@ def fetch_shape(job: Job, viewer: Viewer, now: Milliseconds) -> dict[str, Any]:
 
 
 def callback_shape(job: Job, viewer: Viewer, now: Milliseconds) -> dict[str, Any]:
-    """What the caller is told when the job has ended, as the upstream would."""
+    """The body of a webhook delivery in the shape of the upstream's callback."""
     told: dict[str, Any] = {"status": "failed", "id": public_id(job.id), "track_id": job.order.track_id}
     if job.status is not Status.SUCCEEDED:
         return told | {"message": _why(job)}
@@ -89,7 +89,7 @@ def callback_shape(job: Job, viewer: Viewer, now: Milliseconds) -> dict[str, Any
 
 
 def future_links(job: Job, viewer: Viewer) -> list[str]:
-    """Addresses that answer 404 until the image is there; valid as long after the deadline as any image's."""
+    """Addresses that answer 404 until the image is there. They stay valid after the deadline as long as any image's."""
     samples = int(job.order.request.get("samples", 1))
     return [image_url(job.id, index, viewer, job.order.deadline_at) for index in range(samples)]
 

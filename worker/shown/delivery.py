@@ -1,4 +1,4 @@
-"""Deliveries and endpoints as callers and operators see them. Pure; times as everywhere in what we answer."""
+"""Views of deliveries and endpoints. Pure; times are RFC 3339 in UTC."""
 
 from typing import Any
 
@@ -31,13 +31,13 @@ def delivery_view(delivery: Delivery) -> dict[str, Any]:
 
 
 def page_view(page: Page) -> dict[str, Any]:
-    """A page of them, and where the next one begins."""
+    """A page of deliveries, and the cursor of the next page."""
     cursor = f"{page.next[0]}.{page.next[1]}" if page.next else None
     return {"deliveries": [delivery_view(each) for each in page.rows], "next_cursor": cursor}
 
 
 def endpoint_view(endpoint: Endpoint) -> dict[str, Any]:
-    """One endpoint and how telling it goes."""
+    """One endpoint, and whether its deliveries succeed."""
     state = "disabled" if endpoint.disabled_at else "failing" if endpoint.failing_since else "ok"
     return {
         "id": endpoint.id,

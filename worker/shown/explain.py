@@ -1,4 +1,4 @@
-"""One sentence: why a job is where it is. Pure."""
+"""`explain`: one sentence that says why a job is where it is. Pure."""
 
 from worker.job.record import Job, Milliseconds, Status
 from worker.store.standing import KeyState, Standing
@@ -51,7 +51,7 @@ def _queued(job: Job, where: Standing, now: Milliseconds) -> str:
 
 
 def _obstacles(where: Standing, now: Milliseconds) -> list[str]:
-    """What keeps the whole queue, the tenant or the upstream keys."""
+    """The reasons that hold back the whole queue, the tenant, or the upstream accounts."""
     if where.held_back:
         return [f"everything is held back: {where.held_back}"]
     if where.tenant_paused:
@@ -82,7 +82,7 @@ def _ordinal(number: int) -> str:
 
 def _unknown(job: Job, now: Milliseconds) -> str:
     plan = {"hold": "waits for the callback", "resubmit": "is sent once more", "fail": "fails"}[job.order.on_unknown]
-    if job.unknown_until is None:  # its policy has acted, or had no budget to buy again: what is left is to hold
+    if job.unknown_until is None:  # its policy has acted, or the budget had no room to buy again: it only waits now
         plan = "waits for the callback"
     wait = f" after {max(0, job.unknown_until - now) // 1000} s" if job.unknown_until else ""
     then = plan if job.order.on_unknown == "hold" or not wait else f"{plan}{wait} unless a callback comes first"

@@ -1,6 +1,6 @@
-"""The job as callers see it, in `GET` and in what they are told. Pure: the record in, plain data out.
+"""The view of a job, for `GET` and for webhook deliveries. Pure: the record in, plain data out.
 
-The shape is docs/api.md's. Times are RFC 3339 in UTC with milliseconds; what is not known yet is null.
+The shape is that of docs/api.md. Times are RFC 3339 in UTC with milliseconds; an unknown value is null.
 """
 
 from dataclasses import dataclass
@@ -16,7 +16,9 @@ from worker.store.standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """What a view needs beside the record: our public address, how image addresses are signed, for how long."""
+    """What a view needs beside the record: our public address, and how image addresses are signed and how long
+    they live.
+    """
 
     public_url: str
     secrets: tuple[bytes, ...]
@@ -69,7 +71,7 @@ def job_row(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | No
 
 
 def links(job_id: str, public_url: str) -> dict[str, str]:
-    """Where to go on from a job."""
+    """The addresses that belong to a job."""
     address = f"{public_url}/v1/jobs/{job_id}"
     return {
         "self": address,
@@ -80,15 +82,15 @@ def links(job_id: str, public_url: str) -> dict[str, str]:
 
 
 def image_url(job_id: str, index: int, viewer: Viewer, now: Milliseconds) -> str:
-    """An address of one image that needs no key and expires."""
-    # whole hours, so that asking twice gives the same address and a browser may keep the image
+    """A signed address of one image: it needs no key, and it expires."""
+    # rounded to hours, so that two requests give the same address and a browser may cache the image
     expires = (now + viewer.image_url_ms) // 3_600_000 * 3_600_000 + 3_600_000
     signature = image_signature(job_id, index, expires, viewer.secrets)
     return f"{viewer.public_url}/v1/jobs/{job_id}/images/{index}?expires={expires}&signature={signature}"
 
 
 def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:
-    """Until the job is expected to end: by the queue while it waits, then by the upstream's word or recent jobs."""
+    """Seconds to the job's expected end: by the queue while it waits, then by the upstream's eta or recent jobs."""
     if job.status is Status.QUEUED and where.own_position is not None:
         return where.eta_seconds
     if job.status is Status.QUEUED:
@@ -101,7 +103,7 @@ def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:
 
 
 def _shown(job: Job) -> tuple[Image, ...]:
-    """Images are shown once the job has succeeded: before that some may still be missing."""
+    """Images are shown only after the job has succeeded: before that some may be missing."""
     return job.images if job.status is Status.SUCCEEDED else ()
 
 

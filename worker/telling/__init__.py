@@ -1,1 +1,1 @@
-"""Webhook deliveries: when one is due, what is kept of it, how it is sent and signed."""
+"""Webhook deliveries (telling): the retry schedule, the record of tries, sending and signing."""

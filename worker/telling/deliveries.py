@@ -1,6 +1,6 @@
-"""Webhook deliveries on Redis: what each caller was told, try by try; claims, replays, disabled endpoints.
+"""Webhook deliveries in Redis: every delivery with its tries, claims, replays, disabled endpoints.
 
-Every method is one script or a few commands over the shared lane. Light enough for the door: nothing here sends.
+Every method is one script or a few commands over the shared lane. The API uses it as well; nothing here sends.
 """
 
 from collections.abc import AsyncIterator, Sequence
@@ -24,24 +24,24 @@ PAGE = positional("page_deliveries")
 REPLAY = positional("replay_deliveries")
 
 CLAIM_MS = 30_000
-"""Longer than a try can last: a worker that died in one gives it back."""
+"""Lease of a claim, longer than a try can last: if its worker died, another may try after it."""
 IN_LINE_MS = 600_000
-"""One in line is woken by whoever gives its place back, and its line is looked at; after this it comes by itself."""
+"""A delivery in line is woken when a place becomes free; after this time it is due in any case."""
 LINES_LOOKED_AT = 50
 FAILING_MS = 5 * 86_400_000
-"""An endpoint that has failed for so long, without one success, is disabled."""
+"""An endpoint that failed for so long, without one success, is disabled."""
 QUIET_MS = 2 * 86_400_000
-"""Failures further apart are not one outage. Longer than the longest pause between two tries."""
+"""Failures further apart do not count as one outage. Longer than the longest pause between two tries."""
 REPLAY_PACE_MS = 20
-"""Between two deliveries that are replayed in bulk: fifty a second, however many."""
+"""Pause between two deliveries of a bulk replay: fifty a second, however many there are."""
 MOST_REPLAYED = 10_000
 REPLAYED_AT_ONCE = 100
 LOOKED_AT_PER_PAGE = 500
-"""Both bound how long one script keeps Redis from everybody else: some ten milliseconds."""
+"""Both limit how long one script blocks Redis: about ten milliseconds."""
 
 
 class DeliveryStore:
-    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+    """Deliveries in Redis. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, settings: Settings, lane: Lane, common: tuple[bytes, str, Milliseconds]) -> None:
         self._lane = lane
@@ -54,11 +54,11 @@ class DeliveryStore:
         self._common = (*common, CLAIM_MS, orjson.dumps(caps))
 
     async def read(self, delivery_id: str) -> Delivery | None:
-        """The delivery with its rows, or None where there is none."""
+        """The delivery with its tries, or None if there is none."""
         return _delivery(delivery_id, await self._lane.call("HGETALL", keys.DELIVERY(delivery_id)))
 
     async def of_job(self, job_id: str) -> list[Delivery]:
-        """What the caller of a job was told, oldest first."""
+        """The deliveries of a job, oldest first."""
         ids = await self._lane.call("LRANGE", keys.DELIVERIES(job_id), 0, -1)
         found = [await self.read(each.decode()) for each in ids]
         return [each for each in found if each]
@@ -66,7 +66,7 @@ class DeliveryStore:
     async def page(
         self, tenant: str, *, since: Milliseconds = 0, state: str = "", most: int = 50, cursor: Cursor | None = None
     ) -> Page:
-        """A tenant's deliveries made since then; a page that finds little ends early, with a cursor to go on from."""
+        """A tenant's deliveries made since then. A page may end early with few rows; its cursor continues."""
         at, last = cursor or (0, "")
         _, rows, following = await self._lane.run(PAGE, tenant, since, state, most, LOOKED_AT_PER_PAGE, at, last)
         found = (_delivery(an_id.decode(), flat) for an_id, flat in rows)
@@ -74,14 +74,14 @@ class DeliveryStore:
         return Page(tuple(each for each in found if each), going_on)
 
     async def claim(self, delivery_id: str, target: Target) -> Claim:
-        """The right to one try, where it is due, nobody else's, its endpoint not disabled and a place free."""
+        """Claims one try, if it is due, not claimed, its endpoint is enabled, and a place is free."""
         now, verdict, flat = await self._lane.run(
             CLAIM, *self._common, delivery_id, target.tenant, target.host, target.endpoint, IN_LINE_MS
         )
         return Claim(verdict.decode(), now, _delivery(delivery_id, flat))
 
     async def keep(self, delivery: Delivery, target: Target, at: Milliseconds, last: Try, following: Next) -> str:
-        """Writes the row of one try, gives its place back. Why the endpoint is disabled by it, or nothing."""
+        """Writes the row of one try and frees its place. Returns why this try disabled the endpoint, or None."""
         rows = orjson.dumps([*delivery.attempts, try_row(at, last, following)][-MOST_ROWS_KEPT:])
         pause = "" if following.pause_seconds is None else int(following.pause_seconds * 1000)
         _, _, disabled = await self._lane.run(
@@ -91,22 +91,22 @@ class DeliveryStore:
         return str(disabled.decode())
 
     async def look_at_lines(self) -> None:
-        """Gives the places of workers that died to those in line."""
+        """Gives the places of workers that died to deliveries in line."""
         await self._lane.run(LOOK_AT_LINES, *self._common, LINES_LOOKED_AT)
 
     async def close(self, delivery_id: str, state: str) -> None:
-        """Ends a delivery that cannot be made."""
+        """Ends a delivery that cannot be sent, in that state."""
         await self._lane.run(CLOSE, delivery_id, state)
 
     async def replay(self, tenant: str, delivery_id: str) -> str:
-        """Has one told again now: replayed, under_way (it is being told anyway), endpoint_disabled or missing."""
+        """Replays one delivery now. Returns replayed, under_way (it is being sent), endpoint_disabled or missing."""
         _, [verdict] = await self._lane.run(REPLAY, tenant, 0, "", "", delivery_id)
         return str(verdict.decode())
 
     async def replay_since(
         self, tenant: str, since: Milliseconds, *, state: str = "", counts_only: bool = False
     ) -> Replayed:
-        """Has all that were made since then told again, oldest first, at a bounded pace and a bounded number."""
+        """Replays all deliveries made since then, oldest first; pace and number are limited."""
         verdicts: list[bytes] = []
         async for ids in self._made_since(tenant, since):
             if len(verdicts) == MOST_REPLAYED:
@@ -117,18 +117,18 @@ class DeliveryStore:
         return _replayed(verdicts, None)
 
     async def endpoints(self, tenant: str) -> list[Endpoint]:
-        """The tenant's endpoints, the one used last first."""
+        """The tenant's endpoints, most recently used first."""
         ids = await self._lane.call("ZREVRANGE", keys.ENDPOINTS(tenant), 0, -1)
         found = [await self.endpoint(tenant, each.decode()) for each in ids]
         return [each for each in found if each]
 
     async def endpoint(self, tenant: str, endpoint_id: str) -> Endpoint | None:
-        """One of them."""
+        """One endpoint, or None if it is unknown."""
         row = _fields(await self._lane.call("HGETALL", keys.ENDPOINT(tenant, endpoint_id)))
         return _endpoint(endpoint_id, row) if row else None
 
     async def enable(self, tenant: str, endpoint_id: str) -> Endpoint | None:
-        """Lets deliveries go there again; what was not sent meanwhile can be replayed. None where it is not known."""
+        """Enables an endpoint; what was not sent meanwhile can be replayed. None if the endpoint is unknown."""
         if await self.endpoint(tenant, endpoint_id) is None:
             return None
         past = ("disabled_at", "reason", "failing_since", "failures", "hung")

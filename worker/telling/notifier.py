@@ -1,6 +1,6 @@
-"""Telling the caller: signed POSTs by the Standard Webhooks specification, each try a row of its delivery.
+"""Sends webhook deliveries: signed POSTs by the Standard Webhooks specification; each try is a row of its delivery.
 
-Its own track: nothing here changes a job's status. The id stays the same over all tries, the timestamp does not.
+Nothing here changes a job. The `webhook-id` is the same for all tries, the timestamp is that of the try.
 """
 
 import asyncio
@@ -29,7 +29,7 @@ MOST_ANSWER_BYTES = 20_000
 
 
 class Notifier:
-    """Sends what may be sent now."""
+    """Sends deliveries that may be sent now."""
 
     def __init__(self, settings: Settings, deliveries: DeliveryStore, secrets: WebhookSecrets) -> None:
         self._settings = settings
@@ -43,7 +43,7 @@ class Notifier:
         await self._client.aclose()
 
     async def tell(self, delivery_id: str, target: Target, payload: dict[str, Any]) -> None:
-        """One try, where one may be made now; otherwise the deliveries knows who comes back to it."""
+        """One try, if its claim succeeds. If not, the delivery's due time or its line brings it back."""
         claim = await self.deliveries.claim(delivery_id, target)
         if claim.delivery and claim.verdict == "claimed":
             await self.send(claim, target, payload)
@@ -51,11 +51,11 @@ class Notifier:
             log.info("delivery.endpoint_disabled", delivery_id=delivery_id, endpoint=target.endpoint)
 
     async def send(self, claim: Claim, target: Target, payload: dict[str, Any]) -> Next:
-        """One try, its row, and what follows from it."""
+        """One try and its row. Returns what follows from it."""
         delivery = claim.delivery
         assert delivery is not None  # noqa: S101 - a claimed one has it
         body = orjson.dumps(payload)
-        # before the try: a Redis that is away is no failure of the receiver's
+        # read before the try: if Redis is away, that is no failure of the receiver
         headers = await self._headers(delivery, target.tenant, body)
         outcome = await self._post(target.url, headers, body)
         reached(Point.CALLER_TOLD)
@@ -68,11 +68,11 @@ class Notifier:
         return following
 
     async def _post(self, url: str, headers: dict[str, str], body: bytes) -> Try:
-        """Whatever goes wrong is a failed try with a row of its own: an error that escaped would be tried for ever."""
+        """Every error is a failed try with its row: an error that escaped would be retried for ever."""
         began = time.monotonic()
         try:
             check_url(url, allow_private=self._settings.allow_private_addresses)
-            # over all of it: an answer that drips would hold a thread for ever
+            # limits the whole try: an answer that comes byte by byte would hold its place for ever
             async with (
                 asyncio.timeout(TIMEOUT_SECONDS),
                 self._client.stream("POST", url, content=body, headers=headers) as r,
@@ -80,13 +80,13 @@ class Notifier:
                 answer = await _first_bytes(r)
             return Try(r.status_code, None, answer, _since(began), _retry_after(r.headers.get("retry-after")))
         except Exception as error:  # noqa: BLE001 - a caller's URL reaches many parsers: idna's, httpx', yarl's
-            # the kind only: why an address is refused would tell a caller what our network looks like
+            # only the class: why an address is refused would reveal our network to the caller
             kind = "AddressRefused" if isinstance(error, AddressRefused) else type(error).__name__
             return Try(None, kind, "", _since(began), None)
 
     async def _headers(self, delivery: Delivery, tenant: str, body: bytes) -> dict[str, str]:
         signing = await self._secrets.of(tenant)
-        timestamp = int(time.time())  # what receivers compare with their own clocks, not the time of our records
+        timestamp = int(time.time())  # receivers compare it with their own clocks, so it is not the time of our records
         return {
             "content-type": "application/json",
             "user-agent": "darkroom",

@@ -1,4 +1,4 @@
-"""A delivery and its rows, whom it goes to, and the endpoint there: plain data, read and written by deliveries.py."""
+"""A delivery with its tries, its target and its endpoint: plain data, read and written by deliveries.py."""
 
 import re
 from dataclasses import dataclass
@@ -17,10 +17,10 @@ ENDPOINT_ID = re.compile(r"ep_[0-9a-f]{16}")
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Whom a delivery goes to. What is counted per host and what is disabled as one endpoint follows from the URL.
+    """The receiver of a delivery. Host (for limits) and endpoint (for disabling) follow from the URL.
 
-    An endpoint is a tenant's URL without query and fragment: callers put a job's id or a token there, and each would
-    be an endpoint of its own. A host is one with its port: another port is another server.
+    An endpoint is a tenant's URL without query and fragment: callers put job ids or tokens there, and each would make
+    another endpoint. A host includes its port, because another port is another server.
     """
 
     tenant: str
@@ -28,11 +28,11 @@ class Target:
     host: str
     endpoint: str
     address: str
-    """The URL as it is shown: without query and fragment."""
+    """The URL as it is shown, without query and fragment."""
 
     @classmethod
     def of(cls, tenant: str, url: str) -> Self:
-        """The target at that URL, also where it cannot be read: then trying it becomes a failed try."""
+        """The target of that URL. An unreadable URL gives a target as well; its try will fail."""
         address = re.split("[?#]", url, maxsplit=1)[0]
         try:
             host = urlsplit(address).netloc.lower()
@@ -43,7 +43,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One thing to tell one caller, with a row for each try."""
+    """One webhook delivery, with a row for each try. Times are ms since 1970."""
 
     id: str
     job_id: str
@@ -53,14 +53,14 @@ class Delivery:
     attempts: tuple[dict[str, Any], ...] = ()
     tries: int = 0
     replayed_after: int = 0
-    """How many tries there had been when it was last replayed: from there the schedule starts anew."""
+    """Number of tries before the last replay; the schedule starts again from there."""
     next_try_at: Milliseconds | None = None
     endpoint: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class Claim:
-    """What a worker that has a delivery's message may do with it; `at` is the time by Redis' clock."""
+    """What a worker may do with a delivery. `at` is ms since 1970 by Redis' clock."""
 
     verdict: Verdict
     at: Milliseconds
@@ -69,7 +69,7 @@ class Claim:
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """Some of a tenant's deliveries, newest first."""
+    """A page of a tenant's deliveries, newest first."""
 
     rows: tuple[Delivery, ...]
     next: Cursor | None
@@ -77,7 +77,7 @@ class Page:
 
 @dataclass(frozen=True, slots=True)
 class Replayed:
-    """What a bulk replay came to. `next_since` is where to go on where there were more."""
+    """The result of a bulk replay. `next_since` is where the next call continues, if there were more."""
 
     replayed: int
     skipped: int
@@ -86,7 +86,7 @@ class Replayed:
 
 @dataclass(frozen=True, slots=True)
 class Endpoint:
-    """A URL of a tenant, without query, and how telling it goes."""
+    """A tenant's webhook address without query, and whether its deliveries succeed."""
 
     id: str
     url: str

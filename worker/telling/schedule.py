@@ -1,4 +1,4 @@
-"""Telling the caller, decided: when again, and when to stop. Pure.
+"""The retry schedule of webhook deliveries: when to retry, and when to stop. Pure.
 
 Source of the schedule and of disabling an endpoint: Svix, as the Standard Webhooks specification recommends.
 """
@@ -9,18 +9,18 @@ from typing import Any, Literal
 from worker.job.record import Milliseconds
 
 SCHEDULE_SECONDS = (0, 5, 300, 1800, 7200, 18_000, 36_000, 36_000)
-"""Pauses before each try; ±20 % so that an outage's end is no stampede."""
+"""The pause before each try; ±20 %, so that retries do not all come at once after an outage (jitter)."""
 LONGEST_RETRY_AFTER_SECONDS = 36_000
 MOST_ROWS_KEPT = 50
-"""Rows of one delivery: replayed for ever it still stays small; `tries` counts them all."""
+"""Most rows of one delivery, so that it stays small however often it is replayed; `tries` counts all."""
 
 HUNG = frozenset({"TimeoutError", "ReadTimeout", "WriteTimeout", "ConnectTimeout"})
-"""What a try is called that a receiver used up by saying nothing: such a one holds a place for all of it."""
+"""Errors of a try whose receiver did not answer in time: such a try holds its place for the whole time-out."""
 
 
 @dataclass(frozen=True, slots=True)
 class Try:
-    """What one POST to the caller came to."""
+    """The result of one POST to a receiver."""
 
     status: int | None
     error: str | None
@@ -34,7 +34,7 @@ class Try:
 
     @property
     def kind(self) -> Literal["ok", "failed", "hung", "gone"]:
-        """What it says of the endpoint; `hung` where no answer came in time."""
+        """What the try says about the endpoint; `hung`: no answer came in time."""
         if self.status is None:
             return "hung" if self.error in HUNG else "failed"
         return "ok" if self.delivered else "gone" if self.status == 410 else "failed"
@@ -42,14 +42,14 @@ class Try:
 
 @dataclass(frozen=True, slots=True)
 class Next:
-    """What follows from a try: the delivery's state, and for `pending` the pause before the next one."""
+    """What follows from a try: the delivery's new state, and for `pending` the pause before the next try."""
 
     state: str
     pause_seconds: float | None = None
 
 
 def after_try(tries: int, last: Try, chance: float) -> Next:
-    """Whether and when to tell again, after so many tries since the last replay. `chance` is 0 to 1."""
+    """What follows after so many tries since the last replay. `chance` is 0 to 1, for the jitter."""
     if last.delivered:
         return Next("delivered")
     if last.status == 410:
@@ -63,7 +63,7 @@ def after_try(tries: int, last: Try, chance: float) -> Next:
 
 
 def try_row(at: Milliseconds, last: Try, following: Next) -> dict[str, Any]:
-    """The row of one try, as the deliveries keeps it."""
+    """The row of one try as it is stored; `at` and `next_at` are ms since 1970, `seconds` its duration."""
     ended = at + int(last.seconds * 1000)
     return {
         "at": at,

@@ -1,7 +1,7 @@
-"""What signs what callers are told: Standard Webhooks 1.0.0, one secret a tenant, two while one is changed.
+"""Signing secrets of webhook deliveries (Standard Webhooks 1.0.0): one per tenant, two during a rotation.
 
-A tenant's own secrets are in Redis; without any, those of DARKROOM_WEBHOOK_SECRET; without that, one that is made at
-the first start. Never logged, never in a Celery argument.
+A tenant's own secrets are in Redis. A tenant without its own uses DARKROOM_WEBHOOK_SECRET. If that is not set, a shared
+secret is made at the first start. Secrets are never logged, and never in a Celery argument.
 """
 
 import binascii
@@ -20,7 +20,7 @@ from worker.store.script import positional
 OF = positional("secrets_of")
 ROTATE = positional("rotate_secret")
 OVERLAP_MS = 24 * 3_600_000
-"""How long the secret before a rotation signs along."""
+"""How long the old secret still signs after a rotation."""
 MOST_AT_ONCE = 5
 FOREVER = float("inf")
 
@@ -33,7 +33,7 @@ def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
 
 
 def signature_header(secrets_: list[str], message_id: str, timestamp: int, body: bytes) -> str:
-    """The whole `webhook-signature` header: a receiver takes the message if one of them is its own."""
+    """The whole `webhook-signature` header; a receiver accepts it if one of the signatures verifies."""
     return " ".join(sign(secret, message_id, timestamp, body) for secret in secrets_)
 
 
@@ -56,20 +56,20 @@ class Signing:
 
     secrets: tuple[str, ...] = field(repr=False)
     own: bool
-    """Whether they are the tenant's own, and not shared by all that have none."""
+    """True: the tenant's own secrets. False: those shared by all tenants without their own."""
     previous_until: Milliseconds | None = None
-    """Until when those before the newest sign along."""
+    """Until when the older secrets still sign."""
 
 
 class WebhookSecrets:
-    """See the module."""
+    """Reads and rotates the secrets. See the module."""
 
     def __init__(self, settings: Settings, lane: Lane) -> None:
         self._settings = settings
         self._lane = lane
 
     async def of(self, tenant: str) -> Signing:
-        """What signs for the tenant now."""
+        """The secrets that sign for the tenant now."""
         _, flat = await self._lane.run(OF, tenant)
         if not flat:
             return Signing(tuple(await self.shared()), own=False)
@@ -79,7 +79,7 @@ class WebhookSecrets:
         )
 
     async def rotate(self, tenant: str) -> Signing:
-        """Gives the tenant a new secret; what signed so far signs along for a day."""
+        """Gives the tenant a new secret; the previous ones still sign for a day."""
         before = [] if (signing := await self.of(tenant)).own else list(signing.secrets)
         await self._lane.run(ROTATE, tenant, new_webhook_secret(), OVERLAP_MS, MOST_AT_ONCE, *before)
         return await self.of(tenant)
