@@ -62,12 +62,12 @@ def test_a_key_can_be_drained_and_its_limit_changed(here: Installation) -> None:
     (key,) = flow(here)["keys"]  # type: ignore[misc]
     name = key["name"]
     assert name in run(here, "pause", "--key", "nobody", code=1)
-    run(here, "pause", "--key", name, "--reason", "contract ended")
+    run(here, "pause", "--account", name, "--reason", "contract ended")
     job = here.post("a drain")
     assert f"key {name} is drained" in here.job(job["id"])["explain"]
     run(here, "resume", "--key", name)
     here.reaches(job["id"], "succeeded")
-    run(here, "limit", "--key", name, "7")
+    run(here, "limit", "--account", name, "7")
     assert flow(here)["keys"][0]["limit"] == 7  # type: ignore[index]
     run(here, "limit", "--key", name, "auto")
     until(lambda: flow(here)["keys"][0]["limit"] == 1, what="the configured limit")  # type: ignore[index]

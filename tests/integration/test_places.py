@@ -209,13 +209,13 @@ async def test_a_key_that_left_the_configuration_leaves_once_it_holds_nothing(st
     census = await store.census()
     assert (census.limits, census.in_flight["key-1"]) == ({}, 1)
     await store.tick()
-    assert [each.name for each in await flow.keys()] == ["key-1"], "it holds a place"
+    assert [each.name for each in await flow.accounts()] == ["key-1"], "it holds a place"
     await called_back(store, job_id)
     await store.tick()
-    assert await flow.keys() == []
+    assert await flow.accounts() == []
     assert 0 < redis.ttl("upstream:key-2") <= 30 * 86_400
     await store.configure([UpstreamLimit("key-2", 15)])
-    assert [(each.name, each.override) for each in await flow.keys()] == [("key-2", 7)]
+    assert [(each.name, each.override) for each in await flow.accounts()] == [("key-2", 7)]
     assert redis.ttl("upstream:key-2") == -1
     assert (await store.census()).limits == {"key-2": 7}
 

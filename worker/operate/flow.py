@@ -21,7 +21,7 @@ Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "weigh
 
 
 @dataclass(frozen=True, slots=True)
-class KeyFlow:
+class AccountFlow:
     """One upstream account as it is used now."""
 
     name: str
@@ -112,10 +112,10 @@ class FlowControl:
         reason = await self._lane.call("GET", keys.PAUSED())
         return None if reason is None else reason.decode()
 
-    async def keys(self) -> list[KeyFlow]:
+    async def accounts(self) -> list[AccountFlow]:
         """All upstream accounts, by name."""
         names = sorted(name.decode() for name in await self._lane.call("SMEMBERS", keys.UPSTREAMS()))
-        return [await self._key(name) for name in names]
+        return [await self._account(name) for name in names]
 
     async def tenants(self) -> list[str]:
         """Names of tenants that ever had a job, or for which something is set."""
@@ -139,9 +139,9 @@ class FlowControl:
     async def _known(self, upstream: str) -> bool:
         return bool(await self._lane.call("SISMEMBER", keys.UPSTREAMS(), upstream))
 
-    async def _key(self, name: str) -> KeyFlow:
+    async def _account(self, name: str) -> AccountFlow:
         known = _texts(await self._lane.call("HGETALL", keys.UPSTREAM(name)))
-        return KeyFlow(
+        return AccountFlow(
             name=name,
             held=int(await self._lane.call("ZCARD", keys.PLACES(name))),
             limit=int(known.get("limit", 0)),

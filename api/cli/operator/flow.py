@@ -1,18 +1,17 @@
-"""`darkroom flow`: what flows and what holds it back: upstream keys, tenants, what an operator has set."""
+"""`darkroom flow`: what flows and what holds it back: accounts (upstream keys), tenants, what an operator has set."""
 
 import argparse
-import dataclasses
 import json
-from typing import Any
+from dataclasses import asdict
 
 from rich.console import Console
 from rich.table import Table
 
 from api.cli.operator.engine import Engine, on_engine
-from worker.operate.flow import KeyFlow, TenantFlow
+from worker.operate.flow import AccountFlow, TenantFlow
 
 SEEN_MS = 30_000
-"""A key that no worker has announced for that long is not used."""
+"""An account that no worker has announced for that long is not used."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -26,39 +25,35 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _show(engine: Engine, *, as_json: bool) -> int:
-    paused, keys = await engine.flow.paused(), await engine.flow.keys()
+    paused, accounts = await engine.flow.paused(), await engine.flow.accounts()
     tenants = [await engine.flow.tenant(name) for name in await engine.flow.tenants()]
     if as_json:
-        facts = {"paused": paused, "keys": _plain(keys), "tenants": _plain(tenants)}
-        print(json.dumps(facts))
+        shown = {"paused": paused, "keys": list(map(asdict, accounts)), "tenants": list(map(asdict, tenants))}
+        print(json.dumps(shown))
         return 0
     console = Console(highlight=False)
     if paused is not None:
         console.print(f"[red]everything is paused[/]: {paused}", markup=True)
-    console.print(_keys_table(keys, engine.store.now()))
+    console.print(_accounts_table(accounts, engine.store.now()))
     console.print(_tenants_table(tenants))
     return 0
 
 
-def _plain(rows: list[Any]) -> list[dict[str, Any]]:
-    return [dataclasses.asdict(row) for row in rows]
-
-
-def _keys_table(keys: list[KeyFlow], now: int) -> Table:
-    table = Table("upstream key", "held", "limit", "set by", "state")
-    for key in keys:
-        by = "operator" if key.override is not None else "learning" if key.learned else "settings"
-        table.add_row(key.name, str(key.held), str(key.limit), by, _state(key, now))
+def _accounts_table(accounts: list[AccountFlow], now: int) -> Table:
+    table = Table("account", "held", "limit", "set by", "state")
+    for each in accounts:
+        by = "operator" if each.override is not None else "learning" if each.learned else "settings"
+        table.add_row(each.name, str(each.held), str(each.limit), by, _state(each, now))
     return table
 
 
-def _state(key: KeyFlow, now: int) -> str:
-    if key.drained is not None:
-        return f"drained: {key.drained}"
-    if now - key.seen > SEEN_MS:
+def _state(account: AccountFlow, now: int) -> str:
+    if account.drained is not None:
+        return f"drained: {account.drained}"
+    if now - account.seen > SEEN_MS:
         return "in no worker's configuration"
-    if key.paused_until > now:
-        return f"rests for {(key.paused_until - now) // 1000} s: {key.reason}"
+    if account.paused_until > now:
+        return f"rests for {(account.paused_until - now) // 1000} s: {account.reason}"
     return "in use"
 
 

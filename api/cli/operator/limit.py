@@ -1,4 +1,4 @@
-"""`darkroom limit`: limits of upstream keys and tenants, changed while everything runs, kept until given back."""
+"""`darkroom limit`: limits of accounts (upstream keys) and tenants, changed at run time, kept until given back."""
 
 import argparse
 import re
@@ -15,22 +15,22 @@ WHOLE = ("waiting", "burst", "images_day", "images_month")
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Whose limit, and to what."""
     whose = parser.add_mutually_exclusive_group(required=True)
-    whose.add_argument("--key", metavar="NAME", help="an upstream key: how many jobs it may hold")
+    whose.add_argument("--account", "--key", metavar="NAME", help="an account: how many jobs it may hold")
     whose.add_argument("--tenant", metavar="NAME", help="a tenant: pairs of limit=number")
     add_new_option(parser)
     parser.add_argument(
         "values",
         nargs="+",
         metavar="VALUE",
-        help="for a key a number, or `auto` (as configured or learned); for a tenant pairs of weight, rate, burst, "
-        "waiting, images_day, images_month and a number (0: no limit) or `default` (as configured)",
+        help="for an account a number, or `auto` (as configured or learned); for a tenant pairs of weight, rate, "
+        "burst, waiting, images_day, images_month and a number (0: no limit) or `default` (as configured)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Sets limits. Exit code 1: no such key or tenant; 2: a value that cannot be used."""
-    if arguments.key:
-        return _limit_key(arguments.key, arguments.values)
+    """Sets limits. Exit code 1: no such account or tenant; 2: a value that cannot be used."""
+    if arguments.account:
+        return _limit_account(arguments.account, arguments.values)
     pairs = [value.partition("=")[::2] for value in arguments.values]
     if bad := next((name for name, value in pairs if not _usable(name, value)), None):
         names = ", ".join(("weight", *TENANT_LIMITS))
@@ -39,19 +39,19 @@ def run(arguments: argparse.Namespace) -> int:
     return on_engine(lambda engine: _limit_tenant(engine, arguments.tenant, dict(pairs), is_new=arguments.new))
 
 
-def _limit_key(name: str, values: list[str]) -> int:
+def _limit_account(name: str, values: list[str]) -> int:
     value = values[0]
     if len(values) > 1 or not (value == "auto" or (value.isdigit() and 0 < int(value) <= 100_000)):
-        print("give one number from 1 to 100000, or auto; to stop a key: darkroom pause --key")
+        print("give one number from 1 to 100000, or auto; to stop an account: darkroom pause --account")
         return 2
     return on_engine(lambda engine: _override(engine, name, None if value == "auto" else int(value)))
 
 
 async def _override(engine: Engine, name: str, limit: int | None) -> int:
     if not await engine.flow.limit_upstream(name, limit):
-        print(f"there is no upstream key {name}: see darkroom flow")
+        print(f"there is no account {name}: see darkroom flow")
         return 1
-    print(f"key {name}: {'as configured or learned' if limit is None else f'{limit} jobs at once'}")
+    print(f"account {name}: {'as configured or learned' if limit is None else f'{limit} jobs at once'}")
     return 0
 
 

@@ -12,7 +12,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_new_option(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tenant", help="only this tenant's jobs")
-    what.add_argument("--key", metavar="NAME", help="only this upstream key")
+    what.add_argument("--account", "--key", metavar="NAME", help="only this account")
 
 
 def run(arguments: argparse.Namespace) -> int:
