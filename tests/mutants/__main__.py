@@ -1,6 +1,6 @@
 """`make mutants`: small faults are planted one at a time; which of them does no test notice?
 
-Python (mutmut, every mutant): worker/job/{decisions,attempts,endings,timing,cost}.py and the outcome of a submit
+Python (mutmut, every mutant): worker/job/{decisions,attempts,endings,outcomes,timing,cost}.py and what an answer proves
 (worker/upstream/modelslab/outcome.py).
 Lua (tests/mutants/lua.py): SAMPLE mutants drawn by SEED, all of them with SAMPLE=0; ONLY=advance,tick names scripts.
 Everything happens in copies of the tree. A run that takes much longer than without a fault counts as noticed.
@@ -24,7 +24,15 @@ ROOT = Path(__file__).parent.parent.parent
 COPIED = ("api", "config", "worker", "tests", "docs", "pyproject.toml")
 LUA = Path("worker", "store", "lua")
 PARALLEL = 2
-PURE = ("job/decisions", "job/attempts", "job/endings", "job/timing", "job/cost", "upstream/modelslab/outcome")
+PURE = (
+    "job/decisions",
+    "job/attempts",
+    "job/endings",
+    "job/outcomes",
+    "job/timing",
+    "job/cost",
+    "upstream/modelslab/outcome",
+)
 PURE_TESTS = (
     "test_every_step",
     "test_decisions",
@@ -39,8 +47,8 @@ LUA_TESTS = {
     "queue": "places bookkeeping one_moment store fairness governor state_machine",
     "governor": "one_moment places governor state_machine",
     "accept": "bookkeeping store budgets fairness governor state_machine",
-    "advance": "bookkeeping times places store budgets governor deliveries forgetting state_machine",
-    "tick": "bookkeeping times places overdue store deliveries state_machine",
+    "advance": "waiting bookkeeping times places store budgets governor deliveries forgetting state_machine",
+    "tick": "waiting bookkeeping times places overdue store deliveries state_machine",
     "callback": "times store state_machine",
     "budget": "bookkeeping budgets state_machine",
     "standing": "fairness governor budgets",

@@ -44,6 +44,13 @@ def test_every_documented_field_is_there(shape: dict[str, Any], name: str) -> No
     assert shape["status"] == expected["status"]
 
 
+def test_samples_that_are_null_are_as_if_they_were_left_out() -> None:
+    """One image, as everywhere else."""
+    request = JOB.order.request | {"samples": None}
+    shape = submit_shape(replace(JOB, order=replace(JOB.order, request=request)), VIEWER, NOW)
+    assert len(shape["future_links"]) == 1
+
+
 def test_not_found_is_word_for_word() -> None:
     """Clients compare that text."""
     assert recorded("fetch-not-found") == NOT_FOUND

@@ -26,6 +26,8 @@ def test_the_page_that_a_problems_type_leads_to_has_the_same_words() -> None:
 def test_every_code_of_a_failed_job_is_in_the_docs() -> None:
     """And no other."""
     text = Path("docs/errors.md").read_text().partition("## Why a job failed")[2]
-    code = "".join(Path(f"worker/job/{name}.py").read_text() for name in ("decisions", "endings", "attempts"))
+    code = "".join(
+        Path(f"worker/job/{name}.py").read_text() for name in ("decisions", "endings", "attempts", "outcomes")
+    )
     coded = set(re.findall(r'Failure\("(\w+)"', code))
     assert set(re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE)) == coded

@@ -14,6 +14,7 @@ from worker.images.decoder import Decoder
 from worker.images.download import DownloadError, ImageSource, decode_inline
 from worker.images.manifest import manifest, manifest_key
 from worker.images.store import ImageStore, StoreError, image_key
+from worker.job.cost import images_of
 from worker.job.folder import folder_of
 from worker.job.record import Image, Job
 from worker.upstream.chosen import PROVIDER
@@ -45,7 +46,7 @@ async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, .
     time. A crash here loses nothing: the next try stores them again. Files that the record never names are removed with
     the job.
     """
-    samples = int(job.order.request.get("samples") or 1)
+    samples = images_of(job.order.request)
     sources = (job.links or inline)[:samples]
     stored = {image.index: image for image in job.images}
     missing = [index for index in range(len(sources)) if index not in stored]

@@ -20,16 +20,13 @@ def stands_at(job: Job) -> Status:
         return Status.SUBMITTING
     if any(attempt.status == "processing" and attempt.request_id for attempt in job.attempts):
         return Status.PROCESSING
+    # a resubmit was asked for and has not been taken yet: the attempt that it makes up for stays open beside it
+    is_to_come = job.status is Status.QUEUED or job.attempt is None or job.attempt.status == "refused"
     # where one has failed nothing is bought any more, and what is open beside it may still have a result
-    buys = _is_to_be_bought_again(job) and "failed" not in known
+    buys = job.resubmitted and is_to_come and "failed" not in known
     if "processing" in known or (known & {"unknown", "submitting"} and not buys):
         return Status.UNKNOWN  # taken without an id, or open: only a callback can tell more
     return Status.FAILED if "failed" in known else Status.QUEUED
-
-
-def _is_to_be_bought_again(job: Job) -> bool:
-    """A resubmit was asked for, and has not been taken yet: the attempt that it makes up for stays open beside it."""
-    return job.resubmitted and (job.status is Status.QUEUED or job.attempt is None or job.attempt.status == "refused")
 
 
 def is_known_taken(job: Job) -> bool:

@@ -1,7 +1,7 @@
 """The record as bytes in Redis and back. Pure. Defaults are left out: a job is mostly defaults."""
 
 from collections.abc import Iterable, Iterator
-from dataclasses import MISSING, Field, fields
+from dataclasses import MISSING, fields
 from typing import Any
 
 import orjson
@@ -12,13 +12,11 @@ KEPT_APART = frozenset({"order", "status", "version", "place", "stalls"})
 DOC_FIELDS = tuple(each for each in fields(Job) if each.name not in KEPT_APART)
 
 
-def _default(field: Field[Any]) -> Any:
-    return field.default_factory() if field.default_factory is not MISSING else field.default
-
-
 COMPATIBLE = "upstream"
 """The shape that is kept as `"compatible": true`, as it always was: an older version may read and write beside ours."""
-ORDER_FIELDS = tuple((each.name, _default(each)) for each in fields(Order))
+ORDER_FIELDS = tuple(
+    (each.name, each.default if each.default_factory is MISSING else each.default_factory()) for each in fields(Order)
+)
 
 
 def encode_order(order: Order) -> bytes:

@@ -8,13 +8,14 @@ error: the caller reads the record again and asks again.
 from dataclasses import replace
 from typing import Literal
 
-from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
-from worker.job.attempts import awaits_result, fail, follow, is_known_taken, requeued, stands_at
+from worker.job.answer import Answer, Open, Outcome
+from worker.job.attempts import awaits_result, fail, follow, is_known_taken, requeued
 from worker.job.endings import contradiction, contradicts, ended, overdue, succeed
 from worker.job.ids import attempt_track_id
+from worker.job.outcomes import judged, left_open
 from worker.job.record import Attempt, Failure, Image, Job, Milliseconds, Status
 from worker.job.step import KeyNews, Step, look_again, recorded
-from worker.job.timing import SECOND, Durations, can_end_in_time, collected_until, next_look, until_deadline
+from worker.job.timing import Durations, can_end_in_time, collected_until, next_look, until_deadline
 
 MAX_STALLS = 3
 """A job whose worker died that often without recording a step is parked, so that it cannot kill a fourth."""
@@ -84,19 +85,7 @@ def handed_back(job: Job, cause: str, now: Milliseconds) -> Step | None:
 def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, durations: Durations) -> Step | None:
     """What the POST of that attempt came to."""
     attempt = job.numbered(number)
-    if attempt is None:
-        return None
-    attempt = replace(attempt, answered_at=now)
-    match outcome:
-        case Taken(answer) if contradicts(attempt, answer):
-            return _foreign_answer(job, attempt, now, durations)
-        case Taken(answer):
-            step = _taken(job, attempt, answer, now, durations)
-            return step and replace(step, key_news=KeyNews("ok", attempt.upstream))
-        case NotTaken():
-            return _not_taken(job, attempt, outcome, now, durations)
-        case Open():
-            return _left_open(job, attempt, outcome, now, durations)
+    return None if attempt is None else judged(job, replace(attempt, answered_at=now), outcome, now, durations)
 
 
 def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, durations: Durations) -> Step | None:
@@ -168,7 +157,7 @@ def woken(job: Job, now: Milliseconds, durations: Durations) -> Step | None:
     if now >= job.order.deadline_at:
         return overdue(job, now)
     if job.status is Status.SUBMITTING and job.attempt and now >= job.attempt.started_at + durations.submit_lease:
-        return _left_open(job, job.attempt, Open("lease_over", ""), now, durations)
+        return left_open(job, job.attempt, Open("lease_over"), now, durations)
     if job.status is Status.UNKNOWN and job.unknown_until and now >= job.unknown_until:
         return _unknown_policy(job, now, durations)
     return None
@@ -196,56 +185,6 @@ def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, d
     if action == "fail":
         return _give_up(job, "manual", now)
     return None if is_known_taken(job) else _resubmit(job, "manual", now)
-
-
-def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, durations: Durations) -> Step | None:
-    attempt = replace(attempt, outcome="taken", request_id=attempt.request_id or answer.request_id)
-    if answer.kind != "processing":
-        return ended(job, attempt, answer, "answer", now, durations)
-    if attempt.status in ("submitting", "unknown"):
-        attempt = replace(attempt, status="processing")
-    noted = job.with_attempt(attempt)
-    if not awaits_result(job):
-        return recorded(noted, "answer", now, durations)
-    noted = replace(noted, eta_at=now + int((answer.eta_seconds or 0) * SECOND))
-    return follow(noted, "taken" if attempt.request_id else "taken_without_id", now, durations)
-
-
-def _foreign_answer(job: Job, attempt: Attempt, now: Milliseconds, durations: Durations) -> Step | None:
-    """Something on the way gave us another request's answer: it says nothing of ours, which may have been taken."""
-    counted = replace(job, contradictions=job.contradictions + 1)
-    left = _left_open(counted, attempt, Open("foreign_answer"), now, durations)
-    return left or contradiction(job, now, durations)
-
-
-def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds, durations: Durations) -> Step | None:
-    if attempt.status == "refused":  # recorded before, by a write whose reply was lost
-        return None
-    if attempt.status not in ("submitting", "unknown"):  # its callback was quicker, and the upstream's word is proof
-        return contradiction(job, now, durations)
-    attempt = replace(attempt, status="refused", outcome=refusal.reason.value, message=refusal.message or None)
-    noted = job.with_attempt(attempt)
-    news = _key_news(attempt, refusal)
-    if not awaits_result(job):
-        return replace(recorded(noted, "answer", now, durations), key_news=news, frees_place=not noted.may_be_upstream)
-    if refusal.reason is Reason.REJECTED and stands_at(noted) is Status.QUEUED:
-        failure = Failure("upstream_rejected", "the upstream refused this request", refusal.message or None)
-        return replace(fail(noted, "rejected", now, failure), key_news=news)
-    return replace(follow(noted, refusal.reason.value, now, durations), key_news=news)
-
-
-def _left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, durations: Durations) -> Step | None:
-    if attempt.status != "submitting":  # a callback was quicker than the broken answer
-        return None
-    attempt = replace(attempt, status="unknown", outcome=outcome.reason, message=outcome.message or None)
-    noted = job.with_attempt(attempt)
-    news = KeyNews("shaky", attempt.upstream, reason=outcome.reason)
-    step = (
-        follow(noted, outcome.reason, now, durations)
-        if awaits_result(job)
-        else recorded(noted, "answer", now, durations)
-    )
-    return replace(step, key_news=news)
 
 
 def _unknown_policy(job: Job, now: Milliseconds, durations: Durations) -> Step:
@@ -285,12 +224,3 @@ def _recalled(job: Job, number: int) -> Job:
         return job
     forgotten = Attempt(number, attempt_track_id(job.id, number), newest.upstream, job.order.created_at, "refused")
     return replace(job, attempts=(replace(forgotten, outcome="forgotten"), *job.attempts))
-
-
-def _key_news(attempt: Attempt, refusal: NotTaken) -> KeyNews:
-    """A full queue pauses the key, a dead or refused one trips its breaker, a refused request says that it works."""
-    pause = int((refusal.retry_after_seconds or 0) * SECOND)
-    if refusal.reason is Reason.REJECTED:
-        return KeyNews("ok", attempt.upstream)
-    kind: Literal["busy", "down"] = "busy" if refusal.reason is Reason.BUSY else "down"
-    return KeyNews(kind, attempt.upstream, pause, refusal.message or refusal.reason.value)

@@ -7,13 +7,17 @@ from dataclasses import replace
 
 from worker.job.answer import Answer
 from worker.job.attempts import awaits_result, fail, follow
-from worker.job.record import OPEN, Attempt, Failure, Image, Job, Milliseconds, Status, Via
+from worker.job.cost import images_of
+from worker.job.record import Attempt, Failure, Image, Job, Milliseconds, Status, Via
 from worker.job.step import KeyNews, Step, recorded
 from worker.job.timing import Durations, next_late_look
 
 
 def ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations) -> Step | None:
-    """The upstream's part is over: the first end of the first attempt wins, later ones are recorded."""
+    """The upstream's part is over: the first end of the first attempt wins, later ones are recorded.
+
+    `attempt` is one of the job's, but for what this very answer says of it; not its status.
+    """
     attempt = replace(attempt, request_id=attempt.request_id or answer.request_id)
     if answer.kind == "success":
         step = _result(job, attempt, answer, via, now, durations)
@@ -42,7 +46,7 @@ def overdue(job: Job, now: Milliseconds) -> Step:
 
 
 def succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
-    missing = max(0, int(job.order.request.get("samples") or 1) - len(images))
+    missing = max(0, images_of(job.order.request) - len(images))
     blanked = job.nsfw or any(image.nsfw for image in images)
     stored = replace(job, images=images, images_missing=missing, nsfw=blanked, late=job.is_terminal, error=None)
     done = stored.moved(Status.SUCCEEDED, now)
@@ -56,38 +60,48 @@ def expire(job: Job, now: Milliseconds) -> Step:
 def _result(
     job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations
 ) -> Step | None:
-    known = job.numbered(attempt.number)
-    if known and known.status in ("succeeded", "duplicate"):
-        if known.status == "succeeded" and not job.links and answer.links and job.status is not Status.SUCCEEDED:
-            # the first success came without addresses, this one has them
-            found = replace(job.with_attempt(attempt), links=answer.links)
-            return replace(recorded(found, via, now, durations), collects=job.status is not Status.CANCELLED)
-        fresh = attempt.request_id != known.request_id
-        return recorded(job.with_attempt(attempt), via, now, durations) if fresh else None
-    if known and known.status == "failed":
+    if attempt.status in ("succeeded", "duplicate"):
+        return _result_again(job, attempt, answer, via, now, durations)
+    if attempt.status == "failed":
         return contradiction(job, now, durations)
     if job.completed_via:  # another attempt has won: its twin was paid for as well
-        duplicate = job.with_attempt(replace(attempt, status="duplicate"))
-        return replace(
-            recorded(duplicate, "duplicate_spend", now, durations), frees_place=not duplicate.may_be_upstream
-        )
+        twin = job.with_attempt(replace(attempt, status="duplicate"))
+        return replace(recorded(twin, "duplicate_spend", now, durations), frees_place=not twin.may_be_upstream)
+    return _first_result(job, attempt, answer, via, now, durations)
+
+
+def _result_again(
+    job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations
+) -> Step | None:
+    """The attempt has a result already: what may still be new are the addresses, or the request's id."""
+    noted = job.with_attempt(attempt)
+    if attempt.status == "succeeded" and not job.links and answer.links and job.status is not Status.SUCCEEDED:
+        found = recorded(replace(noted, links=answer.links), via, now, durations)
+        return replace(found, collects=job.status is not Status.CANCELLED)
+    known = job.numbered(attempt.number)
+    is_new_id = known is not None and attempt.request_id != known.request_id
+    return recorded(noted, via, now, durations) if is_new_id else None
+
+
+def _first_result(
+    job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations
+) -> Step:
     won = job.with_attempt(replace(attempt, status="succeeded"))
     won = replace(won, links=answer.links, seed=answer.seed, nsfw=answer.nsfw, completed_via=via)
     frees = not won.may_be_upstream  # a newer attempt may still be there
-    if job.status in OPEN:
-        storing = won.moved(Status.STORING, now)
-        return Step(storing, via, durations.work_lease, collects=True, frees_place=frees)
-    if won.accepts_late_result:
-        return Step(won.moved(job.status, now, tries=0), via, durations.work_lease, collects=True, frees_place=frees)
-    return replace(recorded(won, via, now, durations), frees_place=frees)
+    if job.is_terminal and not won.accepts_late_result:
+        return replace(recorded(won, via, now, durations), frees_place=frees)
+    collecting = won.moved(job.status, now, tries=0) if job.is_terminal else won.moved(Status.STORING, now)
+    return Step(collecting, via, durations.work_lease, collects=True, frees_place=frees)
 
 
 def _upstream_failure(
     job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations
 ) -> Step | None:
-    known = job.numbered(attempt.number)
-    if known and known.status in ("succeeded", "duplicate", "failed"):
-        return contradiction(job, now, durations) if known.status != "failed" else None
+    if attempt.status == "failed":
+        return None
+    if attempt.status in ("succeeded", "duplicate"):
+        return contradiction(job, now, durations)
     noted = job.with_attempt(replace(attempt, status="failed", message=answer.message or None))
     if awaits_result(job):
         return follow(noted, via, now, durations)

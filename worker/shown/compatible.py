@@ -5,6 +5,7 @@ The shapes are those of the provider's documentation: an answer to text2img, to 
 
 from typing import Any
 
+from worker.job.cost import images_of
 from worker.job.ids import CROCKFORD, is_job_id
 from worker.job.record import Job, Milliseconds, Status
 from worker.shown.job import Viewer, image_url, job_row
@@ -90,8 +91,8 @@ def callback_shape(job: Job, viewer: Viewer, now: Milliseconds) -> dict[str, Any
 
 def future_links(job: Job, viewer: Viewer) -> list[str]:
     """Addresses that answer 404 until the image is there. They stay valid after the deadline as long as any image's."""
-    samples = int(job.order.request.get("samples", 1))
-    return [image_url(job.id, index, viewer, job.order.deadline_at) for index in range(samples)]
+    until = job.order.deadline_at
+    return [image_url(job.id, index, viewer, until) for index in range(images_of(job.order.request))]
 
 
 def _output(job: Job, viewer: Viewer, now: Milliseconds) -> list[str]:
