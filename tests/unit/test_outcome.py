@@ -18,6 +18,7 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 BUSY, KEY, REJECTED = Reason.BUSY, Reason.KEY_REFUSED, Reason.REJECTED
 
+ANYTHING = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.text())
 JUDGED: dict[str, str] = {
     "submit-success": "taken",
     "submit-success-nsfw": "taken",
@@ -254,6 +255,27 @@ def waits(headers: dict[str, str], body: bytes = error("Too many requests")) -> 
 def test_the_wait_in_the_body_comes_before_the_header() -> None:
     """The documents put it into the body."""
     assert waits({"retry-after": "5"}, b'{"status":"error","message":"Rate limit","retry_after":30}') == 30
+
+
+@pytest.mark.parametrize(
+    ("name", "seconds"),
+    [("submit-error-queue-full", 30), ("submit-error-queue-full-header", 12), ("submit-error-rate-limit-old", 30)],
+)
+def test_every_recorded_form_of_a_full_queue_says_how_long_to_wait(name: str, seconds: float) -> None:
+    """As a number in the body, in the header, in the words of the tips."""
+    recording = json.loads((RECORDINGS / f"{name}.json").read_text())
+    body = json.dumps(recording["body"]).encode()
+    outcome = PROVIDER.judge(recording["http_status"], recording["headers"], body)
+    assert isinstance(outcome, NotTaken)
+    assert outcome.retry_after_seconds == seconds
+
+
+@PATIENT
+@given(st.dictionaries(st.sampled_from(["retry_after", "tips", "tip"]), ANYTHING))
+def test_a_wait_of_any_type_is_a_length_of_time_or_none(fields: dict[str, object]) -> None:
+    """What is no number of seconds from 0 on is nothing."""
+    seconds = waits({}, json.dumps({"status": "error", "message": "Too many requests"} | fields).encode())
+    assert seconds is None or 0 <= seconds < LONGEST_WAIT_SECONDS
 
 
 def test_the_wait_may_be_words() -> None:

@@ -39,8 +39,8 @@ PARSED = {
     ),
     "submit-processing-short": Answer("processing", "abc", eta_seconds=30, message="Your request is being processed"),
     "submit-failed": Answer("failed", message="Failed, Try Again"),
-    "submit-error-field": Answer("error", message="prompt: The prompt field is required.", names_fields=True),
-    "submit-error-field-400": Answer("error", message="prompt: The prompt field is required.", names_fields=True),
+    "submit-error-field": Answer("error", message="prompt: The prompt field is required."),
+    "submit-error-field-400": Answer("error", message="prompt: The prompt field is required."),
     "submit-error-width": Answer("error", message="width must be between 256 and 1024"),
     "submit-error-height": Answer("error", message="height must be divisible by 8"),
     "submit-error-key-old": Answer("error", message="Invalid Api Key"),
@@ -49,13 +49,13 @@ PARSED = {
     "submit-error-subscription": Answer("error", message="This feature requires a premium subscription"),
     "submit-error-model-old": Answer("error", message="Model id not found"),
     "submit-error-model": Answer("error", message="Model not found: some-model"),
-    "submit-error-queue-full": Answer("error", message=WAIT_WORDS, retry_after_seconds=30),
+    "submit-error-queue-full": Answer("error", message=WAIT_WORDS),
     "submit-error-queue-full-header": Answer("error", message=WAIT_WORDS),
-    "submit-error-rate-limit-old": Answer("error", message="Rate limit exceeded", retry_after_seconds=30),
+    "submit-error-rate-limit-old": Answer("error", message="Rate limit exceeded"),
     "submit-error-500": Answer("error", message="Internal server error. Please try again."),
     "submit-error-503": Answer("error", message="Service temporarily unavailable. Please try again later."),
     "submit-error-broken-json": Answer("error", message="Invalid API Request"),
-    "submit-wrong-url": Answer("unreadable", is_wrong_url=True),
+    "submit-wrong-url": Answer("unreadable"),
     "callback-success": Answer("success", "abc123", "job-1", links=("https://cdn.example/generations/abc.png",)),
     "callback-failed": Answer("failed", "abc123", "job-1", message="Processing failed: Invalid input dimensions"),
     "callback-failed-without-track-id": Answer(
@@ -127,10 +127,7 @@ def test_any_types_in_the_known_fields_give_a_clean_answer(content: dict[str, ob
     assert answer.kind in ("success", "processing", "failed", "error", "unreadable")
     assert all(isinstance(text, str) and text for text in (*answer.links, *answer.inline))
     assert all(text is None or 0 < len(text) <= 128 for text in (answer.request_id, answer.track_id))
-    assert all(
-        seconds is None or (math.isfinite(seconds) and seconds >= 0)
-        for seconds in (answer.eta_seconds, answer.retry_after_seconds)
-    )
+    assert answer.eta_seconds is None or (math.isfinite(answer.eta_seconds) and answer.eta_seconds >= 0)
     assert len(answer.message) <= MESSAGE_CHARACTERS
 
 

@@ -27,11 +27,6 @@ class Answer:
     nsfw: bool = False
     seed: int | None = None
     message: str = ""
-    retry_after_seconds: float | None = None
-    names_fields: bool = False
-    """The message is a list of sentences for each field: a refusal of this one request."""
-    is_wrong_url: bool = False
-    """The body is how the provider answers an address that it does not have."""
 
 
 class Reason(StrEnum):

@@ -24,9 +24,10 @@ import re
 from collections.abc import Collection, Mapping
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
+from typing import Any, NamedTuple
 
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
-from worker.upstream.modelslab.wire import parse_answer
+from worker.upstream.modelslab.wire import answer_of, content_of, is_wrong_url, names_fields, retry_after_of
 
 # in a refusal's first words only: what follows a colon or a quotation mark is somebody's text, often the caller's own
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)
@@ -44,57 +45,71 @@ EDGE_STATUSES = frozenset({521, 523, 525, 526})
 LONGEST_WAIT_SECONDS = 1e7
 
 
+class Said(NamedTuple):
+    """An HTTP answer as its judges read it."""
+
+    answer: Answer
+    content: dict[str, Any]
+    headers: Mapping[str, str]
+    echoes: Collection[str]
+
+
 def judge_answer(http_status: int, headers: Mapping[str, str], body: bytes, echoes: Collection[str] = ()) -> Outcome:
     """The outcome that an HTTP answer proves.
 
     `headers` has lower-case names. `echoes` are the caller's own texts: where the upstream repeats them, they decide
     nothing about its key or its queue.
     """
-    answer = parse_answer(body)
+    content = content_of(body)
+    answer = answer_of(content)
+    said = Said(answer, content, headers, echoes)
     if 200 <= http_status < 300:
-        return _judge_success_status(answer, headers, echoes)
+        return _judge_success_status(said)
     if answer.kind in ("success", "processing"):
         return Open(f"contradictory_http_{http_status}", answer.message)
     if _never_arrived(http_status, headers):
         return NotTaken(Reason.UNREACHABLE, f"HTTP {http_status} from the edge before the upstream")
     if http_status in UNTOUCHED_REDIRECTS and headers.get("location"):
         return NotTaken(Reason.MISCONFIGURED, f"HTTP {http_status} from the upstream's address")
-    if 300 <= http_status < 500 and answer.is_wrong_url:
+    if 300 <= http_status < 500 and is_wrong_url(content):
         return NotTaken(Reason.MISCONFIGURED, f"HTTP {http_status} from the upstream's address")
     if answer.kind in ("error", "failed") and answer.message:
-        return _judge_refusal(http_status, answer, headers, echoes)
+        return _judge_refusal(http_status, said)
     return Open(f"http_{http_status}", answer.message)
 
 
-def _judge_refusal(http_status: int, answer: Answer, headers: Mapping[str, str], echoes: Collection[str]) -> Outcome:
+def _judge_refusal(http_status: int, said: Said) -> Outcome:
+    message = said.answer.message
     if http_status == 429:
-        return NotTaken(Reason.BUSY, answer.message, _retry_after(answer, headers))
+        return NotTaken(Reason.BUSY, message, _wait_seconds(said))
     if http_status in KEY_STATUSES:
-        return NotTaken(Reason.KEY_REFUSED, answer.message)
+        return NotTaken(Reason.KEY_REFUSED, message)
     if http_status in REFUSING_STATUSES:
-        return _judge_error(answer, headers, echoes)
-    return Open(f"http_{http_status}", answer.message)
+        return _judge_error(said)
+    return Open(f"http_{http_status}", message)
 
 
-def _judge_success_status(answer: Answer, headers: Mapping[str, str], echoes: Collection[str]) -> Outcome:
+def _judge_success_status(said: Said) -> Outcome:
+    answer = said.answer
     if answer.kind in ("success", "processing", "failed"):
         return Taken(answer)
-    if answer.is_wrong_url:
+    if is_wrong_url(said.content):
         return NotTaken(Reason.MISCONFIGURED, "the upstream's address answers without a status")
     if answer.kind == "error" and answer.message:
-        return _judge_error(answer, headers, echoes)
+        return _judge_error(said)
     return Open("unreadable_answer", answer.message)
 
 
-def _judge_error(answer: Answer, headers: Mapping[str, str], echoes: Collection[str]) -> Outcome:
-    words = "" if answer.names_fields else _own_words(answer.message, echoes)
+def _judge_error(said: Said) -> Outcome:
+    message = said.answer.message
+    words = "" if names_fields(said.content) else _own_words(message, said.echoes)
     if BUSY.search(words):
-        return NotTaken(Reason.BUSY, answer.message, _retry_after(answer, headers))
+        return NotTaken(Reason.BUSY, message, _wait_seconds(said))
     if KEY.search(words):
-        return NotTaken(Reason.KEY_REFUSED, answer.message)
+        return NotTaken(Reason.KEY_REFUSED, message)
     if SERVER.search(words):
-        return Open("server_error", answer.message)
-    return NotTaken(Reason.REJECTED, answer.message)
+        return Open("server_error", message)
+    return NotTaken(Reason.REJECTED, message)
 
 
 def _own_words(message: str, echoes: Collection[str]) -> str:
@@ -110,11 +125,12 @@ def _never_arrived(http_status: int, headers: Mapping[str, str]) -> bool:
     return http_status in EDGE_STATUSES and headers.get("server", "").strip().lower() == EDGE
 
 
-def _retry_after(answer: Answer, headers: Mapping[str, str]) -> float | None:
+def _wait_seconds(said: Said) -> float | None:
     """Seconds to wait: from the body, where the documents put it, else from the header, as seconds or as a date."""
-    if answer.retry_after_seconds is not None:
-        return answer.retry_after_seconds
-    told = headers.get("retry-after", "").strip()
+    in_body = retry_after_of(said.content)
+    if in_body is not None:
+        return in_body
+    told = said.headers.get("retry-after", "").strip()
     if told.isascii() and told.isdigit() and len(told) < 8:
         return float(told)
     try:

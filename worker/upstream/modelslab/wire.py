@@ -42,18 +42,24 @@ def fetch_body(key: str, request_id: str) -> bytes:
 
 def parse_answer(body: bytes) -> Answer:
     """Whatever came, as an Answer. Never raises: what cannot be read is `unreadable`."""
+    return answer_of(content_of(body))
+
+
+def content_of(body: bytes) -> dict[str, Any]:
+    """The fields of a body; none where it cannot be read or is no JSON object."""
     try:
         content = from_json(body, allow_inf_nan=False)
     except ValueError:
-        return Answer("unreadable")
-    if not isinstance(content, dict):
-        return Answer("unreadable")
+        return {}
+    return content if isinstance(content, dict) else {}
+
+
+def answer_of(content: dict[str, Any]) -> Answer:
+    """The fields of an answer or a callback in one clean shape."""
     status = content.get("status")
-    kind = KINDS.get(status.lower(), "unreadable") if isinstance(status, str) else "unreadable"
     outputs = _outputs(content)
-    message = _message(content)
     return Answer(
-        kind=kind,
+        kind=KINDS.get(status.lower(), "unreadable") if isinstance(status, str) else "unreadable",
         request_id=_text_id(content.get("id")),
         track_id=_text_id(content.get("track_id")),
         eta_seconds=_number(content.get("eta")),
@@ -61,11 +67,28 @@ def parse_answer(body: bytes) -> Answer:
         inline=tuple(entry for entry in outputs if not _is_address(entry)),
         nsfw=_nsfw(content.get("nsfw_content_detected")),
         seed=_seed(content),
-        message=message,
-        retry_after_seconds=_retry_after(content),
-        names_fields=any(isinstance(content.get(name), dict) for name in MESSAGE_FIELDS),
-        is_wrong_url=content == {"message": ""},
+        message=_message(content),
     )
+
+
+def names_fields(content: dict[str, Any]) -> bool:
+    """Whether the message is a list of sentences for each field: a refusal of this one request."""
+    return any(isinstance(content.get(name), dict) for name in MESSAGE_FIELDS)
+
+
+def is_wrong_url(content: dict[str, Any]) -> bool:
+    """`{"message": ""}` and nothing else: how an address is answered that does not exist."""
+    return content == {"message": ""}
+
+
+def retry_after_of(content: dict[str, Any]) -> float | None:
+    """Seconds to wait, as a number of their own or in the message's words; None where nothing is said."""
+    told = _number(content.get("retry_after"))
+    if told is not None:
+        return told
+    words = " ".join(_flat(content.get(name)) for name in MESSAGE_FIELDS)
+    found = WAIT_IN_WORDS.search(words)
+    return float(found[1]) if found else None
 
 
 def _outputs(content: dict[str, Any]) -> tuple[str, ...]:
@@ -127,12 +150,3 @@ def _flat(value: object) -> str:
         )
         return "; ".join(f"{name}: {text}" for name, text in flat if text)
     return ""
-
-
-def _retry_after(content: dict[str, Any]) -> float | None:
-    told = _number(content.get("retry_after"))
-    if told is not None:
-        return told
-    words = " ".join(_flat(content.get(name)) for name in MESSAGE_FIELDS)
-    found = WAIT_IN_WORDS.search(words)
-    return float(found[1]) if found else None
