@@ -13,7 +13,7 @@ from pydantic import SecretStr
 from config.settings import Settings
 
 QUIET = ("httpx", "httpcore", "aiohttp", "uvicorn", "celery", "kombu", "asyncio", "urllib3", "PIL", "amqp")
-TOKENS = re.compile(r"(Bearer\s+|/webhooks/modelslab/|signature=|whsec_)[\w.~+/=-]+")
+TOKENS = re.compile(r"(Bearer\s+|/webhooks/[a-z0-9]+/|signature=|whsec_)[\w.~+/=-]+")
 """Texts that are secret because of their form: tokens, signatures, webhook secrets."""
 SHORTEST_SECRET_CHARACTERS = 6
 NOT_SECRET = {"sandbox"}

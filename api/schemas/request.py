@@ -101,7 +101,7 @@ def request_body_schema(*, batch: bool = False) -> dict[str, Any]:
     schema = {
         "type": "object",
         "title": "JobRequest",
-        "required": ["model_id", "prompt"],
+        "required": sorted(PROVIDER.vocabulary.attributes.__required_keys__),
         "additionalProperties": False,
         "properties": attributes["properties"] | own["properties"],
     }

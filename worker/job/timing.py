@@ -8,7 +8,7 @@ SECOND = 1000
 LEAST_TO_MAKE = SECOND // 2
 """Nothing was ever made and stored in less: what a job needs until its deadline while nothing is known of others."""
 LATE_SECONDS = 86_400
-"""How long a result is still looked for after the end: the upstream deletes its images after 24 hours."""
+"""How long a result is still looked for after the end: as long as the provider keeps it (a test compares)."""
 
 LONGEST_ETA_SECONDS = 60
 """What an upstream's `eta` delays the next question by, at most."""

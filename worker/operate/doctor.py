@@ -22,6 +22,7 @@ from worker.store.memory import Memory
 from worker.upstream.accounts import upstream_pool
 from worker.upstream.callback_url import callback_url
 from worker.upstream.chosen import PROVIDER
+from worker.upstream.provider import missing
 
 PROBE_TRACK_ID = "00000000000000000000000000-0"
 MOST_SKEW_SECONDS = 5.0
@@ -40,6 +41,8 @@ class Diagnosis:
     words: str
     away: bool = False
     """Redis does not answer, so nothing else can be checked."""
+    is_note: bool = False
+    """Nothing was looked at: it is good to know, and the same for every installation."""
 
 
 async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
@@ -53,6 +56,8 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
             away = look is _redis
             problem = f"does not answer ({type(error).__name__}: {error})"
         yield Diagnosis(subject, problem is None, problem or "well", away)
+    for words in missing(PROVIDER.capabilities):
+        yield Diagnosis(f"the provider, {PROVIDER.name}", True, words, is_note=True)
 
 
 async def _redis(settings: Settings) -> str | None:

@@ -4,7 +4,7 @@ Everything that knows a provider's words lies in that provider's folder and is r
 """
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Protocol
 
 from worker.job.answer import Answer, Outcome
@@ -39,6 +39,11 @@ WITHOUT = {
 """For each capability, what follows where a provider lacks it: for the operator (`darkroom doctor`) and the docs."""
 
 
+def missing(capabilities: Capabilities) -> list[str]:
+    """What follows from each capability that is not there."""
+    return [WITHOUT[each.name] for each in fields(capabilities) if not getattr(capabilities, each.name)]
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One POST of JSON. The key is in the body, which is never logged."""
@@ -61,6 +66,10 @@ class Provider(Protocol):
     @property
     def vocabulary(self) -> Vocabulary:
         """The attributes of its request."""
+
+    @property
+    def base_path(self) -> str:
+        """Where its API begins at a server: what follows host and port in a base address."""
 
     @property
     def callback_path(self) -> str:

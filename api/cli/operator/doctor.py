@@ -1,4 +1,7 @@
-"""`darkroom doctor`: is this installation fit to buy, in plain words. Exit code 0: it is; 1: it is not; 3: no Redis."""
+"""`darkroom doctor`: is this installation fit to buy, in plain words. Exit code 0: it is; 1: it is not; 3: no Redis.
+
+A line with `--` is a note: what the provider cannot do, and what follows.
+"""
 
 import argparse
 import asyncio
@@ -30,5 +33,6 @@ async def _examine(settings: Settings, *, as_json: bool) -> int:
         if as_json:
             print(json.dumps({"subject": diagnosis.subject, "well": diagnosis.well, "words": diagnosis.words}))
         else:
-            print(f"{'ok ' if diagnosis.well else 'BAD'}  {diagnosis.subject}: {diagnosis.words}")
+            mark = "-- " if diagnosis.is_note else "ok " if diagnosis.well else "BAD"
+            print(f"{mark}  {diagnosis.subject}: {diagnosis.words}")
     return 3 if away else 1 if ill else 0

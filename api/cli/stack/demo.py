@@ -16,6 +16,8 @@ from rich.console import Console
 
 from api.cli.stack.stack import Stack, running_stack
 from worker.job.record import TERMINAL
+from worker.upstream.accounts import Account
+from worker.upstream.chosen import PROVIDER
 
 FOLDER = Path(".darkroom") / "demo"
 JOB_SECONDS = 90.0
@@ -134,9 +136,10 @@ def _prove(client: httpx.Client, stack: Stack, job: Row) -> Proof:
 
 
 def _served_by_sandbox(stack: Stack, request_id: str) -> bytes:
-    body = {"key": "sandbox", "request_id": request_id}
-    answer = stack.http.post(f"{stack.sandbox_url}/api/v1/enterprise/fetch", json=body).json()
-    return stack.http.get(answer["output"][0]).content
+    account = Account("key-sandbox", f"{stack.sandbox_url}{PROVIDER.base_path}", "sandbox")
+    call = PROVIDER.fetch_call(account, request_id)
+    answer = stack.http.post(call.url, content=call.body, headers={"content-type": "application/json"})
+    return stack.http.get(PROVIDER.parse(answer.content).links[0]).content
 
 
 def _flower_tasks(stack: Stack, job_id: str) -> list[str]:

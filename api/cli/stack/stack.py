@@ -22,6 +22,7 @@ from api.cli.stack.redis_server import EmbeddedRedis, NoServer
 from api.cli.stack.running import Running, note_running
 from config.settings import stop
 from worker.store.lane import connect
+from worker.upstream.chosen import PROVIDER
 
 READY_SECONDS = 40.0
 REDIS_SECONDS = 5.0
@@ -92,7 +93,7 @@ class Stack:
             "DARKROOM_PUBLIC_URL": self.api_url,
             "DARKROOM_SECRET": self.secrets.secret,
             "DARKROOM_API_KEYS": f"demo:{self.secrets.key}",
-            "DARKROOM_UPSTREAM_URL": f"{self.sandbox_url}/api/v1/enterprise",
+            "DARKROOM_UPSTREAM_URL": f"{self.sandbox_url}{PROVIDER.base_path}",
             "DARKROOM_UPSTREAM_KEY": "sandbox",
             "DARKROOM_SANDBOX_KEY": "sandbox",
             "DARKROOM_SANDBOX_HOST": "127.0.0.1",

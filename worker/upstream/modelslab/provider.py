@@ -27,6 +27,7 @@ class ModelsLab:
         signs_callbacks=False,
     )
     vocabulary = VOCABULARY
+    base_path = "/api/v1/enterprise"
     callback_path = "/webhooks/modelslab/"
     results_live_seconds = 86_400
 
