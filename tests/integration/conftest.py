@@ -1,14 +1,16 @@
-"""What several of these files need."""
+"""What several of these files need, and what every one is asked: does it leave in Redis only what goes by itself?"""
 
 from collections.abc import AsyncIterator, Iterator
 
 import httpx
 import pytest
+from redis import Redis
 
 from api.app import create_app
 from api.fast_path import FastPath
 from config.settings import Settings
 from tests.support.api_server import acmes_client
+from tests.support.key_leaks import leaks
 from worker.composition import delivery_store
 from worker.store.lane import Lane, connect
 from worker.telling.deliveries import DeliveryStore
@@ -30,3 +32,17 @@ async def deliveries(settings: Settings) -> AsyncIterator[DeliveryStore]:
     lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
     yield delivery_store(settings.model_copy(update=CAPS), lane)
     await lane.aclose()
+
+
+@pytest.fixture(autouse=True)
+def no_key_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
+    """After each test on the shared server; one that writes keys of its own says why: `leaves_keys(reason)`."""
+    if "redis_url" not in request.fixturenames or request.node.get_closest_marker("leaves_keys"):
+        yield
+        return
+    url = request.getfixturevalue("redis_url")
+    yield
+    with Redis.from_url(url) as redis:
+        left = leaks(redis)
+    if left:
+        pytest.fail("left in Redis:\n" + "\n".join(left[:20]), pytrace=False)

@@ -223,3 +223,15 @@ async def test_counters_are_mended_while_jobs_move(audit: Audit, jobs: Jobs, sto
         assert each.repair is not None
         await each.repair()
     assert await audit.findings() == []
+
+
+async def test_what_is_booked_anew_goes_with_its_day(audit: Audit, jobs: Jobs, redis: Redis) -> None:
+    """The whole day was lost: what the audit books for it is forgotten when the month is over, as any other."""
+    [day] = redis.keys("usage:acme:*")
+    was = redis.hgetall(day)
+    redis.delete(day)
+    for each in await audit.findings():
+        assert each.repair is not None
+        await each.repair()
+    assert redis.hgetall(day) == was
+    assert 0 < redis.ttl(day) <= 40 * 86_400

@@ -6,6 +6,7 @@ from tests.support.queue import DURATIONS, IMAGE, SUCCESS, accepted, answered, o
 from worker.job import decisions
 from worker.job.answer import Answer, Taken
 from worker.job.step import Step
+from worker.store import keys
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore, Loaded, UpstreamLimit
 from worker.store.messages import queue_key
@@ -36,8 +37,8 @@ async def test_a_job_that_waits_is_looked_at_at_its_deadline(store: JobStore, re
 
 async def test_an_idempotency_key_is_kept_for_a_day(store: JobStore, redis: Redis) -> None:
     """And an hour; the images of a day for as long as a month's budget needs them."""
-    await store.accept([order(store)], Allowance(10), ("idem:acme:1", "print"))
-    assert DAY_MS < redis.pttl("idem:acme:1") <= 25 * 3_600_000
+    await store.accept([order(store)], Allowance(10), (keys.IDEMPOTENCY("acme", "1"), "print"))
+    assert DAY_MS < redis.pttl(keys.IDEMPOTENCY("acme", "1")) <= 25 * 3_600_000
     (usage,) = redis.keys("usage:acme:*")
     assert 39 * DAY_MS < redis.pttl(usage) <= 40 * DAY_MS
 

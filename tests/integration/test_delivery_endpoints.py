@@ -82,6 +82,7 @@ async def test_a_replay_has_the_whole_schedule_again_and_keeps_the_rows(
     assert [row["status"] for row in found.attempts] == [500, 200]
 
 
+@pytest.mark.leaves_keys("twelve thousand deliveries are made faster without their jobs")
 async def test_a_bulk_replay_is_paced_bounded_and_safe_to_repeat(
     deliveries: DeliveryStore, store: JobStore, redis: Redis
 ) -> None:

@@ -42,7 +42,7 @@ def test_a_key_that_an_older_version_kept_answers_the_same_job(client: httpx.Cli
     content = orjson.dumps(BODY)
     job = client.post("/v1/jobs", content=content, headers=headers).json()["id"]
     [row] = redis.keys("idempotency:acme:*")
-    redis.set(row, f"{sha256(content).hexdigest()} {job}")
+    redis.set(row, f"{sha256(content).hexdigest()} {job}", keepttl=True)
     assert client.post("/v1/jobs", content=content, headers=headers).json()["id"] == job
     problem(client.post("/v1/jobs", json=BODY | {"seed": 1}, headers=headers), 422, "idempotency_mismatch")
 

@@ -17,6 +17,7 @@ from worker.store.connection import connect
 from worker.store.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, RedisUnavailable
 from worker.store.script import positional
 
+pytestmark = pytest.mark.leaves_keys("its keys are of no job: what is asked is how a command travels")
 TIMEOUT = 1.0
 LOAD = positional("load")
 

@@ -19,6 +19,7 @@ from worker.telling.record import Claim, Target
 from worker.telling.schedule import Next
 from worker.telling.secrets import WebhookSecrets
 
+pytestmark = pytest.mark.leaves_keys("its delivery is of no job: what is asked is how it travels")
 ID = "msg_01M859N4P0ZK88SXJWVC1PBXXR_2"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
 

@@ -25,7 +25,8 @@ from redis import Redis
 from api.cli.stack.redis_server import EmbeddedRedis
 from config.broker import KEY_PREFIX
 from config.settings import Settings
-from tests.support.skipped_clock import skip, skippable_clock, start_over
+from tests.support.key_leaks import leaks
+from tests.support.skipped_clock import KEY, skip, skippable_clock, start_over
 from tests.support.upstream_model import FATES, TAKING, Fate, Post, Says, Upstream
 from worker import lifecycle
 from worker.app import app
@@ -119,6 +120,7 @@ class Jobs(RuleBasedStateMachine):
             return
         try:
             self.everything_ends()
+            assert [each for each in leaks(self.redis) if not each.startswith(KEY)] == []
         finally:
             for task in self.working.values():
                 task.cancel()

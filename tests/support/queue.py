@@ -46,7 +46,7 @@ async def claimed(store: JobStore, job_id: str) -> None:
     """Has a worker write the intent to submit it."""
     found = await store.load(job_id)
     assert found is not None
-    claim = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
+    claim = decisions.claim(found.job, found.job.place or "key-1", found.now, DURATIONS)
     assert claim is not None
     assert await store.advance(found, claim)
 

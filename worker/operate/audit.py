@@ -8,7 +8,7 @@ import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import orjson
 
@@ -22,14 +22,30 @@ from worker.operate.audit_structures import Sums, names_of, places
 from worker.store import keys
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
-from worker.store.script import positional
+from worker.store.script import script
 
-MEND_COUNTER = positional("mend_counter")
 SECOND_LOOK_SECONDS = 2.0
 WHOLE = frozenset({b"order", b"doc", b"status", b"version", b"timeline"})
 """The fields that a readable record must have."""
 
 Repair = Callable[[], Awaitable[object]]
+Counted = Literal["backlog", "waiting", "count"]
+
+
+@script
+def mend_counter(
+    *, what: Literal["backlog", "waiting", "count"], name: str = "", noted: int = 0, counted: int = 0
+) -> None:
+    """Sets one of the queue's counters right, in one step with what it counts: jobs go on moving meanwhile.
+
+    `backlog`: the number of waiting jobs of the tenant `name`; `waiting`: of all; `count`: of jobs in the status
+    `name`, by the difference of what was counted to what was noted, where that still stands.
+    """
+
+
+@script
+def mend_budget(*, usage_key: str, field: str, missing: int) -> None:
+    """Books images that are missing in a tenant's day."""
 
 
 @dataclass(frozen=True)
@@ -131,7 +147,7 @@ class Audit:
         return lambda: self.store.mend("forget", name)
 
     def _booking(self, key: str, field: str, missing: int) -> Repair:
-        return lambda: self.lane.write("HINCRBY", key, field, missing)
+        return lambda: self.lane.run(mend_budget, usage_key=key, field=field, missing=missing)
 
     async def _readable(self, job: Job) -> bool:
         for image in job.images:
@@ -166,7 +182,7 @@ class Audit:
             size = int(await self.lane.call("ZCARD", keys.BACKLOG(name.decode())))
             total += size
             if size != int(await self.lane.call("HGET", keys.BACKLOGS(), name) or 0):
-                yield Finding("a backlog's size is wrong", name.decode(), self._counting("backlog", name))
+                yield Finding("a backlog's size is wrong", name.decode(), self._counting("backlog", name=name.decode()))
         if total != int(await self.lane.call("GET", keys.WAITING()) or 0):
             yield Finding("the number of waiting jobs is wrong", "waiting", self._counting("waiting"))
 
@@ -175,8 +191,8 @@ class Audit:
             noted = int(await self.lane.call("HGET", keys.COUNTS(), status.value) or 0)
             if noted != counts[status.value]:
                 subject = f"{status.value}: {noted} noted, {counts[status.value]} found"
-                mend = self._counting("count", status.value, noted, counts[status.value])
+                mend = self._counting("count", name=status.value, noted=noted, counted=counts[status.value])
                 yield Finding("a counter is wrong", subject, mend)
 
-    def _counting(self, *what: Any) -> Repair:
-        return lambda: self.lane.run(MEND_COUNTER, *what)
+    def _counting(self, what: Counted, **named: Any) -> Repair:
+        return lambda: self.lane.run(mend_counter, what=what, **named)
