@@ -1,1 +1,1 @@
-"""The door: HTTP in, records out. May import the light half of worker and config; nothing imports api."""
+"""The HTTP API (the door): requests in, records out. May import the light half of worker, and config."""

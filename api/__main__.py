@@ -28,11 +28,11 @@ INTERRUPTED = 130
 
 
 def main() -> int:
-    """Serves until SIGTERM, then finishes the requests in flight."""
+    """Serves until SIGTERM, then finishes the requests in flight. Returns the exit code."""
     settings = load_settings()
     configure_logs(settings, "api")
     check_settings(settings)
-    if not configured_keys(settings):  # a malformed key stops us here, with one sentence
+    if not configured_keys(settings):  # a malformed key stops the process here, with one sentence
         log.warning("keys.none", hint="set DARKROOM_API_KEYS, or make a key with `darkroom keys`")
     check_redis_at_start(settings)
     check_installation_at_start(settings)
@@ -48,7 +48,7 @@ def main() -> int:
         log_config=None,
         access_log=False,
         server_header=False,
-        proxy_headers=False,  # nothing here looks at the peer's address
+        proxy_headers=False,  # the peer's address is not used
         timeout_keep_alive=KEEP_ALIVE_SECONDS,
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=4096,

@@ -1,4 +1,4 @@
-"""The API application: routers, handlers, limits. Composed here and nowhere else."""
+"""The API application: routers, error handlers, limits. Composed here and nowhere else."""
 
 from fastapi import FastAPI
 from fastapi.responses import HTMLResponse
@@ -27,7 +27,7 @@ from api.state import lifespan
 from config.settings import Settings
 
 BATCH_BYTES = 4 * 1024 * 1024
-"""1,000 requests of 4 KiB, four times the documentation's example: what decoding makes of more holds up everybody."""
+"""1,000 requests of 4 KiB, four times the documentation's example: decoding more would block other requests."""
 
 FRONT_PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Darkroom</title>
 <style>body{font:16px/1.6 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem;background:#151013;color:#eee}
@@ -45,7 +45,7 @@ def create_app(settings: Settings) -> FastAPI:
         version="0.1.0",
         lifespan=lifespan,
         redoc_url=None,
-        # its own spans would hold what is in an address: signed images, filters, and nobody asked for them
+        # its own trace spans would contain whole addresses: signatures of images, filters of lists
         telemetry={
             "tracing": False,
             "metrics": False,
@@ -53,7 +53,7 @@ def create_app(settings: Settings) -> FastAPI:
             "operation_spans": False,
             "auto_configure": False,
         },
-        redirect_slashes=False,  # a redirect is built from the Host header, which a caller writes
+        redirect_slashes=False,  # a redirect is built from the Host header, which the caller controls
     )
     app.state.settings = settings
     parts = (

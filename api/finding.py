@@ -1,4 +1,4 @@
-"""A caller's job and its images: found by its id, waited for until it ends, read whole."""
+"""A caller's job and its images: find it by id, wait for its end, read an image."""
 
 from typing import Any
 
@@ -37,11 +37,11 @@ async def current_job(here: State, job_id: str) -> Loaded:
 
 
 async def wait_for_end(here: State, job_id: str, seconds: float) -> Loaded | None:
-    """The job once it has ended, or as it stands after that time; None where it is gone."""
+    """The job when it has ended, or as it is after so many seconds; None if it is gone."""
     until = here["store"].now() + seconds * 1000
     async with here["watch"].follow(job_id) as follower:
         while (found := await here["store"].load(job_id)) and not found.job.is_terminal and found.now < until:
-            if follower.ending:  # the process stops: the caller asks again elsewhere
+            if follower.ending:  # this process stops: the caller will ask another one
                 break
             await follower.wait((until - found.now) / 1000)
     return found
@@ -53,7 +53,7 @@ def shown(found: Loaded, here: State) -> dict[str, Any]:
 
 
 async def image_bytes(here: State, image: Image) -> bytes:
-    """A whole image. Raises RedisUnavailable where the image store does not answer: to a caller both are 503."""
+    """A whole image. Raises RedisUnavailable also if the image store does not answer: for a caller both are 503."""
     try:
         stored = await here["images"].open(image.key, 0, image.bytes)
         return b"".join([chunk async for chunk in stored.chunks])

@@ -1,7 +1,7 @@
-"""Who calls, and what they may: API keys, known by their SHA-256 only, each belonging to a tenant.
+"""Authentication and scopes: API keys, known by their SHA-256 only; each belongs to a tenant.
 
-Keys of DARKROOM_API_KEYS are there from the start and may do everything of their tenant. Those that `darkroom keys`
-made are kept in Redis; each API process holds a copy, because a look-up must not cost every request a round trip.
+Keys of DARKROOM_API_KEYS have every scope of their tenant. Keys that `darkroom keys` made are in Redis; each API
+process holds a copy of them, so that a look-up does not cost every request a round trip.
 """
 
 import asyncio
@@ -23,16 +23,16 @@ log = structlog.get_logger()
 
 MIN_KEY_LENGTH = 8
 REFRESH_SECONDS = 2.0
-"""A revoked key stops within this and one time-out of Redis: docs/cli.md promises 5 s."""
+"""A revoked key stops within this time and one time-out of Redis; docs/cli.md promises 5 s."""
 READ_PAUSE_SECONDS = 0.25
-"""Between two reads for keys that the copy does not have: wrong keys share them, however many come."""
+"""Pause between two reads for keys that the copy does not have; however many wrong keys come, they share a read."""
 UNAUTHORIZED = "Send a valid key as `Authorization: Bearer <api key>`."
 
 
 class KeyRing:
-    """The configured keys, and a copy of those in Redis that is never older than it has to be.
+    """The configured keys, and a copy of the keys in Redis.
 
-    While Redis is away the copy goes on working: nothing can be accepted or shown meanwhile anyway.
+    While Redis is away the copy stays in use: nothing can be accepted or shown meanwhile anyway.
     """
 
     def __init__(self, configured: Keys, store: KeyStore, now: Callable[[], Milliseconds]) -> None:
@@ -48,11 +48,11 @@ class KeyRing:
 
     @property
     def has_several_tenants(self) -> bool:
-        """Whether there is anybody whom one tenant could keep waiting."""
+        """Whether keys of more than one tenant exist."""
         return self._has_several_tenants
 
     def start(self) -> None:
-        """Begins to refresh the copy, on the running loop."""
+        """Starts to refresh the copy, on the running event loop."""
         self._refreshing = asyncio.create_task(self._refresh_for_ever())
 
     async def aclose(self) -> None:
@@ -62,28 +62,28 @@ class KeyRing:
             await asyncio.gather(self._refreshing, return_exceptions=True)
 
     async def find(self, text: str) -> Key | None:
-        """What is known of a key, or None. Raises RedisUnavailable where only Redis could tell and it is away."""
+        """The key, or None if it is not valid. Raises RedisUnavailable if only Redis could tell and it is away."""
         digest = digest_of(text)
         key = self._known(digest)
-        if key is None and is_made_key(text):  # made a moment ago, perhaps
+        if key is None and is_made_key(text):  # it may have been made a moment ago
             await self._read_after(time.monotonic())
             key = self._known(digest)
         return key
 
     def _known(self, digest: bytes) -> Key | None:
-        # what is looked up is a hash, which nobody can steer towards another: time tells nothing about a key
+        # the look-up is by hash, which nobody can steer: its time reveals nothing about a key
         kept = self._keys.get(digest)
         if kept is None or not hmac.compare_digest(kept[0], digest) or kept[1].expired(self._now()):
             return None
         return kept[1]
 
     async def _read_after(self, asked_at: float) -> None:
-        """Returns once a read that began after that moment is done; whoever waits at the same time shares it."""
+        """Returns when a read that began after that moment is done; concurrent calls share one read."""
         async with self._reading:
             if self._read_at < asked_at:
                 await asyncio.sleep(max(0.0, self._read_at + READ_PAUSE_SECONDS - time.monotonic()))
                 await self._read()
-            if self._failure:  # shared as well: nobody waits for one time-out after another
+            if self._failure:  # a failure is shared as well, so that nobody waits for several time-outs
                 raise RedisUnavailable(str(self._failure)) from self._failure
 
     async def _read(self) -> None:
@@ -114,15 +114,15 @@ class KeyRing:
 async def authenticate(request: Request, scope: Scope) -> str:
     """The tenant of the request's `Authorization: Bearer` key.
 
-    Raises Problem `unauthorized`, the same for a key that is unknown, revoked, expired or none at all; `forbidden`
-    where the key is valid and may not do this.
+    Raises Problem `unauthorized` (the same for a missing, unknown, revoked or expired key), or `forbidden` if the key
+    is valid and lacks the scope.
     """
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
     return await authenticate_key(request, text.strip() if scheme.lower() == "bearer" else "", scope)
 
 
 async def authenticate_key(request: Request, text: str, scope: Scope) -> str:
-    """The tenant of a key, wherever the caller put it; raises as `authenticate` does."""
+    """The tenant of a key, from a header or a body; raises as `authenticate` does."""
     ring: KeyRing = request.scope["state"]["keys"]
     key = await ring.find(text) if text else None
     if key is None:
@@ -133,7 +133,7 @@ async def authenticate_key(request: Request, text: str, scope: Scope) -> str:
 
 
 def configured_keys(settings: Settings) -> Keys:
-    """The keys of DARKROOM_API_KEYS, with every right; stops the process where one is malformed."""
+    """The keys of DARKROOM_API_KEYS, with every scope; stops the process if one is malformed."""
     text = settings.api_keys.get_secret_value()
     pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
     keys: dict[bytes, Key] = {}

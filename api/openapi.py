@@ -1,4 +1,4 @@
-"""What FastAPI cannot know of our calls, put into their OpenAPI: parameters, who needs a key, every refusal."""
+"""Completes the OpenAPI schema with what FastAPI cannot know: parameters, which calls need a key, every error."""
 
 from typing import Any
 
@@ -70,7 +70,7 @@ OURS = ("/v1/", "/webhooks/")
 
 
 def complete(schema: dict[str, Any]) -> None:
-    """Completes the schema in place, so that `/docs` and generated clients are told the truth."""
+    """Completes the schema in place, so that `/docs` and generated clients are correct."""
     components = schema["components"]
     components["securitySchemes"] = {"key": {"type": "http", "scheme": "bearer"}}
     components["schemas"]["Problem"] = PROBLEM_SCHEMA
@@ -96,7 +96,7 @@ def _complete_call(path: str, method: str, call: dict[str, Any]) -> None:
 
 
 def _drop_the_frameworks_refusal(responses: dict[str, Any]) -> None:
-    """A path's parameter of the wrong kind is answered as what is not there, with a problem."""
+    """Removes FastAPI's own 422: a path parameter of the wrong type is answered with our problem `not_found`."""
     if "HTTPValidationError" in str(responses.get("422")):
         del responses["422"]
 

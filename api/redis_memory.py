@@ -1,6 +1,6 @@
-"""Whether Redis has room for more jobs: looked at in the background, so that no request waits for it.
+"""Whether Redis has memory for more jobs; checked in the background, so that no request waits for it.
 
-What is accepted must also be recorded, told and ended, which takes memory: so intake stops while some is left for that.
+An accepted job needs memory until its end (records, deliveries). So new jobs are refused while some memory is left.
 """
 
 import asyncio
@@ -16,17 +16,17 @@ LOOK_SECONDS = 2.0
 
 
 class RedisMemory:
-    """What the last look has seen. With Redis away it stands as it was."""
+    """The result of the last check; it stays while Redis is away."""
 
     def __init__(self, lane: Lane, most: float) -> None:
         self._lane, self._most = lane, most
         self.share = 0.0
-        """Of Redis' maxmemory that is used; 0 where none is set."""
+        """Used share of Redis' maxmemory, 0 to 1; 0 if none is set."""
         self._looking: asyncio.Task[None] | None = None
 
     @property
     def is_short(self) -> bool:
-        """Whether nothing more is accepted."""
+        """Whether new jobs are refused."""
         return self.share >= self._most
 
     @property
@@ -37,11 +37,11 @@ class RedisMemory:
         return f"short ({self.share:.0%} of Redis' maxmemory is used; from {self._most:.0%} on nothing is accepted)"
 
     def start(self) -> None:
-        """Begins to look, on the running loop."""
+        """Starts the checks, on the running event loop."""
         self._looking = asyncio.create_task(self._look_for_ever())
 
     async def look(self) -> None:
-        """One look; says so once when it changes."""
+        """One check; logs a change once."""
         was_short = self.is_short
         try:
             self.share = (await memory_of(self._lane)).share
@@ -51,7 +51,7 @@ class RedisMemory:
             log.warning("memory.short" if self.is_short else "memory.enough", share=round(self.share, 3))
 
     async def aclose(self) -> None:
-        """Stops looking."""
+        """Stops the checks."""
         if self._looking:
             self._looking.cancel()
             await asyncio.gather(self._looking, return_exceptions=True)

@@ -1,6 +1,6 @@
-"""uvicorn, with what it lacks: a time by which a request must be whole, and an end that nobody's waiting holds up.
+"""uvicorn with two additions: a time-out for receiving a request, and a stop that waits for no long-running stream.
 
-Without the first, connections that never finish a request use up all file descriptors, and need no key for it.
+Without the time-out, connections that never finish a request could use up all file descriptors, without any key.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ MOST_DESCRIPTORS = 1_048_576
 
 
 class RequestTimeoutProtocol(HttpToolsProtocol):
-    """Closes a connection whose request, from its first byte or from the connection's start, takes too long to come."""
+    """Closes a connection whose request, or whose first byte, takes too long to arrive."""
 
     _due: asyncio.TimerHandle | None = None
     _whole = False
@@ -57,7 +57,7 @@ class RequestTimeoutProtocol(HttpToolsProtocol):
         self._due = None
 
     def _overdue(self) -> None:
-        # what came behind a request that is being answered is read once it has its answer
+        # a pipelined request is read after the one before it was answered
         answering = self.cycle is not None and not self.cycle.response_complete and not self.cycle.more_body
         if answering or self.pipeline:
             self._expect()
@@ -66,7 +66,7 @@ class RequestTimeoutProtocol(HttpToolsProtocol):
 
 
 class GracefulServer(uvicorn.Server):
-    """Ends streams and waits as soon as it is to stop: their clients come back, to another process or to the next."""
+    """Ends event streams and waiting requests when it must stop; their clients connect again, to another process."""
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         cast("dict[str, Watch]", self.lifespan.state)["watch"].end()
@@ -74,7 +74,7 @@ class GracefulServer(uvicorn.Server):
 
 
 def raise_descriptor_limit() -> None:
-    """Takes as many file descriptors as the system lets: the usual soft limit of 1,024 is few connections."""
+    """Raises the soft limit of file descriptors to the hard limit: the usual 1,024 allow too few connections."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     most = MOST_DESCRIPTORS if hard == resource.RLIM_INFINITY else min(hard, MOST_DESCRIPTORS)
     if soft != resource.RLIM_INFINITY and soft < most:

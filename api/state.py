@@ -1,4 +1,4 @@
-"""What the API process holds open, as the typed state that every request sees. Composed once, in the lifespan."""
+"""The typed state of the API process: its connections and stores. Opened once, in the lifespan."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -23,7 +23,7 @@ from worker.telling.secrets import WebhookSecrets
 
 
 class State(TypedDict):
-    """Everything an endpoint may ask for."""
+    """Everything that an endpoint may use."""
 
     settings: Settings
     lane: Lane
@@ -44,7 +44,7 @@ def state(request: Request) -> State:
 
 @asynccontextmanager
 async def lifespan(app: FastAPI) -> AsyncIterator[State]:
-    """Opens everything, waits for nothing, and closes in reverse order."""
+    """Opens everything without waiting for it, and closes it in reverse order."""
     settings: Settings = app.state.settings
     redis = connect(settings.redis_url.get_secret_value(), settings.redis_timeout_seconds)
     lane = Lane(redis, settings.redis_timeout_seconds, settings.redis_replicas)

@@ -1,7 +1,7 @@
-"""Following jobs: one subscription per process, any number of listeners, and a slow poll behind it.
+"""Following jobs: one Redis subscription per process, any number of listeners, and a slow poll as fallback.
 
-A published event is only a nudge to read the timeline: one that is lost while Redis is away is made up for by the
-next poll, so a listener can be late but never misses a transition.
+A published event only says that the timeline should be read. If an event is lost while Redis is away, the next poll
+makes up for it. So a listener may be late, but never misses a transition.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ CONNECT_SECONDS = 2.0
 
 
 class Watch:
-    """Wakes listeners of a job when it moves."""
+    """Wakes the listeners of a job when it changes."""
 
     def __init__(self, redis_url: str) -> None:
         self._redis = connect(redis_url, CONNECT_SECONDS, health_check_seconds=15)
@@ -32,11 +32,11 @@ class Watch:
         self.ending = False
 
     def start(self) -> None:
-        """Begins to listen, on the running loop."""
+        """Starts to listen, on the running event loop."""
         self._listening = asyncio.create_task(self._listen_for_ever())
 
     def end(self) -> None:
-        """Wakes every listener and tells it to end: a client comes back with `Last-Event-ID` and misses nothing."""
+        """Wakes every listener and ends it; its client connects again with `Last-Event-ID` and misses nothing."""
         self.ending = True
         for listeners in self._listeners.values():
             for moved in listeners:
@@ -88,11 +88,11 @@ class Follower:
 
     @property
     def ending(self) -> bool:
-        """Whether the process is about to stop, so that nothing may be waited for."""
+        """Whether the process is about to stop; then nobody may wait."""
         return self._watch.ending
 
     async def wait(self, seconds: float = POLL_SECONDS) -> None:
-        """Returns when the job may have moved: at once if it did since the last call, at the latest after `seconds`."""
+        """Returns when the job may have changed: at once if it did since the last call, at latest after `seconds`."""
         if self.ending:
             return
         try:

@@ -1,1 +1,1 @@
-"""One module per group of routes, and nothing else: parsing, one call into worker, the answer."""
+"""One module per group of routes, and nothing else: parse, one call into worker, answer."""

@@ -1,7 +1,7 @@
-"""The provider's callbacks: authenticate, bound, record, hand over, answer. Nothing is decided here.
+"""The provider's callbacks (inbound webhooks): authenticate, limit, store, wake a worker, answer. Decides nothing.
 
-Public, and its sender signs nothing: the token in the address is checked before anything is looked up, and a wrong
-one gets the same answer at the same cost whether it was near or far. The body is kept raw, as a hint, for the worker.
+The route is public, and the provider signs nothing. So the token in the address is checked before anything is looked
+up. Every wrong token gets the same answer in the same time. The body is stored raw, as a hint for the worker.
 """
 
 import time
@@ -38,7 +38,7 @@ async def receive_callback(token: str, request: Request) -> Response:
     body = await request.body()
     if not _is_json_object(body):
         raise Problem("invalid_json", "A callback is a JSON object.")
-    if PROVIDER.parse(body).kind not in ENDS:  # progress changes nothing, and must not fill the inbox
+    if PROVIDER.parse(body).kind not in ENDS:  # a report of progress changes nothing, and must not fill the inbox
         return json_answer({"received": "noted"})
     job_id, attempt = known
     orphan = orjson.dumps({"at": int(time.time() * 1000), "job": job_id, "attempt": attempt, "body": body.decode()})

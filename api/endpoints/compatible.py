@@ -1,6 +1,6 @@
-"""The upstream's own API, so that its clients gain a queue by changing their base URL.
+"""The upstream's own API, so that its clients can use Darkroom by changing their base URL.
 
-Same rules, limits and tenants as `/v1`: only the words differ. The body's `key` is the caller's Darkroom key.
+Rules, limits and tenants are those of `/v1`; only the shapes differ. The body's `key` is the caller's Darkroom key.
 """
 
 from base64 import b64encode
@@ -41,7 +41,7 @@ async def text_to_image(request: Request) -> Response:
 
 
 async def fetch(request: Request, request_id: str = "") -> Response:
-    """How a request stands; another tenant's is answered exactly like one that does not exist."""
+    """The state of a request; another tenant's is answered exactly like one that does not exist."""
     body = await request.body()
     content = decoded_object(body) if body else {}
     tenant, here = await _tenant(request, content, "read"), state(request)
@@ -53,7 +53,7 @@ async def fetch(request: Request, request_id: str = "") -> Response:
 
 
 async def system_details(request: Request) -> Response:
-    """What the upstream says of its server; here the queue is the server."""
+    """What the upstream says about its server; here it describes the queue."""
     await _tenant(request, decoded_object(await request.body()), "read")
     census = await state(request)["store"].census()
     waiting, places = census.waiting, max(1.0, sum(census.limits.values()))
@@ -68,7 +68,7 @@ async def schedulers_list(request: Request) -> Response:
 
 
 for family in FAMILIES:
-    shown = family == "/v1/enterprise"  # the variants are the same calls
+    shown = family == "/v1/enterprise"  # the other paths are the same calls
     router.add_api_route(f"{family}/text2img", text_to_image, methods=["POST"], include_in_schema=shown)
     router.add_api_route(f"{family}/fetch", fetch, methods=["POST"], include_in_schema=False)
     router.add_api_route(f"{family}/fetch/{{request_id}}", fetch, methods=["POST", "GET"], include_in_schema=False)
@@ -77,7 +77,7 @@ for family in FAMILIES:
 
 
 async def _tenant(request: Request, content: dict[str, Any], scope: Scope) -> str:
-    """The key comes in the body; without one the header is taken, which is also how a GET brings it."""
+    """The tenant of the key in the body, or, without one (as for a GET), of the `Authorization` header."""
     key = content.get("key")
     if key is None or key == "":
         return await authenticate(request, scope)

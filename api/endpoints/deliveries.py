@@ -1,4 +1,4 @@
-"""What callers were told: the deliveries, read and told again. Every call sees the caller's own tenant only."""
+"""Webhook deliveries: list, show, replay. Every call sees only the caller's own tenant."""
 
 import re
 from typing import Any
@@ -34,7 +34,7 @@ PARAMETERS: list[dict[str, Any]] = [
 @router.get("/jobs/{job_id}/deliveries", summary="What you were told of a job", response_model=JobDeliveries,
             responses=READ_PROBLEMS)  # fmt: skip
 async def show_of_job(job_id: str, request: Request) -> Response:
-    """One delivery for each end of the job (a late result is an end of its own), with a row for each try."""
+    """One delivery for each end of the job (a late result is a second end), with a row for each try."""
     here, found = await find_job(job_id, request, "read")
     deliveries = await here["deliveries"].of_job(found.job.id)
     return json_answer({"deliveries": [delivery_view(each) for each in deliveries]})
@@ -44,7 +44,7 @@ async def show_of_job(job_id: str, request: Request) -> Response:
             responses=problem_responses("unauthorized", "invalid_request", "unavailable"),
             openapi_extra={"parameters": PARAMETERS})  # fmt: skip
 async def show_list(request: Request) -> Response:
-    """Newest first; filters state and since; pages by cursor. A page may have few rows and still a next_cursor."""
+    """Newest first; filters `state` and `since`; pages by cursor. A page with few rows may still have a next_cursor."""
     tenant, here = await authenticate(request, "read"), state(request)
     given = request.query_params
     for name in given:
@@ -65,7 +65,7 @@ async def show_list(request: Request) -> Response:
              openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
                  "schema": ReplaySince.model_json_schema()}}}})  # fmt: skip
 async def replay_since(request: Request) -> Response:
-    """Up to 10,000 a call, oldest first, fifty a second, each with its old id. Asking twice tells once."""
+    """Replays up to 10,000 a call, oldest first, fifty a second, each with its old id. Asking twice sends once."""
     tenant, here = await authenticate(request, "submit"), state(request)
     wanted = _replay_body(await request.body())
     since = time_of("since", wanted.since)
@@ -77,7 +77,7 @@ async def replay_since(request: Request) -> Response:
 @router.get("/deliveries/{delivery_id}", summary="Show a delivery", response_model=DeliveryView,
             responses=READ_PROBLEMS)  # fmt: skip
 async def show_delivery(delivery_id: str, request: Request) -> Response:
-    """With a row for each try."""
+    """One delivery, with a row for each try."""
     _, found = await _find(delivery_id, request, "read")
     return json_answer(delivery_view(found))
 
@@ -86,7 +86,7 @@ async def show_delivery(delivery_id: str, request: Request) -> Response:
              response_model=DeliveryView,
              responses=READ_PROBLEMS | problem_responses("conflict"))  # fmt: skip
 async def replay_delivery(delivery_id: str, request: Request) -> Response:
-    """Told again at once, with the same id and the whole schedule. One that is being told just now stays as it is."""
+    """Sends it again at once, with the same id and the whole schedule. One that is being sent now stays as it is."""
     here, found = await _find(delivery_id, request, "submit")
     verdict = await here["deliveries"].replay(found.tenant, delivery_id)
     if verdict == "endpoint_disabled":

@@ -1,4 +1,4 @@
-"""How a caller is told: its endpoints, disabled and enabled again, and the secret that signs."""
+"""Settings of webhook deliveries: a tenant's endpoints, enabling them, and its signing secret."""
 
 from fastapi import APIRouter, Request, Response
 
@@ -19,7 +19,7 @@ PROBLEMS = problem_responses("unauthorized", "unavailable")
 @router.get("/webhook-endpoints", summary="Your webhook addresses", response_model=EndpointList,
             responses=PROBLEMS)  # fmt: skip
 async def show_endpoints(request: Request) -> Response:
-    """The 1,000 used last, without query, and how telling them goes."""
+    """The 1,000 endpoints used last, without query, and whether their deliveries succeed."""
     tenant, here = await authenticate(request, "read"), state(request)
     endpoints = await here["deliveries"].endpoints(tenant)
     return json_answer({"endpoints": [endpoint_view(each) for each in endpoints]})
@@ -28,7 +28,7 @@ async def show_endpoints(request: Request) -> Response:
 @router.post("/webhook-endpoints/{endpoint_id}/enable", summary="Tell an endpoint again", response_model=EndpointView,
              responses=PROBLEMS | problem_responses("not_found"))  # fmt: skip
 async def enable_endpoint(endpoint_id: str, request: Request) -> Response:
-    """Deliveries go there again. Those that were not sent meanwhile are told with a replay."""
+    """Enables the endpoint. To send what was not sent meanwhile, use a replay."""
     tenant, here = await authenticate(request, "admin"), state(request)
     known = ENDPOINT_ID.fullmatch(endpoint_id) is not None
     endpoint = await here["deliveries"].enable(tenant, endpoint_id) if known else None
@@ -40,7 +40,7 @@ async def enable_endpoint(endpoint_id: str, request: Request) -> Response:
 @router.get("/webhook-secret", summary="Your signing secret", response_model=WebhookSecretView,
             responses=PROBLEMS)  # fmt: skip
 async def show_secret(request: Request) -> Response:
-    """Your own. The installation's, which others verify with as well, is its operator's to hand out."""
+    """Your tenant's own secret. The shared one, which other tenants use as well, is given out by the operator."""
     tenant, here = await authenticate(request, "admin"), state(request)
     return _secret(await here["webhook_secrets"].of(tenant))
 
@@ -48,7 +48,7 @@ async def show_secret(request: Request) -> Response:
 @router.post("/webhook-secret/rotate", summary="Make a new signing secret", response_model=WebhookSecretView,
              responses=PROBLEMS)  # fmt: skip
 async def rotate_secret(request: Request) -> Response:
-    """The new one signs from now on; what signed so far signs along for 24 hours: two signatures, either verifies."""
+    """A new secret signs from now on. The old one still signs for 24 hours: two signatures, either verifies."""
     tenant, here = await authenticate(request, "admin"), state(request)
     return _secret(await here["webhook_secrets"].rotate(tenant))
 

@@ -1,4 +1,4 @@
-"""The operator's door: alive, ready, measured. Needs no key and tells nothing about any job."""
+"""Health checks: alive and ready. They need no key and say nothing about any job."""
 
 import asyncio
 import secrets
@@ -27,13 +27,13 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
 
 @router.get("/healthz", summary="Alive")
 async def alive() -> dict[str, str]:
-    """Answers as long as the process does."""
+    """Liveness: answers as long as the process runs."""
     return {"status": "alive"}
 
 
 @router.get("/readyz", summary="Ready", responses=NOT_READY)
 async def ready(request: Request) -> Response:
-    """Each dependency by a real write; 503 naming what is away. No worker is a warning: jobs are accepted and wait."""
+    """Readiness: tests each dependency by a real write; 503 names what is away. No worker is only a warning."""
     here = state(request)
     redis, images = await asyncio.gather(_state_of(_write_redis(here)), _state_of(here["images"].check()))
     workers = await _workers(here) if redis == "ok" else 0

@@ -1,4 +1,4 @@
-"""The images: bytes with Range and ETag, or a redirect to the store's address. By key, or by signed address."""
+"""Images: their bytes with Range and ETag, or a redirect to the store. By API key, or by signed address."""
 
 import re
 from dataclasses import dataclass
@@ -30,7 +30,7 @@ SAFE_HEADERS = {
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The bytes [start, end) of a file; `partial` where that is less than was there to give."""
+    """The bytes [start, end) of a file; `partial` if that is not the whole file."""
 
     start: int
     end: int
@@ -59,14 +59,14 @@ async def show_image(job_id: str, index: int, request: Request) -> Response:
     headers = _headers(image, job_id)
     if names(request.headers.getlist("if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
-    # a HEAD is answered here: an address that is signed for GET is refused when a client follows with HEAD
+    # HEAD is answered here: the store refuses HEAD for an address that is signed for GET
     if request.method == "GET" and (address := await here["images"].address(image.key, REDIRECT_SECONDS)):
         return RedirectResponse(address, 307, {"cache-control": "no-store"})
     return await _bytes(here, image, request, headers)
 
 
 async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loaded]:
-    """By a valid signature without a key, else by key. A stale signature is like an image that is not there."""
+    """Finds the job by a valid signature, else by API key. With an expired signature the image does not exist."""
     given = request.query_params.get("signature")
     if given is None:
         return await find_job(job_id, request, "read")
@@ -98,19 +98,19 @@ async def _bytes(here: State, image: Image, request: Request, headers: dict[str,
 
 
 def names(if_none_match: list[str], etag: str) -> bool:
-    """Whether `If-None-Match` names this ETag, or any; weakly, as RFC 9110 has it for that header."""
+    """Whether `If-None-Match` names this ETag, or `*`; by weak comparison, as RFC 9110 says."""
     given = {part.strip().removeprefix("W/") for line in if_none_match for part in line.split(",")}
     return "*" in given or etag in given
 
 
 def _range(request: Request, etag: str) -> str | None:
-    """The `Range`, unless `If-Range` holds another image's ETag, a weak one, or a date: then the whole is given."""
+    """The `Range`; None (the whole image) if `If-Range` holds another ETag, a weak one, or a date."""
     condition = request.headers.get("if-range")
     return request.headers.get("range") if condition is None or condition.strip() == etag else None
 
 
 def requested_span(header: str | None, size: int) -> Span:
-    """One range as RFC 9110 has it; several, or none, give the whole. Raises Problem `range_not_satisfiable`."""
+    """One range by RFC 9110; several or none mean the whole. Raises Problem `range_not_satisfiable`."""
     asked = ONE_RANGE.fullmatch(header.strip()) if header else None
     if asked is None or asked.groups() == ("", ""):
         return Span(0, size, False)

@@ -1,6 +1,7 @@
 """`/v1/jobs`: accept jobs, show one, follow one.
 
-The hot path of `POST /v1/jobs` parses the bytes once, asks Redis once and writes its answer's bytes itself.
+The hot path of `POST /v1/jobs` parses the body once, makes one round trip to Redis, and writes the bytes of its answer
+itself.
 """
 
 from collections.abc import AsyncIterator
@@ -39,7 +40,7 @@ ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_
     openapi_extra={"requestBody": request_body_schema()},
 )
 async def create_job(request: Request) -> Response:
-    """Accepts one request: once this answers 202, the job and its message are on disk.
+    """Accepts one request. When this answers 202, the job and its message are on disk.
 
     `Idempotency-Key` makes repeating safe; `Prefer: wait=N` (up to 60 s) answers 200 with the finished job.
     """

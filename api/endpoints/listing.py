@@ -1,4 +1,4 @@
-"""`GET /v1/jobs`: newest first, filtered while paging: a page costs what it looks at, and no filter needs an index."""
+"""`GET /v1/jobs`: newest first, filtered while paging. No filter needs an index; a page costs the jobs it looks at."""
 
 import asyncio
 from collections.abc import Mapping
@@ -21,7 +21,7 @@ from worker.shown.job import job_row
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
 LOOKED_AT_PER_PAGE = 2000
-"""A filter that matches little ends the page there, with a cursor to go on from."""
+"""After so many jobs a page ends even if few match; its cursor continues."""
 KNOWN = ("status", "track_id", "created_after", "created_before", "limit", "cursor")
 
 

@@ -1,4 +1,4 @@
-"""/metrics: what Redis knows of all processes, as Prometheus text: one source, right over any number of them."""
+"""/metrics in Prometheus' format. Redis is the only source, so the numbers are those of all processes."""
 
 from collections.abc import Iterator, Mapping
 

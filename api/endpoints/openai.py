@@ -1,7 +1,7 @@
-"""`POST /v1/images/generations` as OpenAI has it: the same job, waited for within a bound, in OpenAI's words.
+"""`POST /v1/images/generations`, OpenAI's images API: a normal job, waited for a limited time, in OpenAI's shapes.
 
-The official client repeats by itself and sends no Idempotency-Key: where a repetition could buy twice, the answer
-carries `x-should-retry: false`, which it obeys.
+The official client retries by itself and sends no Idempotency-Key. Where a retry could buy twice, the answer carries
+`x-should-retry: false`, which the client obeys.
 """
 
 import re
@@ -37,7 +37,7 @@ NEVER_REPEAT = {"x-should-retry": "false"}
     openapi_extra={"requestBody": {"required": True, "content": {"application/json": {"schema": REQUEST_SCHEMA}}}},
 )
 async def generate_images(request: Request) -> Response:
-    """Buys the images and waits for them, up to `DARKROOM_OPENAI_WAIT_SECONDS`; then the job goes on by itself."""
+    """Buys the images and waits for up to `DARKROOM_OPENAI_WAIT_SECONDS`; after that the job continues by itself."""
     tenant, here = await authenticate(request, "submit"), state(request)
     body = await request.body()
     content = decoded_object(body)
@@ -57,7 +57,7 @@ async def generate_images(request: Request) -> Response:
 
 
 def _wanted(content: dict[str, Any], default_model: str) -> dict[str, Any]:
-    """OpenAI's parameters as ours. What has no counterpart (quality, style, background …) is ignored."""
+    """OpenAI's parameters as ours. Those without a counterpart (quality, style, background …) are ignored."""
     wanted: dict[str, Any] = {"model_id": _text(content, "model") or default_model, "prompt": _text(content, "prompt")}
     wanted |= {"samples": _number(content.get("n"))} | _dimensions(content.get("size"))
     return wanted | _user(content.get("user"))
@@ -83,7 +83,7 @@ def _number(given: Any) -> int:
     if given is None:
         return 1
     if isinstance(given, float) and given.is_integer():
-        given = int(given)  # JSON knows one kind of number
+        given = int(given)  # JSON has only one kind of number
     if type(given) is not int or not 1 <= given <= MOST_IMAGES:
         raise InvalidRequest([FieldError("n", "not_allowed", "n is not usable.", f"1 to {MOST_IMAGES}")])
     return given

@@ -1,4 +1,4 @@
-"""What the caller's tenant uses and may use: its queue, its rate, its images of this day and month."""
+"""Usage and limits of the caller's tenant: queue, request rate, images of this day and month (UTC)."""
 
 from typing import Any
 
@@ -19,14 +19,14 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 @router.get("/usage", summary="What you use and may use", response_model=UsageView,
             responses=problem_responses("unauthorized", "unavailable"))  # fmt: skip
 async def show_usage(request: Request) -> Response:
-    """Images: `open` are reserved, being bought, or nobody knows; `spent` are bought. A limit of null is none."""
+    """Images: `open` are reserved, being bought, or unknown; `spent` are bought. A limit of null means no limit."""
     tenant, here = await authenticate(request, "read"), state(request)
     flow = await FlowControl(here["lane"], here["store"]).tenant(tenant)
     return json_answer(usage_view(flow, allowance_of(here)))
 
 
 def usage_view(flow: TenantFlow, allowance: Allowance) -> dict[str, Any]:
-    """A tenant's usage as plain data; `allowance` is what holds where nothing is set for it."""
+    """A tenant's usage as plain data; `allowance` has the limits that apply if nothing is set for the tenant."""
     limits = {
         "rate": allowance.rate,
         "burst": allowance.burst,

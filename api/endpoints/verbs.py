@@ -1,4 +1,4 @@
-"""What a caller can do with a job that is there: cancel, resolve, retry, delete."""
+"""Calls that change a job: cancel, resolve, retry, delete."""
 
 from typing import Literal
 
@@ -28,7 +28,7 @@ PROBLEMS = problem_responses("unauthorized", "not_found", "conflict", "unavailab
 
 
 class Resolution(BaseModel):
-    """How an `unknown` is decided by hand."""
+    """How a job that is `unknown` is resolved by hand."""
 
     model_config = ConfigDict(extra="forbid")
     action: Literal["resubmit", "fail"]
@@ -36,7 +36,7 @@ class Resolution(BaseModel):
 
 @router.post("/jobs/{job_id}/cancel", summary="Cancel a job", response_model=JobView, responses=PROBLEMS)
 async def cancel_job(job_id: str, request: Request) -> Response:
-    """Ends the job. Once the upstream has been asked, this cannot stop the charge: `charged` says so."""
+    """Ends the job. If the upstream has been asked already, this cannot stop the charge; `charged` says so."""
     return await _applied(job_id, request, decisions.cancelled)
 
 
@@ -62,7 +62,7 @@ async def retry_job(job_id: str, request: Request) -> Response:
     """A new job with the same request, which names its origin in `retry_of`."""
     tenant, here = await authenticate(request, "submit"), state(request)
     idempotency = await idempotency_of(request, tenant, b"")
-    # before the status: a late success, or a deletion, of the origin must not hide the job that the key made
+    # checked before the status: the Idempotency-Key must find its job even if the origin has changed or is gone
     if idempotency and (made := await here["store"].made_for(idempotency)):
         return answer_accepted(shown(await current_job(here, made), here))
     _, found = await find_job(job_id, request, "submit")
@@ -83,13 +83,13 @@ async def delete_job(job_id: str, request: Request) -> Response:
     if not found.job.is_terminal:
         status = found.job.status.value
         raise Problem("conflict", f"Only a finished job can be deleted; this one is {status}. Cancel it first.")
-    # where the folder cannot be removed now, the workers' sweep goes on with it
+    # if the folder cannot be removed now, the workers' sweep tries again
     await Forgetting(here["lane"], here["store"], here["images"]).forget(found.job)
     return Response(status_code=204)
 
 
 async def _applied(job_id: str, request: Request, decide: Decide) -> Response:
-    """Writes what follows from a decision on the caller's job, and shows the job after it."""
+    """Applies a decision to the caller's job, and answers with the job after it."""
     here, _ = await find_job(job_id, request, "submit")
     try:
         applied = await apply(here["store"], job_id, decide)

@@ -1,1 +1,1 @@
-"""What holds for every request whatever its path: body size, HEAD, problem answers, pages of a list."""
+"""What applies to every request: body size, HEAD, problem documents, JSON answers, parameters of lists."""

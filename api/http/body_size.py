@@ -1,4 +1,4 @@
-"""How large a body may be, counted while it streams: a declared length is a promise, not a proof."""
+"""The limit of body sizes, in bytes, counted while a body streams, because a declared length may be wrong."""
 
 from collections.abc import Mapping
 

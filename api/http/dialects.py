@@ -1,6 +1,6 @@
-"""Errors in the words of other people's APIs, for the paths that speak like them. Pure: a problem in, plain data out.
+"""Errors in the shapes of other APIs (ModelsLab, OpenAI), for the compatible paths. Pure: a problem in, plain data out.
 
-`problems.problem_response` asks here first, so that every refusal, the framework's too, keeps to the path's shape.
+`problems.problem_response` uses these, so that every error of such a path, also the framework's, has the path's shape.
 """
 
 from collections.abc import Sequence
@@ -23,14 +23,14 @@ OPENAI_NAMES = {"model_id": "model", "samples": "n", "width": "size", "height": 
 
 
 def upstream_message(code: str, detail: str, errors: Sequence[Any], limit: int | None) -> Any:
-    """Why, as the upstream words it: by field, or one sentence; a full queue names how many it takes."""
+    """The message in the upstream's words: by field, or one sentence; a full queue names its limit."""
     if limit is not None:
         return f"Rate limit exceeded. Maximum {limit} queued requests allowed."
     return _by_field(errors) or UPSTREAM_WORDS.get(code, detail)
 
 
 def upstream_error(message: Any, status: int, detail: str, retry_after: str | None) -> tuple[int, dict[str, Any]]:
-    """Status and body in the upstream's shape: HTTP 200, but for an address that does not exist."""
+    """Status and body in the upstream's shape: always HTTP 200, except for an unknown address."""
     content: dict[str, Any] = {"status": "error", "message": message, "tip": detail}
     if retry_after is not None and retry_after.isdigit():
         content |= {"retry_after": int(retry_after), "tips": f"please wait for {retry_after} seconds and try again"}
@@ -38,7 +38,7 @@ def upstream_error(message: Any, status: int, detail: str, retry_after: str | No
 
 
 def openai_error(code: str, status: int, detail: str, errors: Sequence[Any]) -> tuple[int, dict[str, Any]]:
-    """Status and body as OpenAI words them; a bad parameter is a 400 that names it."""
+    """Status and body in OpenAI's shape; a wrong parameter is a 400 that names it."""
     first = errors[0] if errors else None
     field = OPENAI_NAMES.get(first["field"], first["field"]) if first else None
     message = f"{field}: {first['message']} Allowed: {first['allowed']}" if first else detail

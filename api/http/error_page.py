@@ -57,7 +57,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "repeat after `Retry-After`; tell the operator",
     ),
 }
-"""What each code means, and what to do."""
+"""Code → (what it means, what to do), in Markdown."""
 
 HEAD = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Darkroom: errors</title>
 <style>body{font:16px/1.6 system-ui;max-width:60rem;margin:3rem auto;padding:0 1rem;background:#151013;color:#eee}
@@ -70,12 +70,12 @@ tr:target{background:#3a1f1f}</style>
 
 @router.get("/docs/errors", include_in_schema=False, response_class=HTMLResponse)
 async def show_errors() -> str:
-    """Every code as a row that its address leads to."""
+    """The page: a table with one row per code; `#code` in the address leads to its row."""
     return PAGE
 
 
 def _words(markdown: str) -> str:
-    """A cell of the table: code is shown as such, of a link its words stay."""
+    """Markdown of a cell as HTML: code stays code, a link becomes its text."""
     text = escape(re.sub(r"\[([^]]*)\]\([^)]*\)", r"\1", markdown))
     return re.sub(r"`([^`]*)`", r"<code>\1</code>", text)
 

@@ -1,13 +1,13 @@
-"""HEAD wherever there is GET, as HTTP has it: the same answer, whose body the server leaves out."""
+"""HEAD wherever there is GET: the same answer, and the server leaves out its body."""
 
 from starlette.types import ASGIApp, Receive, Scope, Send
 
 OWN_HEAD = "/images/"
-"""An image answers HEAD itself, without opening anything."""
+"""Addresses of images handle HEAD themselves, without opening the file."""
 
 
 class HeadAsGet:
-    """ASGI: what is behind it sees a GET. `is_head` in the scope tells those whose body would never end."""
+    """ASGI middleware: the application sees a GET. `is_head` in the scope tells endpoints with endless bodies."""
 
     def __init__(self, app: ASGIApp) -> None:
         self._app = app

@@ -1,4 +1,4 @@
-"""Parameters that several lists of `/v1` have: how many rows a page has, and times."""
+"""Parameters that several lists of `/v1` share: the number of rows per page, and times."""
 
 from api.http.problems import bad_field
 from worker.job.record import Milliseconds
@@ -11,7 +11,7 @@ A_TIME = "an RFC 3339 time such as 2026-11-23T12:00:00Z"
 
 
 def rows_of_page(text: str | None) -> int:
-    """The parameter `limit`. Raises Problem `invalid_request` where it is none of 1 to 200."""
+    """The parameter `limit`. Raises Problem `invalid_request` unless it is 1 to 200."""
     if text is None:
         return DEFAULT_ROWS
     if not (text.isascii() and text.isdigit() and len(text) < MOST_LIMIT_CHARACTERS and 1 <= int(text) <= MOST_ROWS):
@@ -20,7 +20,7 @@ def rows_of_page(text: str | None) -> int:
 
 
 def time_of(name: str, text: str) -> Milliseconds:
-    """The time that a parameter or field names; without a zone it is UTC. Raises Problem `invalid_request`."""
+    """The time in a parameter or field; without a zone it is UTC. Raises Problem `invalid_request`."""
     try:
         return from_rfc3339(text)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Errors as callers see them: RFC 9457 problems with stable codes, rendered in one place.
+"""Errors as callers see them: problem documents (RFC 9457) with stable codes, made in one place.
 
 docs/errors.md explains each code; a test compares the two.
 """
@@ -55,7 +55,7 @@ BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "meth
 
 
 class Problem(Exception):
-    """An expected refusal: its code decides status and title; `limit` is how many jobs may wait, where that is why."""
+    """An expected error. Its code decides status and title; `limit` is how many jobs may wait, for a full queue."""
 
     def __init__(
         self,
@@ -73,7 +73,7 @@ class Problem(Exception):
 
 
 class InvalidJson(Problem):
-    """A body that is not JSON, or nested too deeply to be meant."""
+    """A body that is not JSON, or is nested too deeply."""
 
     def __init__(self) -> None:
         super().__init__("invalid_json", "The body must be one JSON value, without NaN or Infinity, not nested deeply.")
@@ -89,7 +89,7 @@ class InvalidRequest(Problem):
 
 
 def problem_response(request: Request, problem: Problem) -> Response:
-    """The problem as an answer, in the words that the path speaks."""
+    """The problem as an answer, in the shape of the path's API."""
     path = request.url.path
     if path.startswith(COMPATIBLE) or path == OPENAI:
         return _in_dialect(request, problem)
@@ -114,7 +114,7 @@ def _in_dialect(request: Request, problem: Problem) -> Response:
     if request.url.path == OPENAI:
         status, content = openai_error(problem.code, problem.status, problem.detail, problem.errors)
         if status >= 500 and "idempotency-key" not in request.headers:
-            headers["x-should-retry"] = "false"  # it may have been accepted: a repetition would buy again
+            headers["x-should-retry"] = "false"  # the job may have been accepted: a retry would buy again
     else:
         message = upstream_message(problem.code, problem.detail, problem.errors, problem.limit)
         status, content = upstream_error(message, problem.status, problem.detail, headers.get("retry-after"))
@@ -122,7 +122,7 @@ def _in_dialect(request: Request, problem: Problem) -> Response:
 
 
 def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
-    """FastAPI's `responses=` for these codes: one entry a status, naming its codes."""
+    """FastAPI's `responses=` for these codes: one entry per status, which names its codes."""
     responses: dict[int | str, dict[str, Any]] = {}
     for code in codes:
         status, title = CODES[code]
@@ -157,7 +157,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 
 
 class NoAnswer(Response):
-    """Ends the connection without an answer: every status would say something that nobody knows."""
+    """Closes the connection without an answer, because nobody knows which status would be true."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         scope["hang_up"]()
@@ -166,7 +166,7 @@ class NoAnswer(Response):
 
 
 def bad_field(field: str, allowed: str) -> Problem:
-    """The refusal of one field or parameter, naming what is allowed."""
+    """The problem about one field or parameter; names what is allowed."""
     error = {"field": field, "code": "not_allowed", "message": f"{field} is not usable.", "allowed": allowed}
     return Problem("invalid_request", f"{field} is not usable; allowed: {allowed}.", errors=[error])
 
@@ -186,7 +186,7 @@ def install_problem_handlers(app: FastAPI) -> None:
 
 
 def problem_of(request: Request, error: Exception) -> Response:
-    """The answer to any error: an expected one as it says, Redis away as 503, a bug as 500 without its text."""
+    """The answer to any error: a Problem as it says, Redis away as 503, a bug as 500 without its text."""
     match error:
         case Problem():
             return problem_response(request, error)
@@ -197,13 +197,13 @@ def problem_of(request: Request, error: Exception) -> Response:
             )
         case Doubtful():
             return NoAnswer(status_code=500)
-        case ClientDisconnect():  # hung up in the middle of its body: nobody reads this answer, and nothing is wrong
+        case ClientDisconnect():  # disconnected while sending its body: nobody reads this answer, and nothing is wrong
             return problem_response(request, Problem("invalid_json", "The body did not come to its end."))
         case HTTPException():
             return problem_response(request, _of_framework(request, error))
-        case RequestValidationError():  # a path or query parameter of the wrong kind: such a thing does not exist
+        case RequestValidationError():  # a path or query parameter of the wrong type: such a thing does not exist
             return problem_response(request, Problem("not_found", "There is nothing at this address."))
-    # the kind and the place only: an error's text may hold what a caller wrote
+    # only class and place are logged: an error's text may hold what a caller wrote
     place = traceback.extract_tb(error.__traceback__)[-1]
     log.error("request.failed", kind=type(error).__name__, at=f"{Path(place.filename).name}:{place.lineno}")
     return problem_response(request, Problem("internal", "This is our fault; it has been logged."))
@@ -215,13 +215,13 @@ async def _on_error(request: Request, error: Exception) -> Response:
 
 def _of_framework(request: Request, error: HTTPException) -> Problem:
     code = BY_STATUS.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal")
-    # the framework names the methods of one route only, where an address has several
+    # the framework names the methods of one route only, but an address may have several
     allow = {"Allow": ", ".join(methods_of(request))} if code == "method_not_allowed" else {}
     return Problem(code, CODES[code][1] + ".", headers=allow or error.headers)
 
 
 def methods_of(request: Request) -> list[str]:
-    """Every method that the request's address takes, as OpenAPI has it."""
+    """Every method of the request's address, by the OpenAPI schema."""
     paths, path = request.app.openapi()["paths"], request.url.path
     template = path if path in paths else next((each for each in paths if _is_of(each, path)), None)
     methods = {method.upper() for method in paths.get(template, {})}

@@ -1,1 +1,1 @@
-"""What every way of posting a job shares: room for it, its Idempotency-Key, how it is refused."""
+"""What every way of posting a job shares: limits, Idempotency-Key, refusals."""

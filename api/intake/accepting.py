@@ -1,6 +1,7 @@
-"""How a job is accepted, whichever way it was posted: its order, limits, room, Idempotency-Key, refusal, answer.
+"""How a job is accepted, for every way of posting it: order, limits, Idempotency-Key, refusal, answer.
 
-`/v1/jobs`, batches, retries, the compatible paths and OpenAI's path all accept here, so that none has rules of its own.
+`/v1/jobs`, batches, retries, the compatible paths and OpenAI's path all accept here, so that the rules are the same for
+all.
 """
 
 from collections.abc import Collection, Sequence
@@ -30,7 +31,7 @@ RETRY_WHEN_AWAY_SECONDS = 10
 PUBLIC_ADDRESS = "a public http(s) address on port 80 or 443"
 REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable",
             "insufficient_storage")  # fmt: skip
-"""Codes of what may speak against any job, also against one whose request was accepted before."""
+"""Codes with which any job may be refused, also one whose request was accepted before (a retry)."""
 
 
 async def accept_one(
@@ -46,8 +47,8 @@ async def accept_requests(
 ) -> tuple[list[Order], Accepted]:
     """Accepts parsed requests, all or none. Raises Problem for every refusal.
 
-    `body` is what the Idempotency-Key stands for. `shape` is what callers are told in. Where the
-    verdict is `same`, the orders are not the jobs: these are the ones of `Accepted.ids`.
+    `body` is what the Idempotency-Key stands for. `shape` is the shape of deliveries. If the verdict is `same`, the
+    jobs are those of `Accepted.ids`, not the given orders.
     """
     here = state(request)
     orders = [_order(tenant, parsed, here, shape=shape) for parsed in batch]
@@ -60,7 +61,7 @@ async def accept_requests(
 async def accept_orders(request: Request, orders: list[Order], body: bytes, refuse_late: Collection[str]) -> Accepted:
     """Jobs of one tenant, all or none, under the request's `Idempotency-Key`. Raises Problem for every refusal.
 
-    `refuse_late` has the ids of those that are refused where they are not expected to end before their deadline.
+    `refuse_late` has the ids of jobs to refuse if they are not expected to end before their deadlines.
     """
     here = state(request)
     idempotency = await idempotency_of(request, orders[0].tenant, body)
@@ -74,10 +75,10 @@ async def accept_orders(request: Request, orders: list[Order], body: bytes, refu
 
 
 async def accepted_jobs(here: State, orders: Sequence[Order], accepted: Accepted) -> list[dict[str, Any]]:
-    """The jobs as they were just written, or, for a repeated Idempotency-Key, the earlier ones as they stand now.
+    """The jobs as they were just written, or, for a repeated Idempotency-Key, the earlier ones as they are now.
 
-    New ones are not read again: a worker may have begun with them already. Raises Problem `not_found` where an earlier
-    one has been deleted.
+    New jobs are not read again, because a worker may have changed them already. Raises Problem `not_found` if an
+    earlier one was deleted.
     """
     if accepted.verdict == "same":
         return [shown(await current_job(here, each), here) for each in accepted.ids]
@@ -117,7 +118,7 @@ def _order(tenant: str, parsed: ParsedRequest, here: State, *, shape: str) -> Or
 
 
 def _check_webhook(url: str, here: State) -> None:
-    """Refuses early what would be refused at the socket; a name is looked up only when it is told."""
+    """Refuses a webhook address that the delivery would refuse. The name is looked up only at the delivery."""
     try:
         check_url(url, allow_private=here["settings"].allow_private_addresses)
     except AddressRefused:
@@ -133,7 +134,7 @@ def _check_webhook(url: str, here: State) -> None:
 async def _accepted_or_known(
     here: State, orders: list[Order], idempotency: tuple[str, str] | None, refuse_late: Collection[str]
 ) -> Accepted:
-    """The store's verdict; while Redis has no room for more, only what was accepted before is still answered."""
+    """The store's verdict. While Redis is full, only jobs that were accepted before are still answered."""
     if not here["memory"].is_short:
         try:
             return await here["store"].accept(orders, allowance_of(here), idempotency, refuse_late=refuse_late)
@@ -147,7 +148,7 @@ async def _accepted_or_known(
 
 
 async def _refuse_if_store_away(here: State) -> None:
-    """Why the queue is full matters to a caller: a full upstream passes by itself, a full disk does not."""
+    """Raises Problem `insufficient_storage` if the queue is full because images cannot be stored."""
     _, _, away = await here["store"].health()
     if away:
         raise _no_storage("Images cannot be stored now, so nothing is bought.")

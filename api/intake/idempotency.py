@@ -1,7 +1,7 @@
-"""What an `Idempotency-Key` is kept under, and when two requests are the same one: equal as JSON values.
+"""The `Idempotency-Key`: the name of its row, and when two requests are the same, namely equal as JSON values.
 
-The order of members, white space, escapes and `1.0` for `1` make no difference. Of two members with one name the last
-counts, here as in what is accepted.
+The order of members, white space, escapes and `1.0` for `1` make no difference. Of two members with the same name the
+last one counts, as it does when a request is accepted.
 """
 
 import asyncio
@@ -19,12 +19,12 @@ from worker.store import keys
 
 MOST_KEY_CHARACTERS = 255
 MOST_BYTES_AT_ONCE = 65_536
-"""A longer body is read beside the event loop, which answers others meanwhile."""
+"""A longer body is hashed in a thread, so that it does not block the event loop."""
 _LONG_BODIES = ThreadPoolExecutor(1, "fingerprint")
 
 
 async def idempotency_of(request: Request, tenant: str, body: bytes) -> tuple[str, str] | None:
-    """The row of the request's `Idempotency-Key` and the body's fingerprint; None without a key."""
+    """(name of the row of the request's `Idempotency-Key`, fingerprint of the body); None without a key."""
     key = request.headers.get("idempotency-key")
     if key is None:
         return None
@@ -38,7 +38,7 @@ async def idempotency_of(request: Request, tenant: str, body: bytes) -> tuple[st
 
 
 def fingerprint(body: bytes) -> str:
-    """The hash of the JSON value, and behind a colon that of the bytes, which older rows have."""
+    """The hash of the JSON value, a colon, and the hash of the bytes, which rows of older versions have."""
     literal = sha256(body).hexdigest()
     try:
         value = _plain(from_json(body, allow_inf_nan=False)) if body else ""
@@ -48,7 +48,7 @@ def fingerprint(body: bytes) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """JSON knows one kind of number."""
+    """The same value with whole floats as integers: JSON has only one kind of number."""
     kind = value.__class__
     if kind is dict:
         return {name: _plain(each) for name, each in value.items()}

@@ -1,4 +1,4 @@
-"""What this installation lets a tenant queue, and how a refusal is told: what it ran against, and when again."""
+"""The limits of an accept, and the problem of a refusal: which limit it met, and when to try again."""
 
 import math
 from datetime import UTC, datetime, timedelta
@@ -9,14 +9,14 @@ from worker.job.record import Milliseconds
 from worker.store.admission import Accepted, Allowance, Refusal
 
 RESERVED_SHARE = 0.2
-"""Where there are several tenants, none can fill the queue so that the others are refused: who has less than this of it
-waiting is let in up to so much beyond the bound."""
+"""If there are several tenants: a tenant that has less than this share of the queue waiting may exceed the limit of the
+queue by the same share. So no tenant can fill the queue and keep the others out."""
 
 FULL = frozenset({"queue_full", "tenant_queue_full"})
 
 
 def allowance_of(here: State) -> Allowance:
-    """What an accept may use, as far as the settings say; what an operator has set for the tenant goes before."""
+    """The limits by the settings; limits that an operator has set for the tenant win over them."""
     settings = here["settings"]
     most, rate = settings.max_waiting_jobs, settings.tenant_requests_per_second
     return Allowance(
@@ -42,7 +42,7 @@ def refusal_of(accepted: Accepted, here: State) -> Problem | None:
 
 
 def budget_exceeded(refusal: Refusal, now: Milliseconds) -> Problem:
-    """The problem of a purchase that the tenant's budget has no room for."""
+    """The problem for a purchase that does not fit into the tenant's budget."""
     code, seconds, detail = _told("budget", refusal, now)
     return Problem(code, detail, headers=_retry_after(seconds))
 
@@ -52,7 +52,7 @@ def _retry_after(seconds: float) -> dict[str, str]:
 
 
 def _told(verdict: str, refusal: Refusal, now: int) -> tuple[str, float, str]:
-    """The code, seconds until it is worth trying again, and the sentence."""
+    """(code, seconds until a retry is worth it, sentence)."""
     seconds = refusal.number / 1000
     match verdict:
         case "tenant_full":

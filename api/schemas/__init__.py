@@ -1,1 +1,1 @@
-"""The public contract of the door: what a request may hold, what a job looks like."""
+"""The public contract of the API: what a request may contain, what a job looks like."""

@@ -8,7 +8,7 @@ DeliveryState = Literal["pending", "delivered", "exhausted", "gone", "endpoint_d
 
 
 class DeliveryAttempt(BaseModel):
-    """One try to tell the caller."""
+    """One try of a webhook delivery."""
 
     at: str
     status: int | None = Field(description="The receiver's HTTP status; null where there was none")
@@ -19,7 +19,7 @@ class DeliveryAttempt(BaseModel):
 
 
 class DeliveryView(BaseModel):
-    """What a caller was told of one end of a job, try by try."""
+    """One webhook delivery about one end of a job, with its tries."""
 
     id: str = Field(description="The `webhook-id` header: the same over all tries and replays")
     job_id: str
@@ -45,7 +45,7 @@ class JobDeliveries(BaseModel):
 
 
 class ReplaySince(BaseModel):
-    """Which deliveries to tell again."""
+    """Which deliveries to replay."""
 
     model_config = ConfigDict(extra="forbid")
     since: str = Field(
@@ -57,7 +57,7 @@ class ReplaySince(BaseModel):
 
 
 class ReplayedView(BaseModel):
-    """What a bulk replay came to."""
+    """The result of a bulk replay."""
 
     replayed: int
     skipped: int = Field(description="Under way anyway, in another state, or to an endpoint that is disabled")
@@ -65,7 +65,7 @@ class ReplayedView(BaseModel):
 
 
 class EndpointView(BaseModel):
-    """One of your webhook addresses, without its query, and how telling it goes."""
+    """One of your webhook addresses, without its query, and whether its deliveries succeed."""
 
     id: str
     url: str
@@ -79,13 +79,13 @@ class EndpointView(BaseModel):
 
 
 class EndpointList(BaseModel):
-    """The one used last first."""
+    """Most recently used first."""
 
     endpoints: list[EndpointView]
 
 
 class WebhookSecretView(BaseModel):
-    """What signs what you are told."""
+    """The secret that signs your webhook deliveries."""
 
     secret: str | None = Field(description="Your own `whsec_…`; null while you share the installation's")
     shared: bool = Field(description="Whether the installation's secret signs: its operator has it")

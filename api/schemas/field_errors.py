@@ -1,6 +1,6 @@
-"""Why a field of a request is refused, in words. Pure.
+"""Errors about single fields of a request, in words. Pure.
 
-Never echoes what a caller wrote as text: a message shows numbers and flags that came, and what is allowed.
+A message never repeats text that a caller wrote. It shows numbers and flags that came, and what is allowed.
 """
 
 import difflib
@@ -28,7 +28,7 @@ class FieldError(NamedTuple):
 
 
 def unknown_field(name: str, known: Collection[str]) -> FieldError:
-    """It is no attribute of a request; names the one that may have been meant."""
+    """The field does not exist; `allowed` names the one that may have been meant."""
     if name == "key":
         return FieldError("key", "unknown_field", "The key goes into the header.", "`Authorization: Bearer <api key>`")
     nearest = difflib.get_close_matches(name, known, 1)
@@ -37,17 +37,17 @@ def unknown_field(name: str, known: Collection[str]) -> FieldError:
 
 
 def ignored(name: str) -> dict[str, Any]:
-    """The same as an adjustment, where unknown keys are no error."""
+    """The same as an adjustment, for paths where unknown fields are no error."""
     return {"field": name[:64], "from": None, "to": None, "reason": "unknown, ignored"}
 
 
 def missing(name: str) -> FieldError:
-    """It has to be given."""
+    """The field is required."""
     return FieldError(name, "required", f"{name} is required.", ALLOWED.get(name, ""))
 
 
 def refused(name: str, value: Any) -> FieldError:
-    """Its value is not usable; None where the value is not to be shown."""
+    """The value is not allowed; `value` None: it must not be shown."""
     return FieldError(name, "not_allowed", f"{name} is not usable{_shown(name, value)}.", ALLOWED.get(name, ""))
 
 

@@ -1,4 +1,4 @@
-"""The job as OpenAPI describes it. Answers are written by worker/shown/job.py; a test holds the two together."""
+"""The job as OpenAPI describes it. Answers are written by worker/shown/job.py; a test compares the two."""
 
 from typing import Any, Literal
 
@@ -57,7 +57,7 @@ class TimelineRow(BaseModel):
 
 
 class Links(BaseModel):
-    """Where to go on."""
+    """Addresses that belong to the job."""
 
     self: str
     events: str

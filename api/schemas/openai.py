@@ -1,4 +1,4 @@
-"""OpenAI's image generation as OpenAPI describes it: its request, its answer, its errors."""
+"""The OpenAPI schema of OpenAI's images API: request, answer, errors."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""What a request says to Darkroom itself, beside the provider's attributes: forms, limits, and what is allowed."""
+"""Darkroom's own attributes of a request, beside the provider's: types, limits, and allowed values."""
 
 import re
 from typing import Annotated, Literal
@@ -30,12 +30,12 @@ MOST_METADATA = 16
 LABEL = "[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 PORT = "(6553[0-5]|655[0-2][0-9]|65[0-4][0-9]{2}|6[0-4][0-9]{3}|[1-5][0-9]{4}|[1-9][0-9]{0,3})"
 WEB_ADDRESS = rf"^https?://({LABEL}\.){{0,20}}{LABEL}(:{PORT})?([/?#][!-\[\]-~]*)?$"
-"""Of names and IPv4 addresses, in ASCII: every address of this form can be asked, if it is on the public internet."""
+"""Web addresses with a name or an IPv4 address, in ASCII. Deliveries can reach each of them that is public."""
 
 
 @with_config(STRICT)
 class Own(TypedDict, total=False):
-    """What a request says to Darkroom itself; `webhook` and `track_id` are the caller's own."""
+    """Darkroom's own attributes; `webhook` and `track_id` are the caller's."""
 
     webhook: Annotated[
         str,

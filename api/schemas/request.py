@@ -1,6 +1,6 @@
-"""A request's bytes → a validated request, in one pass, or every reason why not. Pure.
+"""Parses and validates a request in one pass: bytes in, a request or all of its field errors out. Pure.
 
-Never echoes what a caller wrote as text: a message shows numbers and flags that came, and what is allowed.
+A message never repeats text that a caller wrote. It shows numbers and flags that came, and what is allowed.
 """
 
 import asyncio
@@ -25,12 +25,12 @@ OWN_NAMES = frozenset(Own.__annotations__)
 KNOWN = ATTRIBUTE_NAMES | OWN_NAMES
 FLAGS = PROVIDER.vocabulary.flags
 NUMBER_TEXTS = {**PROVIDER.vocabulary.number_texts, **own.NUMBER_TEXTS}
-"""Which texts are taken for a number: what else Python would read as one (`1_0`, ` 5`, `5.0`) is refused."""
+"""The texts that count as numbers; others that Python would accept (`1_0`, ` 5`, `5.0`) are refused."""
 MOST_IN_BATCH = 1000
 MOST_FIELDS = 64
 MOST_ERRORS = 100
 _BATCHES = ThreadPoolExecutor(1, "batch")
-"""One at a time: the others wait without holding what decoding makes of a body."""
+"""One batch at a time, so that waiting ones do not use memory for decoded bodies."""
 
 _ATTRIBUTES: TypeAdapter[Any] = TypeAdapter(PROVIDER.vocabulary.attributes)
 _OWN: TypeAdapter[Any] = TypeAdapter(Own)
@@ -55,7 +55,7 @@ TOO_MANY_FIELDS = FieldError("", "too_many_fields", "A request has fewer fields.
 
 
 def parse_request(body: bytes) -> ParsedRequest:
-    """One request of `/v1`, where an unknown key is refused. Raises InvalidJson, InvalidRequest."""
+    """One request of `/v1`, where unknown fields are refused. Raises InvalidJson, InvalidRequest."""
     parsed, errors = _parse(_decoded(body), refuse_unknown=True)
     if parsed is None:
         raise InvalidRequest(errors)
@@ -63,7 +63,7 @@ def parse_request(body: bytes) -> ParsedRequest:
 
 
 def parse_compatible(content: dict[str, Any]) -> ParsedRequest:
-    """One request of the compatible paths, already decoded: unknown keys are ignored and listed in `adjustments`."""
+    """One request of the compatible paths, already decoded. Unknown fields are ignored and listed in `adjustments`."""
     parsed, errors = _parse(content, refuse_unknown=False)
     if parsed is None:
         raise InvalidRequest(errors)
@@ -91,7 +91,7 @@ def parse_batch(body: bytes) -> list[ParsedRequest]:
 
 
 async def parse_in_thread(body: bytes) -> list[ParsedRequest]:
-    """parse_batch beside the event loop, which answers others meanwhile."""
+    """parse_batch in a thread, so that it does not block the event loop."""
     return await asyncio.get_running_loop().run_in_executor(_BATCHES, parse_batch, body)
 
 
@@ -160,20 +160,20 @@ def _is_number(name: str, value: Any) -> bool:
 
 
 def refuse_too_many(content: dict[str, Any]) -> None:
-    """Raises InvalidRequest for an object with more fields than are looked at."""
+    """Raises InvalidRequest for an object with too many fields."""
     if len(content) > MOST_FIELDS:
         raise InvalidRequest([TOO_MANY_FIELDS])
 
 
 def _beyond(name: str, value: Any) -> bool:
-    """What no store or reader of JSON keeps as it is, and metadata that is too much to look at closely."""
+    """Whether a value is out of bounds: numbers that JSON cannot keep exactly, and too much metadata."""
     if name != "metadata":
         return not _is_kept(value)
     return not isinstance(value, dict) or len(value) > MOST_METADATA or not all(map(_is_kept, value.values()))
 
 
 def _is_kept(value: Any) -> bool:
-    return not isinstance(value, int | float) or -MOST_NUMBER <= value <= MOST_NUMBER  # and neither inf nor NaN
+    return not isinstance(value, int | float) or -MOST_NUMBER <= value <= MOST_NUMBER  # also refuses inf and NaN
 
 
 def _parsed(request: dict[str, Any], own: dict[str, Any], adjustments: list[dict[str, Any]]) -> ParsedRequest:

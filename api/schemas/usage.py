@@ -1,4 +1,4 @@
-"""A tenant's usage as OpenAPI describes it. api/endpoints/usage.py answers; a test holds the two together."""
+"""A tenant's usage as OpenAPI describes it. api/endpoints/usage.py answers; a test compares the two."""
 
 from pydantic import BaseModel, Field
 
@@ -11,14 +11,14 @@ class WaitingUsage(BaseModel):
 
 
 class RateLimit(BaseModel):
-    """Requests."""
+    """The rate limit of requests."""
 
     requests_per_second: float | None
     burst: int | None
 
 
 class ImageUsage(BaseModel):
-    """Images."""
+    """The budget of images."""
 
     open: int = Field(description="Reserved, being bought, or nobody knows")
     spent: int = Field(description="Bought")
@@ -26,14 +26,14 @@ class ImageUsage(BaseModel):
 
 
 class PeriodUsage(BaseModel):
-    """What the jobs accepted in a day or month (UTC) have used."""
+    """What the jobs that were accepted in a day or month (UTC) have used."""
 
     period: str
     images: ImageUsage
 
 
 class UsageView(BaseModel):
-    """What a tenant uses and may use."""
+    """Usage and limits of a tenant."""
 
     tenant: str
     paused: bool

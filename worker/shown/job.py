@@ -16,9 +16,7 @@ from worker.store.standing import Standing
 
 @dataclass(frozen=True, slots=True)
 class Viewer:
-    """What a view needs beside the record: our public address, and how image addresses are signed and how long
-    they live.
-    """
+    """What a view needs beside the record: our public address, and how image addresses are signed, for how long."""
 
     public_url: str
     secrets: tuple[bytes, ...]
