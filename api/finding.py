@@ -12,8 +12,8 @@ from worker.job.ids import is_job_id
 from worker.job.record import Image
 from worker.shown.job import job_view
 from worker.store.api_keys import Scope
-from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
+from worker.store.loaded import Loaded
 
 
 async def find_job(job_id: str, request: Request, scope: Scope) -> tuple[State, Loaded]:

@@ -38,11 +38,11 @@ class Health:
         """Looks at both; says so once when something changes. Raises RedisUnavailable where Redis is away."""
         reason = await _reason_away(images)
         if reason or self.images_away:
-            await store.note_images_away(reason or None, STORE_AWAY_SECONDS)
+            await store.condition.note_images_away(reason or None, STORE_AWAY_SECONDS)
         if reason != self.images_away:
             log.warning("images.away" if reason else "images.back", reason=reason)
         self.images_away = reason
-        callbacks, polls, _ = await store.health()
+        callbacks, polls, _ = await store.condition.results()
         trusted = callbacks_arrive(callbacks, polls)
         if trusted != self.callbacks_trusted:
             event = "callbacks.back" if trusted else "callbacks.missing"

@@ -63,7 +63,7 @@ async def _every(r: Resources, act: Callable[[Resources], Awaitable[float]]) -> 
 
 async def _tick(r: Resources) -> float:
     """Moves what is due; then until the next job is due, but never longer than a tick, and never a busy loop."""
-    jobs, deliveries, wait = await r.store.tick()
+    jobs, deliveries, wait = await r.store.queue.tick()
     if jobs or deliveries:
         log.info("tick.moved", jobs=jobs, deliveries=deliveries)
     tick_seconds = r.settings.tick_seconds
@@ -79,9 +79,9 @@ async def _look_at_lines(r: Resources) -> float:
 async def _look(r: Resources) -> float:
     """Says what this worker has and sees: its upstream keys, that it is alive, how callbacks and the store are."""
     r.accounts.refresh()
-    await r.store.configure(pool_limits(r))
-    await r.store.adopt_messages()
-    await r.store.note_alive(f"{platform.node()}:{os.getpid()}")
+    await r.store.queue.configure(pool_limits(r))
+    await r.store.queue.adopt_messages()
+    await r.store.condition.note_alive(f"{platform.node()}:{os.getpid()}")
     await r.health.look(r.store, r.images.store)
     return LOOK_SECONDS
 

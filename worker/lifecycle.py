@@ -22,8 +22,8 @@ from worker.job.step import Step
 from worker.recording import current, record
 from worker.resources import Resources
 from worker.shown.shapes import SHAPES
-from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
+from worker.store.loaded import Loaded
 from worker.store.steps import facts, write
 from worker.telling.record import Target
 from worker.upstream.accounts import Account
@@ -178,7 +178,7 @@ async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
 
 async def _called_back_inline(r: Resources, job: Job, attempt: Attempt) -> tuple[str, ...]:
     """The images that a callback brought in itself: it stays in the inbox as long as the job does."""
-    bodies = await r.store.callbacks_of(job.id, attempt.number)
+    bodies = await r.store.inbox.of_attempt(job.id, attempt.number)
     found = (answer.inline for answer in map(PROVIDER.parse, bodies) if answer.kind == "success")
     return next((inline for inline in found if inline), ())
 

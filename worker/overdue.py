@@ -19,7 +19,7 @@ AT_ONCE = 8
 
 async def end_overdue(r: Resources) -> float:
     """Ends one page of them. Returns the pause until the next one, in seconds: none while there are more."""
-    ids = await r.store.overdue(PAGE)
+    ids = await r.store.queue.overdue(PAGE)
     room = asyncio.Semaphore(AT_ONCE)
     await asyncio.gather(*(_end(r, job_id, room) for job_id in ids))
     if ids:

@@ -17,8 +17,8 @@ from worker.job.step import Step
 from worker.job.timing import next_look
 from worker.resources import Resources
 from worker.store.admission import OverBudget
-from worker.store.jobs import Loaded
 from worker.store.lane import RedisUnavailable
+from worker.store.loaded import Loaded
 from worker.store.steps import Decide, apply, write
 from worker.upstream.chosen import PROVIDER
 
@@ -101,7 +101,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
         answer = confirmed
     step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.durations)
     if step is None:
-        await r.store.mark_read(loaded)
+        await r.store.inbox.mark_read(loaded)
     elif await write(r.store, loaded, step, inbox_read=loaded.inbox_read + 1):
         reached(Point.CALLBACK_APPLIED)
     return True

@@ -12,8 +12,9 @@ from worker.images.download import ImageSource
 from worker.images.store import open_store
 from worker.job.timing import Durations
 from worker.shown.job import Viewer
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
+from worker.store.queue import UpstreamLimit
 from worker.telling.notifier import Notifier
 from worker.telling.secrets import WebhookSecrets
 from worker.upstream.accounts import Accounts

@@ -9,7 +9,7 @@ from pathlib import Path
 from api.cli.stack.running import settings_here
 from config.broker import QUEUES
 from config.settings import Settings
-from worker.store.jobs import ALIVE_MS
+from worker.store.condition import ALIVE_MS
 
 SECONDS = 3.0
 ROLES = len(QUEUES)

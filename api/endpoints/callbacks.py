@@ -42,7 +42,7 @@ async def receive_callback(token: str, request: Request) -> Response:
         return json_answer({"received": "noted"})
     job_id, attempt = known
     orphan = orjson.dumps({"at": int(time.time() * 1000), "job": job_id, "attempt": attempt, "body": body.decode()})
-    verdict = await here["store"].keep_callback(job_id, attempt, body, orphan)
+    verdict = await here["store"].inbox.keep(job_id, attempt, body, orphan)
     reached(Point.CALLBACK_KEPT)
     if verdict == "full":
         raise Problem(

@@ -55,7 +55,7 @@ async def fetch(request: Request, request_id: str = "") -> Response:
 async def system_details(request: Request) -> Response:
     """What the upstream says about its server; here it describes the queue."""
     await _tenant(request, decoded_object(await request.body()), "read")
-    census = await state(request)["store"].census()
+    census = await state(request)["store"].condition.census()
     waiting, places = census.waiting, max(1.0, sum(census.limits.values()))
     queue_seconds = round(waiting * (census.hold_seconds or 0) / places)
     return json_answer({"status": "ok", "queue_num": waiting, "queue_time": queue_seconds, "model_count": 0})

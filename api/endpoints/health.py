@@ -66,4 +66,4 @@ async def _state_of(check: Awaitable[object]) -> str:
 
 
 async def _workers(here: State) -> int:
-    return await here["store"].workers_alive()
+    return await here["store"].condition.workers_alive()

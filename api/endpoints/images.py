@@ -14,7 +14,7 @@ from worker.images.store import NotStored, StoreError
 from worker.job.ids import is_job_id
 from worker.job.record import Image, Status
 from worker.signing import check_image_signature
-from worker.store.jobs import Loaded
+from worker.store.loaded import Loaded
 
 router = APIRouter(prefix="/v1", tags=["images"])
 

@@ -78,7 +78,7 @@ async def metrics(request: Request) -> Response:
     registry = CollectorRegistry(auto_describe=False)
     here = state(request)
     store, deliveries = here["store"], await here["deliveries"].counts()
-    registry.register(CensusCollector(await store.census(), store.now(), deliveries, here["memory"].share))
+    registry.register(CensusCollector(await store.condition.census(), store.now(), deliveries, here["memory"].share))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

@@ -149,7 +149,7 @@ async def _accepted_or_known(
 
 async def _refuse_if_store_away(here: State) -> None:
     """Raises Problem `insufficient_storage` if the queue is full because images cannot be stored."""
-    _, _, away = await here["store"].health()
+    _, _, away = await here["store"].condition.results()
     if away:
         raise _no_storage("Images cannot be stored now, so nothing is bought.")
 

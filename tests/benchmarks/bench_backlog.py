@@ -28,9 +28,10 @@ from config.broker import KEY_PREFIX
 from tests.support.processes import KEY, Installation, until
 from tests.support.queue import ROOM, answered, order
 from worker.app import app
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.store.messages import message_template
+from worker.store.queue import UpstreamLimit
 
 WAITING, TENANTS = int(os.environ.get("WAITING", "100000")), int(os.environ.get("TENANTS", "50"))
 ROUNDS, RELEASES = int(os.environ.get("ROUNDS", "3")), int(os.environ.get("RELEASES", "200"))
@@ -165,7 +166,7 @@ async def million() -> None:
 
 
 async def _probe(store: JobStore, url: str, waiting: int, weight: float) -> None:
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     accepts, releases = [], []
     with Redis.from_url(url) as redis:
         for _ in range(200):

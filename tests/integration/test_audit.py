@@ -14,9 +14,10 @@ from worker.job import decisions
 from worker.job.answer import Answer, Open, Taken
 from worker.job.ids import new_job_id
 from worker.operate.audit import Audit
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.store.messages import queue_key
+from worker.store.queue import UpstreamLimit
 
 IN_WORK = Taken(Answer("processing", request_id="7", eta_seconds=5))
 SUBMIT = queue_key("submit")
@@ -44,7 +45,7 @@ async def audit(store: JobStore, redis_url: str, tmp_path: Path) -> AsyncIterato
 @pytest.fixture
 async def jobs(store: JobStore) -> Jobs:
     made = Jobs()
-    await store.configure([UpstreamLimit("key-1", 9)])
+    await store.queue.configure([UpstreamLimit("key-1", 9)])
     made.processing = await made_job(store, IN_WORK)
     made.unknown = await made_job(store, Open("read_timeout"))
     made.failed = await made_job(store, Taken(Answer("failed", request_id="8", message="no")))
@@ -55,7 +56,7 @@ async def jobs(store: JobStore) -> Jobs:
     assert step is not None
     assert await store.advance(found, step)
     made.placed = await accepted(store)
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     made.waiting = await accepted(store)
     return made
 

@@ -8,8 +8,10 @@ from worker.job.answer import Answer, Taken
 from worker.job.step import Step
 from worker.store import keys
 from worker.store.admission import Allowance
-from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.jobs import JobStore
+from worker.store.loaded import Loaded
 from worker.store.messages import queue_key
+from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 DAY_MS = 86_400_000
@@ -31,7 +33,7 @@ async def test_a_job_that_waits_is_looked_at_at_its_deadline(store: JobStore, re
     made = order(store, deadline_ms=2_000_000)
     assert (await store.accept([made], Allowance(10))).verdict == "created"
     assert redis.zscore("due", made.id) == made.deadline_at
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     assert 0 < int(redis.zscore("due", made.id) or 0) - store.now() <= 60_000
 
 
@@ -47,11 +49,11 @@ async def test_a_woken_job_is_counted_and_looked_at_again_at_its_deadline_at_the
     store: JobStore, redis: Redis
 ) -> None:
     """Whoever records a step takes the count away."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     job_id = await accepted(store, deadline_ms=20_000)
     await answered(store, job_id, PROCESSING)
     redis.zadd("due", {job_id: 1})
-    await store.tick()
+    await store.queue.tick()
     found = await loaded(store, job_id)
     assert found.job.stalls == 1
     assert redis.zscore("due", job_id) == found.job.order.deadline_at
@@ -61,7 +63,7 @@ async def test_a_woken_job_is_counted_and_looked_at_again_at_its_deadline_at_the
 
 async def test_a_result_has_its_message_to_be_collected(store: JobStore, redis: Redis) -> None:
     """In the same write."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     job_id = await accepted(store)
     await answered(store, job_id)
     (message,) = redis.lrange(queue_key("collect"), 0, -1)
@@ -70,7 +72,7 @@ async def test_a_result_has_its_message_to_be_collected(store: JobStore, redis: 
 
 async def test_a_job_is_kept_from_its_first_end_on(store: JobStore, redis: Redis) -> None:
     """A late result tells the caller again, but does not make the record older or younger."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     job_id = await accepted(store, webhook="https://caller.example/x")
     await answered(store, job_id, PROCESSING)
     found = await loaded(store, job_id)
@@ -80,7 +82,7 @@ async def test_a_job_is_kept_from_its_first_end_on(store: JobStore, redis: Redis
     (delivery,) = redis.zrange("deliveries:due", 0, -1)
     assert 0 < int(redis.zscore("deliveries:due", delivery) or 0) - store.now() <= 60_000
     redis.zadd("deliveries:due", {delivery: 1})
-    await store.tick()
+    await store.queue.tick()
     assert 0 < int(redis.zscore("deliveries:due", delivery) or 0) - store.now() <= 60_000
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.called_back(found.job, 1, SUCCESS.answer, found.now, DURATIONS))

@@ -14,11 +14,13 @@ from tests.support.queue import DURATIONS, ROOM, accepted, answered, done, order
 from worker import lifecycle
 from worker.job import decisions
 from worker.job.answer import NotTaken, Open, Reason
+from worker.job.codec import decode_timeline
 from worker.job.record import Status
 from worker.operate.flow import FlowControl
 from worker.resources import open_resources
 from worker.store.admission import Allowance, OverBudget
-from worker.store.jobs import JobStore, UpstreamLimit, timeline_of
+from worker.store.jobs import JobStore
+from worker.store.queue import UpstreamLimit
 
 TEN_A_DAY = Allowance(1000, images_day=10)
 
@@ -68,7 +70,7 @@ async def test_a_month_is_a_budget_of_its_own(store: JobStore) -> None:
 
 async def test_what_is_bought_is_settled(store: JobStore, flow: FlowControl) -> None:
     """From open to spent."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store, request={"samples": 3})
     assert await used(flow) == (3, 0)
     await answered(store, job_id)
@@ -77,7 +79,7 @@ async def test_what_is_bought_is_settled(store: JobStore, flow: FlowControl) -> 
 
 async def test_what_is_proven_not_to_be_bought_is_given_back(store: JobStore, flow: FlowControl) -> None:
     """A refused request, and a cancelled one that was never sent."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     await answered(store, await accepted(store), NotTaken(Reason.REJECTED, "width"))
     found = await store.load(await accepted(store))
     assert found is not None
@@ -89,14 +91,14 @@ async def test_what_is_proven_not_to_be_bought_is_given_back(store: JobStore, fl
 
 async def test_a_refusal_for_now_keeps_the_reservation(store: JobStore, flow: FlowControl) -> None:
     """It will be bought later."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     await answered(store, await accepted(store), NotTaken(Reason.BUSY, "full", 1))
     assert await used(flow) == (1, 0)
 
 
 async def test_what_nobody_knows_stays_open(store: JobStore, flow: FlowControl) -> None:
     """Also after the deadline: it may have been paid for."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store)
     await answered(store, job_id, Open("read_timeout"))
     assert await used(flow) == (1, 0)
@@ -188,7 +190,7 @@ async def test_a_job_that_cannot_meet_its_deadline_is_refused_if_it_asks_for_tha
     store: JobStore, redis: Redis
 ) -> None:
     """By the queue before it and by how long jobs take; with nothing known, nothing is refused."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     assert await late(store, 5000) == "created", "nothing is known yet"
     await done(store, redis, redis.zrange("places:key-1", 0, 0)[0].decode(), hold_ms=10_000, done_ms=12_000)
     for _ in range(4):
@@ -201,7 +203,7 @@ async def test_a_job_that_cannot_meet_its_deadline_is_refused_if_it_asks_for_tha
 
 async def test_the_predicted_wait_is_told(store: JobStore, redis: Redis) -> None:
     """How long it would take, and how much that is too much."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     await done(store, redis, await accepted(store), hold_ms=10_000, done_ms=12_000)
     await accepted(store)
     made = order(store, deadline_ms=5000)
@@ -222,14 +224,16 @@ async def unknown(store: JobStore, *, samples: int = 1) -> str:
 async def test_buying_again_by_policy_stays_within_the_budget(settings: Settings, flow: FlowControl) -> None:
     """Ten images a day, ten bought or perhaps bought: the policy holds instead, and says why."""
     here = await open_resources(settings.model_copy(update={"tenant_images_per_day": 10}))
-    await here.store.configure([UpstreamLimit("key-1", 20)])
+    await here.store.queue.configure([UpstreamLimit("key-1", 20)])
     ids = [await unknown(here.store) for _ in range(10)]
     for job_id in ids:
         await lifecycle.rescue(here, job_id)
     assert await used(flow) == (10, 0)
     found = [await here.store.load(job_id) for job_id in ids]
     assert {each and each.job.status for each in found} == {Status.UNKNOWN}
-    assert {timeline_of(each)[-1]["cause"] for each in found if each} == {"read_timeout"}, "staying is no transition"
+    assert {decode_timeline(each.timeline)[-1]["cause"] for each in found if each} == {"read_timeout"}, (
+        "staying is no transition"
+    )
     stats = await here.lane.call("HGET", "stats", "unknown budget")
     assert int(stats) == 10
     await here.aclose()
@@ -238,7 +242,7 @@ async def test_buying_again_by_policy_stays_within_the_budget(settings: Settings
 async def test_what_fits_is_bought_again(settings: Settings, flow: FlowControl) -> None:
     """An operator's limit goes before the settings' one, and a month has its own: only as many as there is room for."""
     here = await open_resources(settings.model_copy(update={"tenant_images_per_day": 1000}))
-    await here.store.configure([UpstreamLimit("key-1", 20)])
+    await here.store.queue.configure([UpstreamLimit("key-1", 20)])
     ids = [await unknown(here.store, samples=2) for _ in range(5)]
     await flow.limit_tenant("acme", "images_day", 0)
     await flow.limit_tenant("acme", "images_month", 15)
@@ -250,7 +254,7 @@ async def test_what_fits_is_bought_again(settings: Settings, flow: FlowControl) 
 
 async def test_buying_again_by_hand_is_refused_beyond_the_budget(store: JobStore, flow: FlowControl) -> None:
     """Nothing is written, and it is said what is used of how much."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     found = await store.load(await unknown(store))
     await flow.limit_tenant("acme", "images_day", 1)
     assert found is not None
@@ -267,7 +271,7 @@ async def test_buying_again_by_hand_is_refused_beyond_the_budget(store: JobStore
 
 async def test_a_resolve_beyond_the_budget_is_told_as_an_accept_is(settings: Settings, store: JobStore) -> None:
     """429 `budget_exceeded` with when again; the job stays as it is."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await unknown(store)
     with running_api(settings.model_copy(update={"tenant_images_per_month": 1})) as client:
         client.headers["authorization"] = "Bearer acme-key-0123"

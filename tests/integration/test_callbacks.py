@@ -5,7 +5,7 @@ import httpx
 from config.settings import Settings
 from tests.support.api_server import problem
 from worker.signing import callback_token
-from worker.store.jobs import MOST_INBOX_ROWS
+from worker.store.inbox import MOST_INBOX_ROWS
 
 BODY = {"model_id": "m", "prompt": "a cat"}
 

@@ -52,7 +52,7 @@ async def now(lane: Lane) -> int:
 
 async def ticking(lane: Lane) -> None:
     """One tick of a worker."""
-    await JobStore(lane, message_template(app), KEY_PREFIX, 60_000).tick()
+    await JobStore(lane, message_template(app), KEY_PREFIX, 60_000).queue.tick()
 
 
 @pytest.mark.parametrize("step", [-TEN_MINUTES, TEN_MINUTES, -86_400 * 365, 5, -5])
@@ -67,7 +67,7 @@ async def test_a_clock_that_is_set_changes_no_time_of_ours(lanes: list[Lane], se
     assert abs(said["seconds"] - step) < 1
     newcomer = Lane(connect(server.url, TIMEOUT), TIMEOUT)
     assert abs(await now(newcomer) - right) < 1000
-    census = await JobStore(newcomer, message_template(app), KEY_PREFIX, 60_000).census()
+    census = await JobStore(newcomer, message_template(app), KEY_PREFIX, 60_000).condition.census()
     assert (census.clock_steps, round(census.clock_ahead_seconds)) == (1, -step)
     await newcomer.aclose()
     with Redis.from_url(server.url) as redis:
@@ -126,7 +126,7 @@ async def test_what_lives_by_redis_own_clock_does_not_outlive_a_step_back(
 ) -> None:
     """The store's absence would hold everything back for as long as the clock was set back."""
     store = JobStore(lanes[0], message_template(app), KEY_PREFIX, 60_000)
-    await store.note_images_away("full", 20)
+    await store.condition.note_images_away("full", 20)
     server.set_by(-TEN_MINUTES)
     await now(lanes[1])
     with Redis.from_url(server.url) as redis:

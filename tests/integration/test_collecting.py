@@ -124,7 +124,7 @@ async def test_a_slow_collector_keeps_its_claim_and_its_job(settings: Settings, 
         collecting = asyncio.create_task(lifecycle.collect(engine.r, job_id))
         for _ in range(9):
             await asyncio.sleep(0.1)
-            await engine.r.store.tick()
+            await engine.r.store.queue.tick()
             assert redis.llen(queue_key("collect")) == 0, "believed dead"
         await lifecycle.collect(engine.r, job_id)
         assert (await engine.job(job_id)).status is Status.STORING
@@ -147,7 +147,7 @@ async def test_a_dead_collectors_job_is_collected_by_another_after_its_lease(set
                 task.cancel()
         engine.upstream.image_seconds = 0
         await asyncio.sleep(0.4)
-        await engine.r.store.tick()
+        await engine.r.store.queue.tick()
         await engine.work()
         assert (await engine.job(job_id)).status is Status.SUCCEEDED
         dead.cancel()
@@ -191,7 +191,7 @@ async def test_who_stands_in_line_is_not_believed_to_kill_its_workers(settings: 
             redis.delete(queue_key("collect"))
             await lifecycle.collect(engine.r, second)
             await engine.r.store.again_at(second, 0)
-            await engine.r.store.tick()
+            await engine.r.store.queue.tick()
             assert redis.llen(queue_key("collect")) == 1
         assert await stalls(engine, [second]) == [0]
         assert float(redis.zscore("due", second) or 0) <= (await engine.job(second)).order.deadline_at

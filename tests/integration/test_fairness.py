@@ -17,9 +17,10 @@ from config.broker import KEY_PREFIX
 from tests.support.queue import ROOM, accepted, answered, order, release_order
 from worker.app import app
 from worker.operate.flow import FlowControl
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.store.messages import message_template
+from worker.store.queue import UpstreamLimit
 
 LARGEST_HEAD_START = 9
 """Turns between the lowest and the highest priority."""
@@ -38,7 +39,7 @@ async def test_a_tenant_that_comes_late_does_not_wait_for_a_thousand_jobs_of_ano
     store: JobStore, redis: Redis
 ) -> None:
     """Nor does it get a credit for the time that it was away."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     for _ in range(10):
         await store.accept([order(store, "big") for _ in range(100)], ROOM)
     for _ in range(50):
@@ -65,7 +66,7 @@ async def test_priority_is_a_head_start_across_tenants_that_is_paid_for(store: J
 
 async def test_the_lowest_priority_is_served_while_the_highest_keeps_coming(store: JobStore, redis: Redis) -> None:
     """A head start is bounded, whatever comes after it."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     await store.accept([order(store, "hasty", priority=9) for _ in range(60)], ROOM)
     low = await accepted(store, "calm", priority=0)
     for _ in range(LARGEST_HEAD_START + 3):
@@ -138,7 +139,7 @@ async def test_a_paused_tenant_keeps_its_jobs_and_gathers_no_credit(store: JobSt
     """Others go on; afterwards it is served in turn, not all at once."""
     flow = FlowControl(store._lane, store)
     await flow.pause_tenant("p", "unpaid")
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     paused = [await accepted(store, "p") for _ in range(6)]
     assert redis.zcard("places:key-1") == 0, "a paused tenant's job was handed out"
     for _ in range(20):

@@ -200,12 +200,12 @@ async def test_a_folder_that_cannot_be_removed_stops_none_of_the_others(engine: 
         assert int(engine.redis.hget("removals:failing", f"tombstones {folder_of(jobs[0])}") or 0) == failures
         wait = float(engine.redis.zscore("tombstones", folder_of(jobs[0])) or 0) - engine.r.store.now()
         assert 110_000 < wait <= max(forgetting.PAGE_MS, forgetting.FIRST_PAUSE_MS * 2 ** (failures - 1))
-    assert (await engine.r.store.census()).removals_failing == 1
+    assert (await engine.r.store.condition.census()).removals_failing == 1
     stuck.unlink()
     let_time_pass(engine, "tombstones")
     await forget_old(engine.r)
     assert left(engine) == []
-    assert (await engine.r.store.census()).removals_failing == 0
+    assert (await engine.r.store.condition.census()).removals_failing == 0
 
 
 def put_in_the_way(folder: Any) -> None:
@@ -222,7 +222,7 @@ async def test_a_job_that_cannot_be_forgotten_stops_none_of_the_others(engine: E
     engine.redis.hset(f"job:{ids[0]}", "doc", "no JSON")
     await forget_old(engine.r)
     assert [key.decode() for key in engine.redis.keys("job:*")] == [f"job:{ids[0]}"]  # type: ignore[union-attr]
-    assert (await engine.r.store.census()).removals_failing == 1
+    assert (await engine.r.store.condition.census()).removals_failing == 1
     await forget_old(engine.r)
     assert int(engine.redis.hget("removals:failing", f"finished {ids[0]}") or 0) == 1, "tried again at once"
 

@@ -10,8 +10,9 @@ from tests.support.queue import DURATIONS, ROOM, accepted, answered, done, order
 from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
 from worker.operate.flow import FlowControl
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.messages import queue_key
+from worker.store.queue import UpstreamLimit
 from worker.upstream.accounts import Accounts
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
@@ -35,7 +36,7 @@ def limit(redis: Redis, name: str = "key-1") -> int:
 
 async def full(store: JobStore, jobs: int) -> None:
     """A learned key and more jobs than it takes."""
-    await store.configure([UpstreamLimit("key-1", 0)])
+    await store.queue.configure([UpstreamLimit("key-1", 0)])
     for _ in range(jobs):
         await accepted(store)
 
@@ -128,7 +129,7 @@ async def test_a_probe_that_proves_nothing_leaves_the_limit_where_it_was(
     await full(store, 20)
     probe = await probe_of(store, redis)
     await answered(store, probe, outcome)  # type: ignore[arg-type]
-    await store.tick()
+    await store.queue.tick()
     if isinstance(outcome, NotTaken):
         assert limit(redis) == 5
     redis.hset("upstream:key-1", "paused_until", 0)
@@ -138,7 +139,7 @@ async def test_a_probe_that_proves_nothing_leaves_the_limit_where_it_was(
     assert step is not None
     await store.advance(found, step)
     redis.zrem("places:key-1", probe)
-    await store.tick()
+    await store.queue.tick()
     assert redis.hget("upstream:key-1", "probing") in (None, b"")
 
 
@@ -154,13 +155,13 @@ async def test_what_the_upstream_asks_for_is_waited_for(store: JobStore, redis: 
         await answered(store, job_id)
     assert redis.llen(queue_key("submit")) == handed_out
     redis.hset("upstream:key-1", "paused_until", 0)
-    await store.tick()
+    await store.queue.tick()
     assert redis.llen(queue_key("submit")) > handed_out
 
 
 async def test_every_end_of_the_upstreams_part_gives_its_place_back(store: JobStore, redis: Redis) -> None:
     """Answer, callback, poll; a deadline is ours, not the upstream's: the place stays taken until that tells."""
-    await store.configure([UpstreamLimit("key-1", 4)])
+    await store.queue.configure([UpstreamLimit("key-1", 4)])
     ids = [await accepted(store) for _ in range(4)]
     await answered(store, ids[0])
     for job_id in ids[1:]:
@@ -185,7 +186,7 @@ async def test_every_end_of_the_upstreams_part_gives_its_place_back(store: JobSt
 
 async def test_the_least_loaded_key_goes_first(store: JobStore, redis: Redis) -> None:
     """By share of its own limit."""
-    await store.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 5)])
     for _ in range(9):
         await accepted(store)
     assert (len(placed(redis, "key-1")), len(placed(redis, "key-2"))) == (6, 3)
@@ -193,7 +194,7 @@ async def test_the_least_loaded_key_goes_first(store: JobStore, redis: Redis) ->
 
 async def test_one_key_dying_delays_nothing_of_the_others(store: JobStore, redis: Redis) -> None:
     """What it refused goes to the other key, before those that came later."""
-    await store.configure([UpstreamLimit("key-1", 1), UpstreamLimit("key-2", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1), UpstreamLimit("key-2", 1)])
     ids = [await accepted(store) for _ in range(6)]
     dead = placed(redis, "key-1")[0]
     await answered(store, dead, NotTaken(Reason.KEY_REFUSED, "Invalid API key"))
@@ -206,12 +207,12 @@ async def test_one_key_dying_delays_nothing_of_the_others(store: JobStore, redis
 
 async def test_a_job_that_its_probe_was_refused_for_goes_behind_its_peers(store: JobStore, redis: Redis) -> None:
     """It may be the request itself: the next probe is another job."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     ids = [await accepted(store) for _ in range(3)]
     for _ in range(2):
         await answered(store, ids[0], NotTaken(Reason.KEY_REFUSED, "Invalid API key"))
         redis.hset("upstream:key-1", "paused_until", 0)
-        await store.tick()
+        await store.queue.tick()
     assert placed(redis) == [ids[1]]
 
 
@@ -219,7 +220,7 @@ async def test_a_drained_key_gets_nothing_and_keeps_what_it_has(
     store: JobStore, redis: Redis, flow: FlowControl
 ) -> None:
     """Until it is resumed; a key that nobody knows is said."""
-    await store.configure([UpstreamLimit("key-1", 2), UpstreamLimit("key-2", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 2), UpstreamLimit("key-2", 1)])
     assert not await flow.drain("key-9", "why")
     assert await flow.drain("key-1", "contract ended")
     for _ in range(3):
@@ -233,14 +234,14 @@ async def test_an_operators_limit_stands_above_the_configuration(
     store: JobStore, redis: Redis, flow: FlowControl
 ) -> None:
     """At once, over every later look of a worker, until it is given back."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     for _ in range(6):
         await accepted(store)
     assert await flow.limit_upstream("key-1", 4)
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     assert len(placed(redis)) == 4
     assert await flow.limit_upstream("key-1", None)
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     assert limit(redis) == 1
 
 
@@ -248,19 +249,19 @@ async def test_a_limit_raised_by_thousands_is_filled_in_several_runs(
     store: JobStore, redis: Redis, flow: FlowControl
 ) -> None:
     """So that no script holds up Redis for long; nothing is left behind."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     for _ in range(4):
         await store.accept([order(store) for _ in range(300)], ROOM)
     assert await flow.limit_upstream("key-1", 2000)
     assert 500 <= len(placed(redis)) < 1200
     for _ in range(3):
-        await store.tick()
+        await store.queue.tick()
     assert len(placed(redis)) == 1200
 
 
 async def test_everything_paused_hands_out_nothing(store: JobStore, redis: Redis, flow: FlowControl) -> None:
     """Jobs are accepted and wait, with the reason in sight."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     await flow.pause("maintenance")
     job_id = await accepted(store)
     found = await store.view(job_id)
@@ -274,7 +275,7 @@ async def test_everything_paused_hands_out_nothing(store: JobStore, redis: Redis
 
 async def test_a_wait_is_predicted_from_recent_jobs(store: JobStore, redis: Redis) -> None:
     """Jobs before it, by how long a place is held, over the places that there are."""
-    await store.configure([UpstreamLimit("key-1", 2)])
+    await store.queue.configure([UpstreamLimit("key-1", 2)])
     await done(store, redis, await accepted(store), hold_ms=8000, done_ms=10_000)
     ids = [await accepted(store) for _ in range(7)]
     found = await store.view(ids[-1])
@@ -287,7 +288,7 @@ async def test_a_wait_is_predicted_from_recent_jobs(store: JobStore, redis: Redi
 
 async def test_recent_durations_are_learned_from_jobs(store: JobStore, redis: Redis) -> None:
     """How long a place is held, and how long a job takes from its place, or its intent, to its end."""
-    await store.configure([UpstreamLimit("key-1", 2)])
+    await store.queue.configure([UpstreamLimit("key-1", 2)])
     await done(store, redis, await accepted(store), hold_ms=5000, done_ms=7000)
     learned = {name.decode(): int(ms) for name, ms in redis.hgetall("flow").items()}
     assert learned == {
@@ -300,14 +301,14 @@ async def test_recent_durations_are_learned_from_jobs(store: JobStore, redis: Re
 
 async def test_the_quickest_job_of_late_follows_an_upstream_that_becomes_slow(store: JobStore, redis: Redis) -> None:
     """A quicker one sets it, each slower one moves it a twentieth of the way; a record is loaded with it."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     seen = []
     for took in (4000, 2000, 22_000):
         await done(store, redis, await accepted(store), hold_ms=took, done_ms=took)
         found = await store.load(await accepted(store))
         assert found is not None
         seen.append(found.quickest_ms)
-        await store.tick()
+        await store.queue.tick()
         for each in placed(redis):
             await end_unsent(store, each)
     assert seen == [pytest.approx(each, abs=300) for each in (4000, 2000, 3000)]
@@ -323,7 +324,7 @@ async def end_unsent(store: JobStore, job_id: str) -> None:
 
 async def test_what_was_learned_is_forgotten_where_nothing_is_learned(store: JobStore, redis: Redis) -> None:
     """Old knowledge keeps nobody out; it says how long it is kept."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     await done(store, redis, await accepted(store), hold_ms=1000, done_ms=1000)
     assert 500_000 < redis.pttl("flow") <= 600_000
 
@@ -349,14 +350,14 @@ async def test_a_restart_of_every_worker_keeps_what_was_learned(store: JobStore,
     await full(store, 20)
     for job_id in placed(redis):
         await answered(store, job_id, PROCESSING)
-    await store.configure([UpstreamLimit("key-1", 0)])
+    await store.queue.configure([UpstreamLimit("key-1", 0)])
     assert limit(redis) == 6
     assert order(store).tenant == "acme"
 
 
 async def test_a_tenants_slow_jobs_do_not_keep_its_quick_ones_out_for_good(store: JobStore, redis: Redis) -> None:
     """Each job that is not bought for want of time lowers the bar: after some of them one is tried, and tells."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     await done(store, redis, await accepted(store), hold_ms=60_000, done_ms=60_000)
     unbought = 0
     for _ in range(60):
@@ -374,7 +375,7 @@ async def test_a_tenants_slow_jobs_do_not_keep_its_quick_ones_out_for_good(store
 
 async def test_somebodys_slow_jobs_say_nothing_of_anothers(store: JobStore, redis: Redis) -> None:
     """Ten minutes for one tenant's images: the other's, with a minute until its deadline, is bought."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     await done(store, redis, await accepted(store, "slow"), hold_ms=600_000, done_ms=600_000)
     found = await store.load(await accepted(store, "quick", deadline_ms=60_000))
     assert found is not None

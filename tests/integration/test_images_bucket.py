@@ -315,8 +315,8 @@ async def test_health_notes_the_store_away_and_back(images: S3Images, bucket: Te
     health = Health()
     bucket.proxy.apply("slow_down")
     await health.look(store, images)
-    assert (await store.health())[2]
+    assert (await store.condition.results())[2]
     bucket.proxy.heal()
     await health.look(store, images)
-    assert not (await store.health())[2]
+    assert not (await store.condition.results())[2]
     assert health.images_away == ""

@@ -8,7 +8,8 @@ from redis import Redis
 from tests.support.key_leaks import leaks
 from tests.support.queue import accepted, answered
 from worker.store import keys
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
+from worker.store.queue import UpstreamLimit
 
 pytestmark = pytest.mark.leaves_keys("that is what it is about")
 GONE = "01M859N4P0ZK88SXJWVC1PBXXR"
@@ -33,7 +34,7 @@ LEAKS: dict[str, tuple[Callable[[Redis], object], str]] = {
 async def test_what_is_left_behind_is_told(
     leave: Callable[[Redis], object], told: str, store: JobStore, redis: Redis
 ) -> None:
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     await answered(store, await accepted(store))
     await accepted(store)
     assert leaks(redis) == [], "what jobs, tenants and accounts need is no leak"

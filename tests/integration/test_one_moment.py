@@ -8,7 +8,9 @@ from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.job.record import Job
 from worker.job.step import Step
-from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.jobs import JobStore
+from worker.store.loaded import Loaded
+from worker.store.queue import UpstreamLimit
 
 BUSY = NotTaken(Reason.BUSY, "queue is full")
 UNREACHABLE = NotTaken(Reason.UNREACHABLE)
@@ -17,7 +19,7 @@ KEY = "upstream:key-1"
 
 async def in_flight(store: JobStore, redis: Redis, jobs: int, waiting: int = 0) -> list[str]:
     """So many POSTs on the wire of one learned key, and so many jobs behind them."""
-    await store.configure([UpstreamLimit("key-1", 0)])
+    await store.queue.configure([UpstreamLimit("key-1", 0)])
     redis.hset(KEY, "limit", jobs)
     ids = [await accepted(store) for _ in range(jobs + waiting)][:jobs]
     for job_id in ids:
@@ -64,7 +66,7 @@ def pause_of(redis: Redis) -> int:
 async def pause_over(store: JobStore, redis: Redis) -> list[str]:
     """The pause of the key passes; who has a place then and waits for its worker."""
     redis.hset(KEY, "paused_until", 0)
-    await store.tick()
+    await store.queue.tick()
     placed = [each.decode() for each in redis.zrange("places:key-1", 0, -1)]
     return [each for each in placed if (await loaded(store, each)).job.status.value == "queued"]
 

@@ -29,8 +29,10 @@ from worker.job.filter import Filter
 from worker.job.record import OPEN, TERMINAL, Image, Status
 from worker.operate.bulk import cancel_matching, purge_matching
 from worker.resources import Resources, open_resources
-from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.lane import RedisUnavailable
+from worker.store.loaded import Loaded
+from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7"))
 SUCCESS = Answer("success", request_id="7", links=("https://cdn.example/a.png",))
@@ -90,7 +92,7 @@ async def refused(store: JobStore) -> None:
 async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
     """An answer, a callback, images, an end, a delivery, moved due times: each as ever."""
     store = here.store
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     claimed, running, gone = [await accepted(store, webhook="https://a.example/x") for _ in range(3)]
     await answered(store, running, PROCESSING)
     claim = decisions.claim((await loaded(store, claimed)).job, "key-1", store.now(), DURATIONS)
@@ -104,15 +106,15 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
     answer = decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS)
     assert answer is not None
     assert await store.advance(found, answer)
-    assert await store.keep_callback(running, 1, b'{"status":"success"}', b"") == "kept"
-    assert await store.keep_callback(order(store).id, 1, b"{}", b'{"job":"unknown"}') == "orphan"
+    assert await store.inbox.keep(running, 1, b'{"status":"success"}', b"") == "kept"
+    assert await store.inbox.keep(order(store).id, 1, b"{}", b'{"job":"unknown"}') == "orphan"
     found = await loaded(store, running)
     storing = decisions.called_back(found.job, 1, SUCCESS, found.now, DURATIONS)
     assert storing is not None
     assert await store.advance(found, storing, inbox_read=1)
     await store.again_at(running, 60_000)
     found = await loaded(store, running)
-    async with Collecting(store._lane, store._common, 1).claimed(found.job) as mine:
+    async with Collecting(store._lane, store.push, 1).claimed(found.job) as mine:
         assert mine
     stored = decisions.collected(found.job, (IMAGE,), 0, found.now, DURATIONS)
     assert stored is not None
@@ -128,17 +130,17 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
 async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
     """Their clocks, their word of being alive, the image store's state, what callers are told."""
     store, deliveries = here.store, here.notifier.deliveries
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     job_id = await accepted(store, webhook="https://a.example/x", deadline_ms=600)
     await store._lane.write("SET", "paused", "so that what fills it waits")
     await fill(store)
     await refused(store)
 
-    await store.tick()
-    await store.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 10)])
-    await store.note_alive("worker-1")
-    await store.note_images_away("it is full", 15)
-    await store.note_images_away(None, 15)
+    await store.queue.tick()
+    await store.queue.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 10)])
+    await store.condition.note_alive("worker-1")
+    await store.condition.note_images_away("it is full", 15)
+    await store.condition.note_images_away(None, 15)
     found = await loaded(store, job_id)
     await asyncio.sleep(max(0, found.job.order.deadline_at - store.now()) / 1000 + 0.05)
     found = await loaded(store, job_id)
@@ -147,14 +149,14 @@ async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
     assert await store.advance(found, expired)
     (delivery_id,) = await store._lane.call("LRANGE", f"deliveries:{job_id}", 0, -1)
     await deliveries.close(delivery_id.decode(), "gone")
-    assert await store.workers_alive() == 1
+    assert await store.condition.workers_alive() == 1
     await refused(store)
 
 
 async def test_what_is_removed_makes_room(here: Resources) -> None:
     """Cancelled in bulk, removed by retention and in bulk: then accepts are taken again, by no other hand."""
     store = here.store
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     early = [await accepted(store, request={"prompt": "x" * 4000}) for _ in range(100)]
     for job_id in early:
         found = await loaded(store, job_id)

@@ -13,8 +13,9 @@ from worker.job.record import Job, Status
 from worker.lifecycle import rescue
 from worker.overdue import PAGE, end_overdue
 from worker.resources import Resources, open_resources
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.messages import queue_key
+from worker.store.queue import UpstreamLimit
 
 MANY = 2000
 
@@ -39,7 +40,7 @@ async def waiting(store: JobStore, tenant: str, jobs: int, *, seconds: float, **
 
 async def ticked(store: JobStore) -> None:
     """Ticks until nothing more is due."""
-    while (wait := (await store.tick())[2]) is not None and wait < 200:  # noqa: ASYNC110 - as the clock does
+    while (wait := (await store.queue.tick())[2]) is not None and wait < 200:  # noqa: ASYNC110 - as the clock does
         await asyncio.sleep(wait / 1000)
 
 
@@ -72,7 +73,7 @@ async def test_thousands_of_deadlines_at_one_moment_hold_up_nothing(here: Resour
     asking = await accepted(store, "other")
     await asyncio.sleep(max(0, (await loaded(store, one)).order.deadline_at - store.now()) / 1000 + 0.05)
     await ticked(store)
-    await store.keep_callback(asking, 1, b"{}", b"")
+    await store.inbox.keep(asking, 1, b"{}", b"")
     assert redis.llen(queue_key("settle")) == 1, "the callback's, and nothing before it"
 
     await end_overdue(here)
@@ -93,12 +94,12 @@ async def test_no_two_workers_end_the_same_and_a_crash_brings_them_back(here: Re
     ids = await waiting(store, "acme", 200, seconds=0.5)
     await asyncio.sleep(0.6)
     await ticked(store)
-    pages = await asyncio.gather(*(store.overdue(64) for _ in range(5)))
+    pages = await asyncio.gather(*(store.queue.overdue(64) for _ in range(5)))
     assert sorted(map(len, pages)) == [0, 8, 64, 64, 64]
     assert {each for page in pages for each in page} == set(ids)
 
-    await store.tick()
-    assert await store.overdue(64) == [], "not before the lease is over"
+    await store.queue.tick()
+    assert await store.queue.overdue(64) == [], "not before the lease is over"
     await asyncio.sleep(1.1)
     await ticked(store)
     await ticked(store)
@@ -116,7 +117,7 @@ async def test_tenants_are_served_in_turn(here: Resources) -> None:
         await waiting(store, tenant, 1, seconds=0.3)
     await asyncio.sleep(1.1)
     await ticked(store)
-    first, second = await store.overdue(64), await store.overdue(64)
+    first, second = await store.queue.overdue(64), await store.queue.overdue(64)
     served = {(await loaded(store, each)).order.tenant for each in (*first, *second)}
     assert served >= set(tenants)
 
@@ -124,7 +125,7 @@ async def test_tenants_are_served_in_turn(here: Resources) -> None:
 async def test_who_waited_past_the_deadline_is_told(here: Resources, redis: Redis) -> None:
     """As by every other end."""
     store = here.store
-    await store.configure([UpstreamLimit("key-1", 0)])
+    await store.queue.configure([UpstreamLimit("key-1", 0)])
     await store._lane.call("SET", "paused", "by hand")
     (job_id,) = await waiting(store, "acme", 1, seconds=0.2, webhook="https://a.example/x")
     await asyncio.sleep(0.3)
@@ -136,10 +137,10 @@ async def test_who_waited_past_the_deadline_is_told(here: Resources, redis: Redi
 
 async def test_what_has_a_place_is_ended_by_its_message(store: JobStore, redis: Redis) -> None:
     """A place is given back as soon as may be: few can have one."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     job_id = await accepted(store, deadline_ms=100)
     await asyncio.sleep(0.15)
-    await store.tick()
+    await store.queue.tick()
     assert redis.llen(queue_key("settle")) == 1
     assert redis.keys("overdue*") == []
     assert job_id.encode() in (redis.lindex(queue_key("settle"), 0) or b"")
@@ -149,7 +150,7 @@ async def test_the_deadline_of_a_job_whose_images_hang_is_no_matter_of_the_colle
     here: Resources, redis: Redis
 ) -> None:
     """Its end goes with callbacks and polls: every collector may be busy with a slow image."""
-    await here.store.configure([UpstreamLimit("key-1", 5)])
+    await here.store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(here.store, deadline_ms=700)
     await answered(here.store, job_id)
     assert status(redis, job_id) == "storing"

@@ -9,7 +9,9 @@ from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
 from worker.job.record import Job, Status
 from worker.job.step import Step
 from worker.operate.flow import FlowControl
-from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.jobs import JobStore
+from worker.store.loaded import Loaded
+from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 MINUTE = 60_000
@@ -49,7 +51,7 @@ def kept_for(store: JobStore, redis: Redis, member: str) -> float:
 
 async def one_place(store: JobStore, outcome: object = PROCESSING) -> str:
     """A job that has the only place of the key, and what its POST came to."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     job_id = await accepted(store, on_unknown="resubmit")
     await answered(store, job_id, outcome)  # type: ignore[arg-type]
     return job_id
@@ -83,7 +85,7 @@ async def test_a_place_that_nobody_tells_of_comes_back_after_thrice_the_usual_ti
     store: JobStore, redis: Redis
 ) -> None:
     """Never in less than five minutes; a second look at the ended job does not make it longer."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     await done(store, redis, await accepted(store), hold_ms=10 * MINUTE, done_ms=11 * MINUTE)
     job_id = await one_place(store)
     await expired(store, job_id)
@@ -100,11 +102,11 @@ async def test_a_place_given_back_by_itself_leaves_the_record_as_well(store: Job
     following = await accepted(store)
     await expired(store, job_id)
     redis.zadd("places:key-1", {job_id: 1})
-    await store.tick()
+    await store.queue.tick()
     assert holders(redis) == [following]
     assert (await loaded(store, job_id)).job.place is None
     redis.zadd("places:key-1", {following: 1})
-    await store.tick()
+    await store.queue.tick()
     assert (await loaded(store, following)).job.place == "key-1"
     assert holders(redis) == [following]
     assert kept_for(store, redis, following) > 1000
@@ -130,13 +132,13 @@ async def test_what_is_sent_once_more_holds_two_places(store: JobStore, redis: R
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.answered(found.job, 1, NotTaken(Reason.BUSY), found.now, DURATIONS))
     redis.hset("upstream:key-1", "paused_until", 0)
-    await store.tick()
+    await store.queue.tick()
     assert holders(redis) == [job_id]
 
 
 async def test_the_first_of_two_attempts_wins_and_the_place_of_the_second_stays(store: JobStore, redis: Redis) -> None:
     """Until its own callback comes."""
-    await store.configure([UpstreamLimit("key-1", 2)])
+    await store.queue.configure([UpstreamLimit("key-1", 2)])
     job_id = await accepted(store)
     await answered(store, job_id, Open("read_timeout"))
     found = await loaded(store, job_id)
@@ -154,7 +156,7 @@ FAILURE = Answer("failed", request_id="8", message="no")
 
 async def test_the_second_of_two_attempts_gives_its_place_back_with_its_end(store: JobStore, redis: Redis) -> None:
     """The job waits for the first, which is open still."""
-    await store.configure([UpstreamLimit("key-1", 2)])
+    await store.queue.configure([UpstreamLimit("key-1", 2)])
     job_id = await accepted(store)
     await answered(store, job_id, Open("read_timeout"))
     found = await loaded(store, job_id)
@@ -169,7 +171,7 @@ async def test_an_attempt_that_turns_out_to_be_taken_gives_its_place_back_with_i
     store: JobStore, redis: Redis, limit: int
 ) -> None:
     """Its job was queued again meanwhile, behind the limit or with a place for the next attempt, which is not sent."""
-    await store.configure([UpstreamLimit("key-1", limit)])
+    await store.queue.configure([UpstreamLimit("key-1", limit)])
     job_id = await accepted(store)
     await answered(store, job_id, Open("read_timeout"))
     found = await loaded(store, job_id)
@@ -187,7 +189,7 @@ async def test_whatever_ends_the_upstreams_part_frees_the_place_of_an_ended_job(
     store: JobStore, redis: Redis, outcome: object
 ) -> None:
     """Its answer came after the cancel."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     job_id = await accepted(store)
     await claimed(store, job_id)
     found = await loaded(store, job_id)
@@ -200,34 +202,34 @@ async def test_whatever_ends_the_upstreams_part_frees_the_place_of_an_ended_job(
 
 async def test_a_key_that_left_the_configuration_leaves_once_it_holds_nothing(store: JobStore, redis: Redis) -> None:
     """At once from what a scaler counts, later from the queue; what an operator has set waits for its return."""
-    await store.configure([UpstreamLimit("key-1", 1), UpstreamLimit("key-2", 15)])
+    await store.queue.configure([UpstreamLimit("key-1", 1), UpstreamLimit("key-2", 15)])
     job_id = await one_place(store)
     flow = FlowControl(store._lane, store)
     assert await flow.limit_upstream("key-2", 7)
     for name in ("key-1", "key-2"):
         assert redis.hincrby(f"upstream:{name}", "seen", -700_000) > 0
-    census = await store.census()
+    census = await store.condition.census()
     assert (census.limits, census.in_flight["key-1"]) == ({}, 1)
-    await store.tick()
+    await store.queue.tick()
     assert [each.name for each in await flow.accounts()] == ["key-1"], "it holds a place"
     await called_back(store, job_id)
-    await store.tick()
+    await store.queue.tick()
     assert await flow.accounts() == []
     assert 0 < redis.ttl("upstream:key-2") <= 30 * 86_400
-    await store.configure([UpstreamLimit("key-2", 15)])
+    await store.queue.configure([UpstreamLimit("key-2", 15)])
     assert [(each.name, each.override) for each in await flow.accounts()] == [("key-2", 7)]
     assert redis.ttl("upstream:key-2") == -1
-    assert (await store.census()).limits == {"key-2": 7}
+    assert (await store.condition.census()).limits == {"key-2": 7}
 
 
 async def test_the_turns_of_idle_tenants_are_forgotten(store: JobStore, redis: Redis) -> None:
     """Once the queue's time is later than theirs; whoever waits, or was served beyond it, keeps its own."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     for tenant in ("idle", "idle", "busy", "busy", "busy", "busy", "busy", "waits", "waits", "waits", "waits"):
         await accepted(store, tenant)
     for _ in range(8):
         await answered(store, holders(redis)[0])
-    await store.tick()
+    await store.queue.tick()
     kept = {tenant.decode() for tenant in redis.hkeys("fair:time")}
     assert "idle" not in kept
     assert {tenant.decode() for tenant in redis.hkeys("backlogs")} <= kept
@@ -235,9 +237,9 @@ async def test_the_turns_of_idle_tenants_are_forgotten(store: JobStore, redis: R
 
 async def test_workers_that_are_gone_are_forgotten_by_those_that_are_there(store: JobStore, redis: Redis) -> None:
     """Nobody has to ask for that."""
-    await store.note_alive("gone")
+    await store.condition.note_alive("gone")
     redis.zincrby("workers", -20_000, "gone")
-    await store.note_alive("here")
+    await store.condition.note_alive("here")
     assert redis.zrange("workers", 0, -1) == [b"here"]
 
 
@@ -245,7 +247,7 @@ async def test_an_id_that_two_requests_have_is_nobodys_for_as_long_as_either_may
     store: JobStore, redis: Redis
 ) -> None:
     """Also where the second of them has the earlier deadline."""
-    await store.configure([UpstreamLimit("key-1", 2)])
+    await store.queue.configure([UpstreamLimit("key-1", 2)])
     for deadline_ms in (7 * 24 * 60 * MINUTE, MINUTE):
         await taken_at(store, "one", deadline_ms)
     assert redis.get("request:one:7") == b"shared"
@@ -254,7 +256,7 @@ async def test_an_id_that_two_requests_have_is_nobodys_for_as_long_as_either_may
 
 async def test_an_id_is_nobodys_also_where_the_job_that_had_it_first_was_deleted(store: JobStore, redis: Redis) -> None:
     """The upstream may still answer with the image of that one, another tenant's."""
-    await store.configure([UpstreamLimit("key-1", 2)])
+    await store.queue.configure([UpstreamLimit("key-1", 2)])
     first = await taken_at(store, "one")
     found = await loaded(store, first.id)
     await advanced(store, found, decisions.cancelled(found.job, found.now))

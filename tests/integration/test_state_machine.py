@@ -44,9 +44,10 @@ from worker.overdue import end_overdue
 from worker.recording import record
 from worker.resources import Resources
 from worker.store.admission import Allowance, OverBudget
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.store.messages import message_template
+from worker.store.queue import UpstreamLimit
 from worker.upstream.accounts import Accounts
 
 USUAL_EXAMPLES = 20
@@ -113,7 +114,7 @@ class Jobs(RuleBasedStateMachine):
         return self.loop.run_until_complete(coroutine)
 
     def configure(self) -> None:
-        self.run(self.store.configure([UpstreamLimit(self.key, PLACES)]))
+        self.run(self.store.queue.configure([UpstreamLimit(self.key, PLACES)]))
 
     def teardown(self) -> None:
         if not hasattr(self, "lane"):
@@ -280,7 +281,7 @@ class Jobs(RuleBasedStateMachine):
     def beat(self) -> None:
         """One round of the clocks of a worker, and of all messages but those that buy."""
         self.run(self.store.load("none"))  # the lane learns of the skip as it does of any clock
-        self.run(self.store.tick())
+        self.run(self.store.queue.tick())
         self.run(end_overdue(self.r))
         self.configure()
         for message in self.messages():
@@ -340,7 +341,7 @@ class Jobs(RuleBasedStateMachine):
         self.run(task)
 
     def called_back(self, post: Post, body: bytes) -> None:
-        kept = self.run(self.store.keep_callback(post.job_id, post.number, body, b"orphan"))
+        kept = self.run(self.store.inbox.keep(post.job_id, post.number, body, b"orphan"))
         assert (kept == "orphan") is (post.job_id not in self.jobs)
 
     def collected(self, job_id: str, images: tuple[Image, ...], outstanding: int) -> None:

@@ -20,8 +20,10 @@ from worker.job.ids import new_job_id
 from worker.job.record import Job, Order, Status
 from worker.job.timing import Durations
 from worker.store.admission import Allowance
-from worker.store.jobs import JobStore, Loaded, UpstreamLimit
+from worker.store.jobs import JobStore
+from worker.store.loaded import Loaded
 from worker.store.messages import Task, queue_key
+from worker.store.queue import UpstreamLimit
 
 DURATIONS = Durations(80_000, 60_000, 300_000)
 MOST = Allowance(1000)
@@ -67,7 +69,7 @@ async def test_a_record_comes_back_as_it_was_accepted(store: JobStore) -> None:
 
 async def test_accepting_twice_changes_nothing(store: JobStore, redis: Redis) -> None:
     """A client library that repeats a lost call makes no second job and no second message."""
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     made = order(store)
     for _ in range(2):
         assert (await store.accept([made], MOST)).verdict == "created"
@@ -77,7 +79,7 @@ async def test_accepting_twice_changes_nothing(store: JobStore, redis: Redis) ->
 
 async def test_the_message_is_the_one_that_celery_itself_writes(store: JobStore, redis: Redis, redis_url: str) -> None:
     """Equal to `apply_async` but for its ids and its origin, so a stock worker runs it."""
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     job_id = await accepted(store)
     ours = json.loads(redis.rpop(queue_key("submit")))  # type: ignore[arg-type]
     with app.connection_for_write(redis_url) as connection, app.amqp.Producer(connection) as producer:
@@ -128,7 +130,7 @@ async def test_a_full_queue_refuses_the_whole_batch(store: JobStore) -> None:
 
 async def test_one_of_many_writers_wins(store: JobStore, redis: Redis) -> None:
     """Twenty workers with the same message: one claims, nineteen see that they were late."""
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     found = await loaded(store, await accepted(store))
     step = decisions.claim(found.job, "key-1", found.now, DURATIONS)
     assert step is not None
@@ -139,7 +141,7 @@ async def test_one_of_many_writers_wins(store: JobStore, redis: Redis) -> None:
 
 async def test_no_more_jobs_are_handed_out_than_there_are_places(store: JobStore, redis: Redis) -> None:
     """The rest waits, and gets its message in the step that frees a place."""
-    await store.configure([UpstreamLimit("key-1", 2)])
+    await store.queue.configure([UpstreamLimit("key-1", 2)])
     ids = [await accepted(store) for _ in range(4)]
     assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (2, b"2")
     job = await claimed(store, ids[0])
@@ -155,7 +157,7 @@ async def test_jobs_accepted_before_any_worker_wait_for_one(store: JobStore, red
     """The first worker that makes its keys known gets them."""
     await accepted(store)
     assert redis.llen(queue_key("submit")) == 0
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     assert redis.llen(queue_key("submit")) == 1
 
 
@@ -164,7 +166,7 @@ async def test_tenants_are_served_in_turn(store: JobStore, redis: Redis) -> None
     for _ in range(6):
         await accepted(store, tenant="big")
     small = [await accepted(store, tenant="small") for _ in range(2)]
-    await store.configure([UpstreamLimit("key-1", 4)])
+    await store.queue.configure([UpstreamLimit("key-1", 4)])
     handed_out = redis.zrange("places:key-1", 0, -1)
     assert set(small) <= {each.decode() for each in handed_out}
 
@@ -173,13 +175,13 @@ async def test_a_higher_priority_goes_first(store: JobStore, redis: Redis) -> No
     """Within a tenant, as a head start."""
     await accepted(store, priority=1)
     urgent = await accepted(store, priority=9)
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     assert redis.zrange("places:key-1", 0, -1) == [urgent.encode()]
 
 
 async def test_a_full_upstream_queue_lowers_a_learned_limit(store: JobStore, redis: Redis) -> None:
     """And the job waits for the next place instead of being sent again at once."""
-    await store.configure([UpstreamLimit("key-1", 0)])
+    await store.queue.configure([UpstreamLimit("key-1", 0)])
     ids = [await accepted(store) for _ in range(5)]
     job = await claimed(store, ids[0])
     found = await loaded(store, job.id)
@@ -192,7 +194,7 @@ async def test_a_full_upstream_queue_lowers_a_learned_limit(store: JobStore, red
 
 async def test_a_broken_key_is_paused_and_then_probed_with_one_job(store: JobStore, redis: Redis) -> None:
     """The breaker: nothing is handed out in the pause, one job after it."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job = await claimed(store, await accepted(store))
     found = await loaded(store, job.id)
     step = decisions.answered(job, 1, NotTaken(Reason.KEY_REFUSED, "Invalid API key"), found.now, DURATIONS)
@@ -202,54 +204,54 @@ async def test_a_broken_key_is_paused_and_then_probed_with_one_job(store: JobSto
     await accepted(store)
     assert redis.llen(queue_key("submit")) == 0
     redis.hset("upstream:key-1", "paused_until", 0)
-    await store.tick()
+    await store.queue.tick()
     assert redis.llen(queue_key("submit")) == 1
 
 
 async def test_a_lost_message_is_written_again_by_its_due_time(store: JobStore, redis: Redis) -> None:
     """FLUSHALL of Celery's queues alone loses nothing."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store)
     redis.delete(queue_key("submit"))
     redis.zadd("due", {job_id: 0})
-    jobs, _, _ = await store.tick()
+    jobs, _, _ = await store.queue.tick()
     assert (jobs, redis.llen(queue_key("submit"))) == (1, 1)
 
 
 async def test_a_message_that_still_waits_in_a_long_list_is_not_written_twice(store: JobStore, redis: Redis) -> None:
     """Only one older than the oldest in the list is known to be lost."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store)
     redis.zadd("due", {job_id: 0})
-    jobs, _, _ = await store.tick()
+    jobs, _, _ = await store.queue.tick()
     assert (jobs, redis.llen(queue_key("submit"))) == (0, 1)
 
 
 async def test_any_number_of_ticks_wake_a_job_once(store: JobStore, redis: Redis) -> None:
     """Ten processes at the same time."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job = await claimed(store, await accepted(store))
     redis.delete(queue_key("submit"))
     redis.zadd("due", {job.id: 0})
-    moved = await asyncio.gather(*(store.tick() for _ in range(10)))
+    moved = await asyncio.gather(*(store.queue.tick() for _ in range(10)))
     assert sum(jobs for jobs, _, _ in moved) == 1
 
 
 async def test_a_callback_is_kept_once_and_wakes_its_job(store: JobStore, redis: Redis) -> None:
     """Raw, before anything is decided; the second copy changes nothing; the inbox is bounded."""
     job_id = await accepted(store)
-    assert await store.keep_callback(job_id, 1, b'{"a": 1}', b"") == "kept"
-    assert await store.keep_callback(job_id, 1, b'{"a": 1}', b"") == "duplicate"
+    assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "kept"
+    assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "duplicate"
     assert redis.llen(queue_key("settle")) == 1
     assert [row.split(b" ", 1)[1] for row in (await loaded(store, job_id)).inbox] == [b'1 {"a": 1}']
     for number in range(30):
-        await store.keep_callback(job_id, 1, b"%d" % number, b"")
+        await store.inbox.keep(job_id, 1, b"%d" % number, b"")
     assert redis.llen(f"inbox:{job_id}") == 20
 
 
 async def test_a_callback_for_no_job_is_kept_as_an_orphan(store: JobStore, redis: Redis) -> None:
     """It may be matched later."""
-    assert await store.keep_callback(new_job_id(1), 1, b"{}", b"orphan-row") == "orphan"
+    assert await store.inbox.keep(new_job_id(1), 1, b"{}", b"orphan-row") == "orphan"
     assert redis.lrange("orphans", 0, -1) == [b"orphan-row"]
 
 
@@ -280,11 +282,11 @@ async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None
 
 async def test_a_job_with_a_place_ends_at_its_deadline_though_its_message_waits(store: JobStore, redis: Redis) -> None:
     """Nobody takes its message: the rescue does not wait for that."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store)
     redis.hset(f"job:{job_id}", "deadline", 1)
     redis.zadd("due", {job_id: 0})
-    jobs, _, _ = await store.tick()
+    jobs, _, _ = await store.queue.tick()
     assert (jobs, redis.llen(queue_key("settle"))) == (1, 1)
 
 
@@ -294,19 +296,19 @@ async def test_an_ended_job_that_was_woken_for_nothing_is_left_in_peace(store: J
     step = decisions.cancelled(found.job, found.now)
     assert step is not None
     await store.advance(found, step)
-    await store.keep_callback(found.job.id, 1, b'{"status": "failed"}', b"")
+    await store.inbox.keep(found.job.id, 1, b'{"status": "failed"}', b"")
     await store.rest(step.job)
     assert redis.zscore("due", found.job.id) is not None
-    await store.mark_read(await loaded(store, found.job.id))
+    await store.inbox.mark_read(await loaded(store, found.job.id))
     await store.rest(step.job)
     assert redis.zscore("due", found.job.id) is None
 
 
 async def test_nothing_is_bought_while_a_callback_waits_to_be_read(store: JobStore) -> None:
     """It may hold the result of an earlier attempt."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     found = await loaded(store, await accepted(store))
-    await store.keep_callback(found.job.id, 1, b'{"status": "success"}', b"")
+    await store.inbox.keep(found.job.id, 1, b'{"status": "success"}', b"")
     step = decisions.claim(found.job, "key-1", found.now, DURATIONS)
     assert step is not None
     assert not await store.advance(found, step)
@@ -314,7 +316,7 @@ async def test_nothing_is_bought_while_a_callback_waits_to_be_read(store: JobSto
 
 async def test_a_key_that_left_the_configuration_gets_no_more_jobs(store: JobStore, redis: Redis) -> None:
     """Otherwise a renamed key would double what is in flight."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     redis.hset("upstream:key-1", "seen", 1)
     await accepted(store)
     assert redis.llen(queue_key("submit")) == 0
@@ -322,7 +324,7 @@ async def test_a_key_that_left_the_configuration_gets_no_more_jobs(store: JobSto
 
 async def test_an_upstream_cannot_ask_for_a_pause_of_months(store: JobStore, redis: Redis) -> None:
     """`retry_after` is bounded."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     job = await claimed(store, await accepted(store))
     found = await loaded(store, job.id)
     step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 9_999_999), found.now, DURATIONS)
@@ -346,7 +348,7 @@ async def refused(store: JobStore, found: Loaded, times: int) -> Loaded:
 
 async def test_a_record_stays_small_however_often_a_job_is_refused(store: JobStore, redis: Redis) -> None:
     """Its first rows and the newest stay, what is left out is counted, and the rows keep their numbers."""
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     found = await refused(store, await loaded(store, await accepted(store)), 60)
     early = list(numbered(decode_timeline(found.timeline)))
     assert [number for number, _ in early] == list(range(1, 122)), "a short one is whole"
@@ -367,7 +369,7 @@ async def test_a_record_stays_small_however_often_a_job_is_refused(store: JobSto
 
 async def test_followers_of_a_long_job_go_on_where_they_were(store: JobStore, settings: Settings) -> None:
     """`Last-Event-ID` in what is left out, and before it: each row once, ids that only grow."""
-    await store.configure([UpstreamLimit("key-1", 10)])
+    await store.queue.configure([UpstreamLimit("key-1", 10)])
     found = await refused(store, await loaded(store, await accepted(store)), 150)
     step = decisions.cancelled(found.job, found.now)
     assert step is not None
@@ -390,14 +392,14 @@ async def test_followers_of_a_long_job_go_on_where_they_were(store: JobStore, se
 async def test_messages_of_a_version_before_are_taken_over(store: JobStore, redis: Redis) -> None:
     """From each queue, in their order, behind what is there already; nothing is left or doubled."""
     job_id = await accepted(store)
-    await store.configure([UpstreamLimit("a", 1)])
+    await store.queue.configure([UpstreamLimit("a", 1)])
     submit = queue_key("submit")
     message = redis.lindex(submit, 0)
     redis.lpush("celery:submit", "first", "second")
     redis.lpush("celery:tell", "told")
-    assert await store.adopt_messages() == 3
+    assert await store.queue.adopt_messages() == 3
     assert redis.lrange(submit, 0, -1) == [b"second", b"first", message]
     assert redis.lrange(queue_key("tell"), 0, -1) == [b"told"]
     assert redis.keys("celery:*") == []
     assert job_id in message.decode()
-    assert await store.adopt_messages() == 0
+    assert await store.queue.adopt_messages() == 0

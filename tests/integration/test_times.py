@@ -8,8 +8,11 @@ from worker.job import decisions
 from worker.job.answer import Answer, Taken
 from worker.job.cost import day_of
 from worker.job.record import Job
-from worker.store.jobs import MOST_INBOX_ROWS, JobStore, Loaded, UpstreamLimit
+from worker.store.inbox import MOST_INBOX_ROWS
+from worker.store.jobs import JobStore
+from worker.store.loaded import Loaded
 from worker.store.messages import queue_key
+from worker.store.queue import UpstreamLimit
 
 HOUR_MS, DAY_SECONDS = 3_600_000, 86_400
 LEASE_MS = 60_000
@@ -24,7 +27,7 @@ async def loaded(store: JobStore, job_id: str) -> Loaded:
 
 async def running(store: JobStore, *, deadline_ms: int = HOUR_MS) -> Job:
     """A job that the upstream has."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store, deadline_ms=deadline_ms)
     await answered(store, job_id, PROCESSING)
     return (await loaded(store, job_id)).job
@@ -68,8 +71,8 @@ async def test_callbacks_are_bounded_also_where_each_is_read_at_once(store: JobS
     """An upstream that repeats itself in other words each time fills no memory."""
     job_id, verdicts = await accepted(store), []
     for number in range(10 * MOST_INBOX_ROWS + 1):
-        verdicts.append(await store.keep_callback(job_id, 1, b"%d" % number, b""))
-        await store.mark_read(await loaded(store, job_id))
+        verdicts.append(await store.inbox.keep(job_id, 1, b"%d" % number, b""))
+        await store.inbox.mark_read(await loaded(store, job_id))
     assert verdicts == ["kept"] * (10 * MOST_INBOX_ROWS) + ["full"]
 
 
@@ -78,7 +81,7 @@ async def test_a_woken_job_comes_back_a_lease_later_but_not_after_its_deadline(s
     far, near = await running(store), await running(store, deadline_ms=20_000)
     for job in (far, near):
         await store.again_at(job.id, 0)
-    jobs, _, _ = await store.tick()
+    jobs, _, _ = await store.queue.tick()
     assert jobs == 2
     assert due(redis, near.id) == near.order.deadline_at
     assert abs(due(redis, far.id) - store.now() - LEASE_MS) < 5_000
@@ -90,7 +93,7 @@ async def test_each_time_that_a_job_is_woken_in_vain_is_counted(store: JobStore,
     for times in (1, 2, 3):
         redis.delete(queue_key("settle"))
         await store.again_at(job.id, 0)
-        await store.tick()
+        await store.queue.tick()
         assert (await loaded(store, job.id)).job.stalls == times
     found = await loaded(store, job.id)
     step = decisions.polled(found.job, 1, None, found.now, DURATIONS)
@@ -106,7 +109,7 @@ async def test_a_lost_delivery_comes_back_again_and_again(store: JobStore, redis
     for _ in range(2):
         redis.delete(queue_key("tell"))
         redis.zadd("deliveries:due", {delivery: 0})  # the lease goes by
-        _, told, _ = await store.tick()
+        _, told, _ = await store.queue.tick()
         assert (told, redis.llen(queue_key("tell"))) == (1, 1)
         at = redis.zscore("deliveries:due", delivery)
         assert isinstance(at, float)
@@ -126,7 +129,7 @@ async def test_only_the_record_that_was_looked_at_is_left_in_peace(store: JobSto
 
 async def storing(store: JobStore, *, deadline_ms: int = HOUR_MS) -> Job:
     """A job whose images wait to be collected."""
-    await store.configure([UpstreamLimit("key-1", 5)])
+    await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store, deadline_ms=deadline_ms)
     await answered(store, job_id)
     return (await loaded(store, job_id)).job
@@ -140,7 +143,7 @@ async def said_to_be_at_work(store: JobStore, job: Job, token: bytes, lease_ms: 
 async def test_a_slow_collector_is_believed_for_a_lease_more(store: JobStore, redis: Redis) -> None:
     """Never sooner than was booked, never after the deadline while that is ahead, and not for a job that has ended."""
     far, near = await storing(store), await storing(store, deadline_ms=20_000)
-    collecting, tokens = Collecting(store._lane, store._common, 5), {}
+    collecting, tokens = Collecting(store._lane, store.push, 5), {}
     async with collecting.claimed(far) as mine, collecting.claimed(near) as mine_as_well:
         assert (mine, mine_as_well) == (True, True)
         for job in (far, near):
@@ -165,7 +168,7 @@ async def test_a_slow_collector_is_believed_for_a_lease_more(store: JobStore, re
 async def test_a_collector_whose_job_another_has_taken_is_not_believed(store: JobStore, redis: Redis) -> None:
     """It was thought dead: what it says of the job moves nothing any more."""
     job = await storing(store)
-    collecting = Collecting(store._lane, store._common, 5)
+    collecting = Collecting(store._lane, store.push, 5)
     async with collecting.claimed(job):
         token = redis.hget(f"job:{job.id}", "collector") or b""
         redis.delete("collecting:acme")  # its lease is over

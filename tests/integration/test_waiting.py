@@ -55,13 +55,13 @@ async def lease_passes(engine: Engine, job_id: str) -> None:
     """What is due within one is due now."""
     if due_in(engine, job_id) <= LEASE_MS:
         engine.redis.zadd("due", {job_id: 1})
-    await engine.r.store.tick()
+    await engine.r.store.queue.tick()
 
 
 async def test_a_job_that_waits_again_gets_no_message_per_lease(engine: Engine) -> None:
     """A callback of its refused attempt came meanwhile and changed nothing: it was read, and that is all."""
     job_id = await back_in_the_queue(engine)
-    await engine.r.store.keep_callback(job_id, 1, SAYS_NOTHING, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING, b"{}")
     await settle(engine.r, job_id)
     forget_messages(engine)
     for _ in range(3):
@@ -75,12 +75,12 @@ async def test_a_job_that_waits_again_gets_no_message_per_lease(engine: Engine) 
 async def test_it_still_ends_at_its_deadline(engine: Engine) -> None:
     """By nobody's message: it stands among those that waited too long."""
     job_id = await back_in_the_queue(engine, deadline_ms=700)
-    await engine.r.store.keep_callback(job_id, 1, SAYS_NOTHING, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING, b"{}")
     await settle(engine.r, job_id)
     await lease_passes(engine, job_id)
     until = (await engine.job(job_id)).order.deadline_at
     await asyncio.sleep(max(0, until - engine.r.store.now()) / 1000 + 0.05)
-    await engine.r.store.tick()
+    await engine.r.store.queue.tick()
     await end_overdue(engine.r)
     assert (await engine.job(job_id)).status is Status.EXPIRED
 
@@ -88,7 +88,7 @@ async def test_it_still_ends_at_its_deadline(engine: Engine) -> None:
 async def test_a_callback_that_nobody_has_read_still_brings_a_message(engine: Engine) -> None:
     """Its own was lost, or it could not be confirmed yet: it may hold the result."""
     job_id = await back_in_the_queue(engine)
-    await engine.r.store.keep_callback(job_id, 1, SAYS_SUCCESS, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, SAYS_SUCCESS, b"{}")
     forget_messages(engine)
     await lease_passes(engine, job_id)
     assert messages(engine) == 1
@@ -102,7 +102,7 @@ async def test_a_step_of_a_job_that_got_its_place_meanwhile_leaves_its_lease(eng
     waiting = await store.load(job_id)
     assert waiting is not None
     engine.redis.hset(f"upstream:{next(iter(engine.r.accounts.used))}", "paused_until", 0)
-    await store.tick()
+    await store.queue.tick()
     assert (await engine.job(job_id)).place is not None
     another = Answer("failed", request_id="1", track_id="another's", message="out of paint")
     step = decisions.called_back(waiting.job, 1, another, waiting.now, DURATIONS)

@@ -111,7 +111,7 @@ class Engine:
 
     async def accepted(self, tenant: str = "acme", **more: Any) -> str:
         """The id of a job that is accepted and has its place."""
-        await self.r.store.configure(pool_limits(self.r))
+        await self.r.store.queue.configure(pool_limits(self.r))
         made = order(self.r.store, tenant, **more)
         assert (await self.r.store.accept([made], ROOM)).verdict == "created"
         return made.id

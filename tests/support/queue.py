@@ -13,9 +13,10 @@ from worker.job.ids import new_job_id
 from worker.job.record import Image, Order
 from worker.job.timing import Durations
 from worker.store.admission import Accepted, Allowance
-from worker.store.jobs import JobStore, UpstreamLimit
+from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.store.messages import message_template
+from worker.store.queue import UpstreamLimit
 
 DURATIONS = Durations(80_000, 60_000, 300_000)
 ROOM = Allowance(10_000_000)
@@ -64,7 +65,7 @@ async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS, dur
 
 async def release_order(store: JobStore, redis: Redis, jobs: int) -> list[str]:
     """The order in which so many waiting jobs get the one place of one key."""
-    await store.configure([UpstreamLimit("key-1", 1)])
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
     served = []
     for _ in range(jobs):
         placed = [each.decode() for each in redis.zrange("places:key-1", 0, -1)]

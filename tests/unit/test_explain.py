@@ -6,11 +6,16 @@ import pytest
 
 from worker.job.record import Attempt, Job, Order, Status
 from worker.shown.explain import explain
-from worker.store.standing import PLACED, KeyState, Standing
+from worker.store.standing import PLACED, AccountState, Standing
 
 JOB = Job(Order("01M859N4P0ZK88SXJWVC1PBXXR", "acme", 1000, 9000, {}))
 STANDING = Standing(
-    position=9, own_position=2, own_waiting=12, wait_ms=39_700, done_ms=3000, keys=(KeyState("eu-1", 10, 10, "open"),)
+    position=9,
+    own_position=2,
+    own_waiting=12,
+    wait_ms=39_700,
+    done_ms=3000,
+    accounts=(AccountState("eu-1", 10, 10, "open"),),
 )
 REFUSED = replace(JOB, attempts=(Attempt(1, "t", "eu-1", 1, "refused", outcome="busy"),))
 
@@ -22,24 +27,26 @@ REFUSED = replace(JOB, attempts=(Attempt(1, "t", "eu-1", 1, "refused", outcome="
         (JOB, PLACED, "It has its place upstream and waits for a worker."),
         (
             JOB,
-            replace(
-                STANDING, position=2, keys=(KeyState("eu-1", 0, 5, "broken", 12_000, "key_refused"),), wait_ms=None
+            STANDING._replace(
+                position=2,
+                accounts=(AccountState("eu-1", 0, 5, "broken", 12_000, "key_refused"),),
+                wait_ms=None,
             ),
             "3rd of 12 of tenant acme; key eu-1 is tried again in 7 s (the upstream refused our key).",
         ),
         (
             JOB,
-            replace(STANDING, position=2, held_back="by an operator", wait_ms=None),
+            STANDING._replace(position=2, held_back="by an operator", wait_ms=None),
             "3rd of 12 of tenant acme; everything is held back: by an operator.",
         ),
         (
             JOB,
-            replace(STANDING, position=3, tenant_paused="unpaid", wait_ms=None),
+            STANDING._replace(position=3, tenant_paused="unpaid", wait_ms=None),
             "3rd of 12 of tenant acme; 1 of other tenants goes before it; its tenant is paused: unpaid.",
         ),
         (
             REFUSED,
-            replace(STANDING, position=2, keys=()),
+            STANDING._replace(position=2, accounts=()),
             (
                 "3rd of 12 of tenant acme; no worker with an upstream key is there; "
                 "it was tried before, but the upstream's queue was full; about 40 s."

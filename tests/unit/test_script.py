@@ -7,7 +7,8 @@ from typing import Any, Literal, NamedTuple
 import pytest
 
 from worker.store.assembly import Assembly, Reply, ScriptError
-from worker.store.signature import Arguments, ReplyReader
+from worker.store.reply import ReplyReader
+from worker.store.signature import Arguments
 
 
 class Group(NamedTuple):
@@ -34,6 +35,15 @@ class Told(NamedTuple):
     fields: dict[str, bytes]
     ids: list[str] = []
     used: int = 7
+    best: "Best | None" = None
+    rows: list[Row] = []
+
+
+class Best(NamedTuple):
+    """A part with names of its own, and in it many more."""
+
+    rank: int
+    others: tuple[Row, ...]
 
 
 def example(*, group: Group, name: str, limit: int | None, is_new: bool = False, rows: Sequence[Row]) -> Told: ...  # type: ignore[empty-body]
@@ -87,13 +97,13 @@ def test_a_script_that_does_not_fit_together_is_refused(
 ) -> None:
     """With the place and the name."""
     with pytest.raises(ScriptError, match=complaint):
-        put_together(write(tmp_path, **scripts), Reply(frozenset({"done"}), ("done", "more")))
+        put_together(write(tmp_path, **scripts), Reply(frozenset({"done"}), ("done", "more"), ()))
 
 
 def test_a_reply_that_names_what_it_must_is_taken(tmp_path: Path) -> None:
     """Whatever stands in its values."""
     script = "return reply{\n  done = f({x = 1}) == 'more, other = 2', -- other = 3\n}\n"
-    put_together(write(tmp_path, it=script), Reply(frozenset({"done"}), ("done", "more")))
+    put_together(write(tmp_path, it=script), Reply(frozenset({"done"}), ("done", "more"), ()))
 
 
 def test_a_key_family_becomes_its_text_but_not_in_a_comment(tmp_path: Path) -> None:
@@ -150,12 +160,16 @@ def test_a_signature_that_cannot_be_is_refused(function: Callable[..., None]) ->
 def test_a_reply_is_read_by_name() -> None:
     """What was left out has its default, or is None where it may be."""
     reader = ReplyReader("example", Told)
-    assert reader.shape == Reply(frozenset({"verdict", "wait", "fields"}), ("verdict", "wait", "fields", "ids", "used"))
+    assert reader.shape.names == ("verdict", "wait", "fields", "ids", "used", "best", "rows")
+    assert reader.shape.needed == {"verdict", "wait", "fields"}
     flat = [b"doc", b"{}", b"version", b"1"]
-    assert reader.read([5, b"yes", b"12", flat, [b"a", b"b"], b"3"]) == Told(
-        5, "yes", 12, {"doc": b"{}", "version": b"1"}, ["a", "b"], 3
+    rows = [b"x", b"1.5", 1, b"y", b"2", None]
+    assert reader.read([5, b"yes", b"12", flat, [b"a", b"b"], b"3", [8, rows], rows]) == Told(
+        *(5, "yes", 12, {"doc": b"{}", "version": b"1"}, ["a", "b"], 3),
+        Best(8, (Row("x", 1.5, late=True), Row("y", 2, late=False))),
+        [Row("x", 1.5, late=True), Row("y", 2, late=False)],
     )
-    assert reader.read([5, b"no", None, [], None, None]) == Told(5, "no", None, {})
+    assert reader.read([5, b"no", None, [], None, None, None, []]) == Told(5, "no", None, {})
     assert ReplyReader("example", type(None)).read([5]) is None
     with pytest.raises(ScriptError, match="NamedTuple"):
         ReplyReader("example", int)

@@ -124,9 +124,9 @@ class Audit:
             case "look":
                 return lambda: self.store.again_at(job.id, 0)
             case "enqueue":
-                return lambda: self.store.put_back(job)
+                return lambda: self.store.queue.put_back(job)
             case what:
-                return lambda: self.store.mend(what, job.id, each.key)
+                return lambda: self.store.queue.mend(what, job.id, each.key)
 
     async def _between(self, sums: Sums) -> AsyncIterator[Finding]:
         """Findings that concern more than one record."""
@@ -144,7 +144,7 @@ class Audit:
         return lambda: self.store.lay_ghost(job_id)
 
     def _forgetting(self, name: str) -> Repair:
-        return lambda: self.store.mend("forget", name)
+        return lambda: self.store.queue.mend("forget", name)
 
     def _booking(self, key: str, field: str, missing: int) -> Repair:
         return lambda: self.lane.run(mend_budget, usage_key=key, field=field, missing=missing)

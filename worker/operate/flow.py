@@ -71,13 +71,13 @@ class FlowControl:
     async def resume(self) -> None:
         """Hands out jobs again."""
         await self._lane.write("DEL", keys.PAUSED())
-        await self._store.tick()
+        await self._store.queue.tick()
 
     async def pause_tenant(self, tenant: str, reason: str | None) -> None:
         """Pauses a tenant with that reason. None resumes it; the pause gives it no credit."""
         await self._lane.write("SADD", keys.TENANTS(), tenant)
         await self._lane.run(PAUSE, tenant, reason or "")
-        await self._store.tick()
+        await self._store.queue.tick()
 
     async def drain(self, upstream: str, reason: str | None) -> bool:
         """Drains an account: it gets no more jobs. None takes it into use again. False: there is no such account."""
@@ -85,7 +85,7 @@ class FlowControl:
             return False
         key = keys.UPSTREAM(upstream)
         await (self._lane.write("HSET", key, "drained", reason) if reason else self._lane.write("HDEL", key, "drained"))
-        await self._store.tick()
+        await self._store.queue.tick()
         return True
 
     async def limit_upstream(self, upstream: str, limit: int | None) -> bool:
@@ -98,7 +98,7 @@ class FlowControl:
         else:
             await self._lane.write("HSET", key, "override", limit, "limit", limit, "learned", 0)
             await self._lane.write("HDEL", key, "probing")
-        await self._store.tick()
+        await self._store.queue.tick()
         return True
 
     async def limit_tenant(self, tenant: str, what: Limit, value: float | None) -> None:

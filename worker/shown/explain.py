@@ -1,7 +1,7 @@
 """`explain`: one sentence that says why a job is where it is. Pure."""
 
 from worker.job.record import Job, Milliseconds, Status
-from worker.store.standing import KeyState, Standing
+from worker.store.standing import AccountState, Standing
 
 MOST_KEYS_NAMED = 3
 REASONS = {
@@ -56,23 +56,23 @@ def _obstacles(where: Standing, now: Milliseconds) -> list[str]:
         return [f"everything is held back: {where.held_back}"]
     if where.tenant_paused:
         return [f"its tenant is paused: {where.tenant_paused}"]
-    if not where.keys:
+    if not where.accounts:
         return ["no worker with an upstream key is there"]
-    named = [_key(key, now) for key in where.keys[:MOST_KEYS_NAMED]]
-    more = len(where.keys) - MOST_KEYS_NAMED
+    named = [_account(each, now) for each in where.accounts[:MOST_KEYS_NAMED]]
+    more = len(where.accounts) - MOST_KEYS_NAMED
     return [*named, f"{more} more keys"] if more > 0 else named
 
 
-def _key(key: KeyState, now: Milliseconds) -> str:
-    seconds = max(0, key.paused_until - now) // 1000
-    match key.state:
+def _account(account: AccountState, now: Milliseconds) -> str:
+    seconds = max(0, account.paused_until - now) // 1000
+    match account.state:
         case "drained":
-            return f"key {key.name} is drained"
+            return f"key {account.name} is drained"
         case "broken":
-            return f"key {key.name} is tried again in {seconds} s ({REASONS.get(key.reason, 'it failed')})"
+            return f"key {account.name} is tried again in {seconds} s ({REASONS.get(account.reason, 'it failed')})"
         case "resting":
-            return f"key {key.name} rests for {seconds} s, as the upstream asked"
-    return f"key {key.name} at {key.held} of {key.limit}"
+            return f"key {account.name} rests for {seconds} s, as the upstream asked"
+    return f"key {account.name} at {account.held} of {account.limit}"
 
 
 def _ordinal(number: int) -> str:

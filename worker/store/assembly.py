@@ -38,6 +38,8 @@ class Reply(NamedTuple):
 
     needed: frozenset[str]
     names: Sequence[str]
+    function: Sequence[str]
+    """Lines of Lua that make `reply`."""
 
 
 class Assembly:
@@ -51,7 +53,7 @@ class Assembly:
         text = self._read(f"{name}.lua")
         if reply:
             _check_replies(f"{name}.lua", text, reply)
-        generated = [*arguments, *(_reply_function(reply) if reply else ())]
+        generated = [*arguments, *(reply.function if reply else ())]
         return [
             Line(f"#!lua flags={flags}", f"{name}.lua", 0),
             *(line for part in self._included(text) for line in self._lines_of(f"includes/{part}.lua")),
@@ -88,14 +90,6 @@ class Assembly:
         for name in ("clock", *INCLUDE.findall(text)):
             take(name, ())
         return found
-
-
-def _reply_function(reply: Reply) -> list[str]:
-    """`false` stands for what a script leaves out: Redis ends an array at the first nil."""
-    if not reply.names:
-        return ["local function reply() return {now} end"]
-    values = ", ".join(f"it.{name} or false" for name in reply.names)
-    return ["local function reply(it)", f"  return {{now, {values}}}", "end"]
 
 
 def _check_replies(file: str, text: str, reply: Reply) -> None:

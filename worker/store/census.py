@@ -1,10 +1,11 @@
-"""What the whole store holds at one moment, counted by Redis itself."""
+"""What the whole store holds at one moment, counted by Redis itself: the calling contract of lua/census.lua."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import NamedTuple
 
 from worker.job.ids import created_at
 from worker.job.record import Milliseconds
+from worker.store.script import script
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,32 +38,65 @@ class Census:
     """How much of that has not worn off yet."""
 
 
-def parse_census(reply: list[Any]) -> Census:
+class AccountRow(NamedTuple):
+    """An upstream account; without a limit where no worker has it in its configuration."""
+
+    name: str
+    held: int
+    limit: float | None
+
+
+class TenantRow(NamedTuple):
+    """A tenant with waiting jobs, and the one that goes first."""
+
+    name: str
+    waiting: int
+    first: str | None
+
+
+class CensusReply(NamedTuple):
+    """All of it in one moment."""
+
+    by_status: dict[str, int]
+    accounts: list[AccountRow]
+    messages: dict[str, float]
+    steps: dict[str, int]
+    tenants: list[TenantRow]
+    paused: bool
+    overdue_ms: Milliseconds
+    """That the oldest due step is late."""
+    removals_failing: int
+    clock_ahead_ms: Milliseconds
+    waiting: int = 0
+    audit_findings: int = 0
+    hold_ms: Milliseconds | None = None
+    clock_steps: int = 0
+
+
+@script
+def census(*, prefix: str) -> CensusReply:
+    """Counts over the whole store. `prefix` is that of Celery's queues."""
+
+
+def counted(reply: CensusReply) -> Census:
     """The reply of lua/census.lua as a Census."""
-    by_status, waiting, overdue_ms, upstreams, messages, steps, findings, tenants, paused, hold, failing, *clock = reply
     return Census(
-        by_status={name: int(count) for name, count in _pairs(by_status).items()},
-        waiting=int(waiting or 0),
-        overdue_seconds=overdue_ms / 1000,
-        in_flight={upstreams[at].decode(): float(upstreams[at + 1]) for at in range(0, len(upstreams), 3)},
-        limits={
-            upstreams[at].decode(): float(limit) for at in range(0, len(upstreams), 3) if (limit := upstreams[at + 2])
-        },
-        messages={name: float(count) for name, count in _pairs(messages).items()},
-        steps={_step(name): int(count) for name, count in _pairs(steps).items()},
-        audit_findings=int(findings),
-        tenants={tenants[at].decode(): int(tenants[at + 1]) for at in range(0, len(tenants), 3)},
-        oldest_waiting_at=min((created_at(first.decode()) for first in tenants[2::3] if first), default=None),
-        paused=bool(paused),
-        hold_seconds=int(hold) / 1000 if int(hold) >= 0 else None,
-        removals_failing=int(failing),
-        clock_steps=int(clock[0]),
-        clock_ahead_seconds=int(clock[1]) / 1000,
+        by_status=reply.by_status,
+        waiting=reply.waiting,
+        overdue_seconds=reply.overdue_ms / 1000,
+        in_flight={each.name: float(each.held) for each in reply.accounts},
+        limits={each.name: each.limit for each in reply.accounts if each.limit is not None},
+        messages=reply.messages,
+        steps={_step(name): count for name, count in reply.steps.items()},
+        audit_findings=reply.audit_findings,
+        tenants={each.name: each.waiting for each in reply.tenants},
+        oldest_waiting_at=min((created_at(each.first) for each in reply.tenants if each.first), default=None),
+        paused=reply.paused,
+        hold_seconds=None if reply.hold_ms is None else reply.hold_ms / 1000,
+        removals_failing=reply.removals_failing,
+        clock_steps=reply.clock_steps,
+        clock_ahead_seconds=reply.clock_ahead_ms / 1000,
     )
-
-
-def _pairs(flat: list[bytes]) -> dict[str, bytes]:
-    return {name.decode(): value for name, value in zip(flat[::2], flat[1::2], strict=True)}
 
 
 def _step(name: str) -> tuple[str, str]:

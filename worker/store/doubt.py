@@ -7,13 +7,14 @@ bought behind the back of a caller who was told that nothing was accepted.
 import asyncio
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import TypeVar
 
 import structlog
 
 from worker.store.lane import Lane, RedisUnavailable
 
 log = structlog.get_logger()
+T = TypeVar("T")
 
 DOUBT_SECONDS = 10.0
 """A Redis that was killed is back by then, or a failover is through."""
@@ -24,7 +25,7 @@ class Doubtful(Exception):
     """It cannot be said whether it was done. Whoever asked is told neither: no answer is the only true one."""
 
 
-async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[Any]], seconds: float = DOUBT_SECONDS) -> Any:
+async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[T]], seconds: float = DOUBT_SECONDS) -> T:
     """The reply of a script that makes `key`, and says the same again where the key is there.
 
     Raises RedisUnavailable only where it is certain that it was not done and never will be, otherwise Doubtful: only

@@ -21,7 +21,7 @@ with its arguments by name. On the wire both are arrays.
     Sequence of others       a list of texts; as the last argument only
 
 A reply leaves out what has a default. Lua's true, false and nil come as bool or None, numbers as int, texts as str or
-bytes, what HGETALL says as a dict.
+bytes, what HGETALL says as a dict, a table with names as a NamedTuple, and a list of such as a list of NamedTuples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -29,7 +29,8 @@ from hashlib import sha1
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
 from worker.store.assembly import Assembly, Reply
-from worker.store.signature import Arguments, ReplyReader, Words
+from worker.store.reply import ReplyReader
+from worker.store.signature import Arguments, Words
 
 P = ParamSpec("P")
 R = TypeVar("R")

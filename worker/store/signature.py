@@ -1,12 +1,11 @@
-"""A script's calling contract, read off a Python function: what goes over the wire, and what comes back."""
+"""What a Python function's signature says of a script's arguments: words for the wire, locals for Lua."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from enum import Enum
 from inspect import Parameter, signature
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
+from typing import Any, Union, get_args, get_origin, get_type_hints
 
-from worker.store.assembly import Reply, ScriptError
+from worker.store.assembly import ScriptError
 
 Words = tuple[Any, ...]
 TAKEN = {"now", "shown", "reply", "redis", "cjson", "cmsgpack", "ARGV", "KEYS", "KEY"}
@@ -45,40 +44,19 @@ class Arguments:
                     raise ScriptError(f"{self._name}: only the last argument may be a Sequence, and {name} is not")
                 yield from _list(name, get_args(hint)[0], at)
                 continue
-            for field, inner in (get_type_hints(hint) if _is_group(hint) else {name: hint}).items():
+            for field, inner in (get_type_hints(hint) if is_group(hint) else {name: hint}).items():
                 # of a group, which is the same for many scripts, not everybody needs everything
-                unused = " -- luacheck: ignore 211" if _is_group(hint) else ""
+                unused = " -- luacheck: ignore 211" if is_group(hint) else ""
                 yield f"local {field} = {_in_lua(inner, str(at))}{unused}"
                 at += 1
 
 
-class ReplyReader:
-    """What a script replies, by name, as a NamedTuple. A field named `now` is the time that begins every reply."""
-
-    def __init__(self, name: str, kind: Any) -> None:
-        if kind is not NoneType and not _is_group(kind):
-            raise ScriptError(f"{name}: the reply must be a NamedTuple, or None")
-        hints = {} if kind is NoneType else get_type_hints(kind)
-        defaults = {} if kind is NoneType else kind._field_defaults
-        names = tuple(each for each in hints if each != "now")
-        self._make = None if kind is NoneType else kind._make
-        self._first = 0 if "now" in hints else 1
-        self._readers = [_reader(hint, defaults.get(each)) for each, hint in hints.items()]
-        self.shape = Reply(frozenset(each for each in names if each not in defaults), names)
-
-    def read(self, reply: Sequence[Any]) -> Any:
-        """The reply as that type."""
-        if self._make is None:
-            return None
-        values = reply[self._first :] if self._first else reply
-        return self._make([read(value) for read, value in zip(self._readers, values, strict=True)])
-
-
-def _is_group(hint: Any) -> bool:
+def is_group(hint: Any) -> bool:
+    """Whether the type is a NamedTuple: several values, each with a name."""
     return isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
 
 
-def _optional(hint: Any) -> tuple[Any, bool]:
+def optional(hint: Any) -> tuple[Any, bool]:
     """The type itself, and whether it may be None instead."""
     if get_origin(hint) not in (Union, UnionType):
         return hint, False
@@ -87,17 +65,17 @@ def _optional(hint: Any) -> tuple[Any, bool]:
 
 
 def _adder(hint: Any) -> Callable[[list[Any], Any], None]:
-    if _is_group(hint):
+    if is_group(hint):
         return list.extend
     if get_origin(hint) is not Sequence:
         return list.append
-    if not _is_group(get_args(hint)[0]):
+    if not is_group(get_args(hint)[0]):
         return list.extend
     return lambda words, rows: words.extend(word for row in rows for word in row)
 
 
 def _in_lua(hint: Any, at: str) -> str:
-    kind, may_be_none = _optional(hint)
+    kind, may_be_none = optional(hint)
     if kind is bool:
         return f"ARGV[{at}] == '1'"
     if kind in (int, float):
@@ -106,7 +84,7 @@ def _in_lua(hint: Any, at: str) -> str:
 
 
 def _list(name: str, hint: Any, first: int) -> Iterator[str]:
-    fields = get_type_hints(hint) if _is_group(hint) else {}
+    fields = get_type_hints(hint) if is_group(hint) else {}
     yield f"local {name} = {{}}"
     yield f"for at = {first}, #ARGV, {len(fields) or 1} do"
     if fields:
@@ -118,26 +96,3 @@ def _list(name: str, hint: Any, first: int) -> Iterator[str]:
     else:
         yield f"  {name}[#{name} + 1] = ARGV[at]"
     yield "end"
-
-
-def _reader(hint: Any, default: Any) -> Callable[[Any], Any]:
-    kind, may_be_none = _optional(hint)
-    read = _value_reader(kind)
-    if not may_be_none and default is None:
-        return read
-    return lambda value: default if value is None else read(value)
-
-
-def _value_reader(kind: Any) -> Callable[[Any], Any]:
-    origin, inside = get_origin(kind), get_args(kind)
-    if kind in (int, float, bool):
-        return kind  # type: ignore[no-any-return]
-    if kind is str or origin is Literal or (isinstance(kind, type) and issubclass(kind, Enum)):
-        return bytes.decode if kind is str or origin is Literal else lambda value: kind(value.decode())
-    if origin in (list, tuple):
-        read = _value_reader(inside[0])
-        return origin if inside[0] in (bytes, Any) else lambda value: origin(map(read, value))
-    if origin is dict:
-        name, value_of = map(_value_reader, inside)
-        return lambda flat: {name(flat[at]): value_of(flat[at + 1]) for at in range(0, len(flat), 2)}
-    return lambda value: value

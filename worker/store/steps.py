@@ -11,7 +11,8 @@ import structlog
 
 from worker.job.record import Job, Milliseconds
 from worker.job.step import Step
-from worker.store.jobs import JobStore, Loaded
+from worker.store.jobs import JobStore
+from worker.store.loaded import Loaded
 
 log = structlog.get_logger()
 

@@ -31,25 +31,25 @@ async def _replay(store: JobStore, job_id: str) -> int:
     if not is_job_id(job_id) or await store.load(job_id) is None:
         print("there is no such job")
         return 1
-    await store.replay(job_id)
+    await store.inbox.read_again(job_id)
     print("its callbacks are decided on again")
     return 0
 
 
 async def _match(store: JobStore) -> int:
     matched = 0
-    for row in await store.orphans():
+    for row in await store.inbox.orphans():
         orphan = orjson.loads(row)
         if await store.load(orphan["job"]):
-            await store.keep_callback(orphan["job"], orphan["attempt"], orphan["body"].encode(), row)
-            await store.drop_orphan(row)
+            await store.inbox.keep(orphan["job"], orphan["attempt"], orphan["body"].encode(), row)
+            await store.inbox.drop_orphan(row)
             matched += 1
     print(f"{matched} matched")
     return 0
 
 
 async def _list(store: JobStore) -> int:
-    for row in await store.orphans():
+    for row in await store.inbox.orphans():
         orphan = orjson.loads(row)
         print(f"{orphan['at']} job {orphan['job']} attempt {orphan['attempt']} {len(orphan['body'])} bytes")
     return 0

@@ -40,7 +40,7 @@ async def _run(act: Callable[[Engine], Awaitable[int]]) -> int:
     settings = settings_here()
     configure_logs(settings, "operator")  # on stderr: what a verb answers is alone on stdout
     async with _opened(settings) as engine:
-        await engine.store.health()  # sets the clock that times are told by
+        await engine.store.condition.results()  # sets the clock that times are told by
         return await act(engine)
 
 

@@ -1,117 +1,120 @@
--- Accepts one request or one batch of a tenant: record, idempotency row, budget, place in the queue, Celery message;
--- all or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
---
--- ARGV  template, prefix, lease_ms, idempotency key or '', fingerprint (and ':' and the one that older rows have),
---       idempotency ttl_ms, tenant, day,
---       most jobs waiting, how many more of a tenant of which fewer wait; then the tenant's defaults, 0 for none: requests a second, burst, jobs waiting, images a day,
---       images a month; '1' where a job of these asks to be refused rather than late, or '';
---       then per job: id, order, doc, timeline row, created_ms, due_ms, rank, priority, images, refuse it rather than late '1' or ''
--- Reply {now, 'created' | 'same' | 'mismatch', ids joined by ',', {standing} or {} where none waits,
---        per job '<its tenant's before it> <jobs before it> <ms until its place or -1>' or '-' where it has its place, joined by ','}
---    or {now, 'full' | 'tenant_full' | 'rate' | 'budget' | 'late', ms until it is worth trying again, limit, used}
+-- Accepts one request or one batch of a tenant: record, idempotency row, budget, place in the queue, Celery message; all
+-- or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
+-- Arguments and reply: worker/store/admission.py.
 -- @include budget
 -- @include standing
-local template, prefix, lease = ARGV[1], ARGV[2], tonumber(ARGV[3])
-local idempotency, tenant, day = ARGV[4], ARGV[7], ARGV[8]
-local fingerprint, older = ARGV[5]:match('^([^:]*):?(.*)$')
-local FIRST, EACH = 17, 10
 
 local ids, images = {}, 0
-for at = FIRST, #ARGV, EACH do
-  ids[#ids + 1] = ARGV[at]
-  images = images + ARGV[at + 8]
+for at, job in ipairs(jobs) do
+  ids[at] = job.id
+  images = images + job.images
 end
-if redis.call('EXISTS', KEY.job .. ids[1]) == 1 then return {now, 'created', table.concat(ids, ','), {}, ''} end
+ids = table.concat(ids, ',')
+if redis.call('EXISTS', KEY.job .. jobs[1].id) == 1 then return reply{verdict = 'created', ids = ids} end
 
-if idempotency ~= '' then
-  local earlier = redis.call('GET', idempotency)
+local print, older_print = fingerprint:match('^([^:]*):?(.*)$')
+if idempotency_key ~= '' then
+  local earlier = redis.call('GET', idempotency_key)
   if earlier then
-    local print, known = earlier:match('^(%S+) (.*)$')
-    return {now, (print == fingerprint or print == older) and 'same' or 'mismatch', known, {}, ''}
+    local its_print, its_ids = earlier:match('^(%S+) (.*)$')
+    local same = its_print == print or its_print == older_print
+    return reply{verdict = same and 'same' or 'mismatch', ids = its_ids}
   end
 end
 
--- What an operator has set for the tenant, or the installation's default; nil where there is no limit.
-local set = redis.call('HMGET', KEY.tenant .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused')
-local limits = {}
-for at = 1, 5 do
-  local limit = tonumber(set[at] or ARGV[10 + at])
-  limits[at] = limit > 0 and limit or nil
-end
-local rate = limits[1]
-local burst = (set[2] or not set[1]) and limits[2] or rate and math.ceil(rate) -- a rate of its own has a burst of its own
+-- What an operator has set for the tenant goes before the installation's defaults.
+local own_rate, own_burst, own_waiting, own_day, own_month, tenant_paused = unpack(redis.call('HMGET',
+  KEY.tenant .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused'))
+rate = limit_of(own_rate, rate)
+tenant_waiting = limit_of(own_waiting, tenant_waiting)
+burst = limit_of(own_burst, burst)
+-- a rate of its own has a burst of its own: the default belongs to the default rate
+if rate and (not burst or (own_rate and not own_burst)) then burst = math.ceil(rate) end
 
 -- One tenant cannot keep the others out: who has little waiting is let in a little beyond the bound.
-local queued, most, reserved = tonumber(redis.call('HGET', KEY.counts, 'queued') or 0) + #ids, tonumber(ARGV[9]), tonumber(ARGV[10])
-local size = (limits[3] or queued > most) and tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
-if queued > most and (size + #ids > reserved or queued > most + reserved) then
-  return {now, 'full', 10000, most, 0}
+local queued = tonumber(redis.call('HGET', KEY.counts, 'queued') or 0) + #jobs
+local is_full = queued > max_waiting
+local size = (tenant_waiting or is_full) and tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
+if is_full and (size + #jobs > reserved or queued > max_waiting + reserved) then
+  return reply{verdict = 'full', refused_by = {number = 10000, limit = max_waiting, used = 0}}
 end
-if limits[3] and size + #ids > limits[3] then return {now, 'tenant_full', 10000, limits[3], size} end
-local period, limit, used = beyond_budget(tenant, day, images, limits[4], limits[5])
-if period then return {now, 'budget', period, limit, used} end
-local spacing = rate and 1000 / rate
-local arrival = rate and math.max(now, tonumber(redis.call('GET', KEY.rate .. tenant) or 0))
-if rate and arrival - now > (burst - 1) * spacing + 0.001 then
-  return {now, 'rate', math.ceil(arrival - now - (burst - 1) * spacing), math.ceil(rate), 0}
+if tenant_waiting and size + #jobs > tenant_waiting then
+  return reply{verdict = 'tenant_full', refused_by = {number = 10000, limit = tenant_waiting, used = size}}
 end
+local over = over_budget(tenant, day, images, limit_of(own_day, images_day), limit_of(own_month, images_month))
+if over then return reply{verdict = 'budget', refused_by = over} end
 
--- With nobody waiting and a place free there is no queue to stand in.
-local nobody_waits = not set[6] and redis.call('EXISTS', KEY.fair) == 0
-local crowd, found
-if ARGV[16] == '1' then
-  crowd, found = survey(tenant, tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)), pace()
-  local ahead = 0
-  for at = FIRST, #ARGV, EACH do
-    local own = redis.call('ZCOUNT', KEY.backlog .. tenant, '-inf', ARGV[at + 6])
-    local wait = wait_ms(found, jobs_before(crowd, own + ahead, tonumber(ARGV[at + 7])))
-    local late = ARGV[at + 9] == '1' and wait and found.done and now + wait + found.done - tonumber(ARGV[at + 5])
-    if late and late > 0 then
-      return {now, 'late', math.ceil(late), math.ceil(wait + found.done), 0}
-    end
-    ahead = ahead + 1
+-- The rate is kept as the time at which all that came so far will have been let through evenly (GCRA).
+local spacing, arrival, ahead_ms
+if rate then
+  spacing = 1000 / rate
+  arrival = math.max(now, tonumber(redis.call('GET', KEY.rate .. tenant) or 0))
+  ahead_ms = arrival - now - (burst - 1) * spacing
+  if ahead_ms > 0.001 then
+    return reply{verdict = 'rate', refused_by = {number = math.ceil(ahead_ms), limit = math.ceil(rate), used = 0}}
   end
 end
 
-if idempotency ~= '' then
-  redis.call('SET', idempotency, fingerprint .. ' ' .. table.concat(ids, ','), 'PX', ARGV[6])
+local crowd, found
+if may_be_late then
+  crowd, found = survey(tenant, tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)), pace()
+  for at, job in ipairs(jobs) do
+    local own = redis.call('ZCOUNT', KEY.backlog .. tenant, '-inf', job.rank) + at - 1
+    local wait = wait_ms(found, jobs_before(crowd, own, job.priority))
+    local late = job.refuse_late and wait and found.done and now + wait + found.done - job.deadline
+    if late and late > 0 then
+      return reply{verdict = 'late', refused_by = {
+        number = math.ceil(late), limit = math.ceil(wait + found.done), used = 0,
+      }}
+    end
+  end
+end
+
+if idempotency_key ~= '' then
+  redis.call('SET', idempotency_key, print .. ' ' .. ids, 'PX', idempotency_ms)
 end
 if rate then
   -- a batch is let in as long as there is any room, and pays for all its requests afterwards
-  redis.call('SET', KEY.rate .. tenant, string.format('%.3f', arrival + #ids * spacing),
-    'PX', math.ceil(arrival - now + #ids * spacing) + 1000)
+  redis.call('SET', KEY.rate .. tenant, string.format('%.3f', arrival + #jobs * spacing),
+    'PX', math.ceil(arrival - now + #jobs * spacing) + 1000)
 end
 book(tenant, day, images, 0)
+-- with nobody waiting and a place free there is no queue to stand in
+local nobody_waits = not tenant_paused and redis.call('EXISTS', KEY.fair) == 0
 local own
-for at = FIRST, #ARGV, EACH do
-  local id, key = ARGV[at], KEY.job .. ARGV[at]
-  redis.call('HSET', key, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', ARGV[at + 1], 'doc', ARGV[at + 2],
-    'timeline', ARGV[at + 3], 'rank', ARGV[at + 6], 'deadline', ARGV[at + 5], 'open', ARGV[at + 8], 'spent', 0)
-  if ARGV[at + 7] ~= '5' then redis.call('HSET', key, 'priority', ARGV[at + 7]) end
-  redis.call('ZADD', KEY.jobs .. tenant, ARGV[at + 4], id)
-  redis.call('ZADD', KEY.due, ARGV[at + 5], id)
-  local name = nobody_waits and free_upstream()
-  if name then
-    dispatch(id, name, template, prefix, lease)
+for _, job in ipairs(jobs) do
+  local key = KEY.job .. job.id
+  redis.call('HSET', key, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', job.order, 'doc', job.doc,
+    'timeline', job.timeline, 'rank', job.rank, 'deadline', job.deadline, 'open', job.images, 'spent', 0)
+  if job.priority ~= 5 then redis.call('HSET', key, 'priority', job.priority) end
+  redis.call('ZADD', KEY.jobs .. tenant, job.created_at, job.id)
+  redis.call('ZADD', KEY.due, job.deadline, job.id)
+  local account = nobody_waits and free_account()
+  if account then
+    dispatch(job.id, account, template, prefix, lease_ms)
   else
     nobody_waits = false
-    own, size = enqueue(id, tenant, ARGV[at + 6])
+    own, size = enqueue(job.id, tenant, job.rank)
   end
 end
-count('queued', #ids)
-if nobody_waits then return {now, 'created', table.concat(ids, ','), {}, ''} end
+count('queued', #jobs)
+if nobody_waits then return reply{verdict = 'created', ids = ids} end
 
 found = pace()
 local moved = found.free > 0
 if moved then
-  pump(template, prefix, lease)
+  pump(template, prefix, lease_ms)
   found, size = pace(), tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
 end
 crowd = survey(tenant, size)
-local rows = {}
-for at = FIRST, #ARGV, EACH do
-  if moved or #ids > 1 then own = redis.call('ZRANK', KEY.backlog .. tenant, ARGV[at]) end
-  local before = own and jobs_before(crowd, own, tonumber(ARGV[at + 7]))
-  rows[#rows + 1] = own and own .. ' ' .. before .. ' ' .. (not set[6] and wait_ms(found, before) or -1) or '-'
+local places = {}
+for at, job in ipairs(jobs) do
+  if moved or #jobs > 1 then own = redis.call('ZRANK', KEY.backlog .. tenant, job.id) end
+  if own then
+    local before = jobs_before(crowd, own, job.priority)
+    places[at] = {own_position = own, position = before, wait_ms = not tenant_paused and wait_ms(found, before)}
+  else
+    places[at] = {position = 0}
+  end
 end
-return {now, 'created', table.concat(ids, ','), standing_of(0, 0, crowd, found, set[6]), table.concat(rows, ',')}
+return reply{verdict = 'created', ids = ids, standing = standing_of(0, 0, crowd, found, tenant_paused), places = places}

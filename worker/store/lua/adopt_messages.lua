@@ -1,12 +1,12 @@
 -- Brings Celery's messages that a version before this one left, or still writes, to where they are looked for now.
--- ARGV  prefix of that version, prefix, at most, queues. Reply {now, messages moved}
+-- Arguments and reply: worker/store/queue.py.
 local moved = 0
-for at = 4, #ARGV do
-  while moved < tonumber(ARGV[3]) do
-    local message = redis.call('RPOP', ARGV[1] .. ARGV[at])
+for _, queue in ipairs(queues) do
+  while moved < most do
+    local message = redis.call('RPOP', old_prefix .. queue)
     if not message then break end
-    redis.call('LPUSH', ARGV[2] .. ARGV[at], message)
+    redis.call('LPUSH', prefix .. queue, message)
     moved = moved + 1
   end
 end
-return {now, moved}
+return reply{messages = moved}

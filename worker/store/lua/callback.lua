@@ -1,24 +1,21 @@
 -- Keeps the raw callback before anything is decided, and wakes the job. The same body twice is kept once.
---
--- ARGV  template, prefix, lease_ms, job id, attempt number, body, most unread rows, orphan row
--- Reply {now, 'kept' | 'duplicate' | 'full' | 'orphan'}
+-- Arguments and reply: worker/store/inbox.py.
 -- @include prelude
-local template, prefix, lease, id = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4]
-if redis.call('HEXISTS', KEY.job .. id, 'doc') == 0 then
-  redis.call('LPUSH', KEY.orphans, ARGV[8])
+if redis.call('HEXISTS', KEY.job .. job_id, 'doc') == 0 then
+  redis.call('LPUSH', KEY.orphans, orphan)
   redis.call('LTRIM', KEY.orphans, 0, 999)
-  return {now, 'orphan'}
+  return reply{verdict = 'orphan'}
 end
-local inbox, row = KEY.inbox .. id, ARGV[5] .. ' ' .. ARGV[6]
-local kept = redis.call('LRANGE', inbox, 0, -1)
-local unread = #kept - tonumber(redis.call('HGET', KEY.job .. id, 'inbox_read') or 0)
-for _, earlier in ipairs(kept) do
-  if earlier:match('^%d+ (.*)$') == row then return {now, 'duplicate'} end
+local inbox, row = KEY.inbox .. job_id, attempt .. ' ' .. body
+local rows = redis.call('LRANGE', inbox, 0, -1)
+local unread = #rows - tonumber(redis.call('HGET', KEY.job .. job_id, 'inbox_read') or 0)
+for _, earlier in ipairs(rows) do
+  if earlier:match('^%d+ (.*)$') == row then return reply{verdict = 'duplicate'} end
 end
-if unread >= tonumber(ARGV[7]) or #kept >= 10 * ARGV[7] then return {now, 'full'} end
+if unread >= most_unread or #rows >= 10 * most_unread then return reply{verdict = 'full'} end
 redis.call('RPUSH', inbox, now .. ' ' .. row)
 note_health('callback')
-redis.call('ZADD', KEY.due, 'LT', now + lease, id)
-redis.call('HSET', KEY.job .. id, 'pushed', now)
-push(template, prefix, 'settle', 'settle', id)
-return {now, 'kept'}
+redis.call('ZADD', KEY.due, 'LT', now + lease_ms, job_id)
+redis.call('HSET', KEY.job .. job_id, 'pushed', now)
+push(template, prefix, 'settle', 'settle', job_id)
+return reply{verdict = 'kept'}

@@ -1,23 +1,19 @@
--- Makes the upstream keys of this worker's configuration known to the queue, again and again, as long as it has them.
---
--- An operator's override stands above the configuration.
---
--- ARGV  template, prefix, lease_ms, then per key: name, limit (0: learned), first limit to try
--- Reply {now}
+-- Makes the accounts of this worker's configuration known to the queue, again and again, as long as it has them. An
+-- operator's override stands above the configuration. Arguments: worker/store/queue.py.
 -- @include queue
-for at = 4, #ARGV, 3 do
-  local name, limit = ARGV[at], tonumber(ARGV[at + 1])
-  if redis.call('SADD', KEY.upstreams, name) == 1 then redis.call('PERSIST', KEY.upstream .. name) end
-  redis.call('HSET', KEY.upstream .. name, 'seen', now)
-  local override = redis.call('HGET', KEY.upstream .. name, 'override')
+for _, account in ipairs(accounts) do
+  local key = KEY.upstream .. account.name
+  if redis.call('SADD', KEY.upstreams, account.name) == 1 then redis.call('PERSIST', key) end
+  redis.call('HSET', key, 'seen', now)
+  local override = redis.call('HGET', key, 'override')
   if override then
-    redis.call('HSET', KEY.upstream .. name, 'limit', override, 'learned', 0)
-    redis.call('HDEL', KEY.upstream .. name, 'probing')
-  elseif limit > 0 then
-    redis.call('HSET', KEY.upstream .. name, 'limit', limit, 'learned', 0)
-  elseif redis.call('HGET', KEY.upstream .. name, 'learned') ~= '1' then
-    redis.call('HSET', KEY.upstream .. name, 'limit', ARGV[at + 2], 'learned', 1)
+    redis.call('HSET', key, 'limit', override, 'learned', 0)
+    redis.call('HDEL', key, 'probing')
+  elseif account.limit > 0 then
+    redis.call('HSET', key, 'limit', account.limit, 'learned', 0)
+  elseif redis.call('HGET', key, 'learned') ~= '1' then
+    redis.call('HSET', key, 'limit', account.first_limit, 'learned', 1)
   end
 end
-pump(ARGV[1], ARGV[2], tonumber(ARGV[3]))
-return {now}
+pump(template, prefix, lease_ms)
+return reply{}

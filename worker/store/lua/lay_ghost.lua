@@ -1,11 +1,9 @@
 -- Removes what an older version wrote for a job that was gone: keys of it, without a record. A job that has one stays.
---
--- ARGV  id
--- Reply {now, 1} or {now, 0}
-local id = ARGV[1]
-if redis.call('HEXISTS', KEY.job .. id, 'doc') == 1 then return {now, 0} end
-redis.call('DEL', KEY.job .. id)
-redis.call('DEL', KEY.inbox .. id)
-redis.call('ZREM', KEY.due, id)
-redis.call('ZREM', KEY.finished, id)
-return {now, 1}
+-- Arguments: worker/store/jobs.py.
+if redis.call('HEXISTS', KEY.job .. job_id, 'doc') == 0 then
+  redis.call('DEL', KEY.job .. job_id)
+  redis.call('DEL', KEY.inbox .. job_id)
+  redis.call('ZREM', KEY.due, job_id)
+  redis.call('ZREM', KEY.finished, job_id)
+end
+return reply{}

@@ -1,16 +1,13 @@
 -- Hands out a page of jobs that waited past their deadline, so that a worker ends them; tenants in turn, the one that was
 -- served longest ago first. No other worker gets them; if this one dies, `due` brings them back a lease later.
---
--- ARGV  lease_ms, most
--- Reply {now, {id, …}}
-local lease, most = tonumber(ARGV[1]), tonumber(ARGV[2])
+-- Arguments and reply: worker/store/queue.py.
 local tenants, ids = redis.call('ZRANGE', KEY.overdue, 0, most - 1), {}
 local share = math.ceil(most / math.max(1, #tenants))
 for _, tenant in ipairs(tenants) do
   local page = redis.call('ZPOPMIN', KEY.overdue_of .. tenant, math.min(share, most - #ids))
   for at = 1, #page, 2 do
     ids[#ids + 1] = page[at]
-    redis.call('ZADD', KEY.due, 'XX', now + lease, page[at])
+    redis.call('ZADD', KEY.due, 'XX', now + lease_ms, page[at])
   end
   if redis.call('EXISTS', KEY.overdue_of .. tenant) == 1 then
     redis.call('ZADD', KEY.overdue, now, tenant)
@@ -19,4 +16,4 @@ for _, tenant in ipairs(tenants) do
   end
   if #ids == most then break end
 end
-return {now, ids}
+return reply{ids = ids}

@@ -1,6 +1,12 @@
--- Put before scripts that reserve, settle or give back images of a tenant's budget.
+-- For scripts that reserve, settle or give back images of a tenant's budget.
 
 local DAYS_KEPT = 40 -- a month's budget is the sum of its days
+
+-- What an operator has set for the tenant, or the default; nil where there is no limit.
+local function limit_of(own, default)
+  local limit = tonumber(own or default)
+  if limit > 0 then return limit end
+end
 
 -- `day` is that of the job's accept: what it costs belongs to the budget that it was accepted under.
 local function book(tenant, day, open, spent)
@@ -27,10 +33,10 @@ local function booked_in_month(tenant, day)
   return images
 end
 
--- Which budget has no room for so many images more: 1 (day) or 2 (month), its limit, what is used of it; nil where they fit.
-local function beyond_budget(tenant, day, images, a_day, a_month)
+-- Which budget has no room for so many images more, 1 (day) or 2 (month), and what is used of it; nil where they fit.
+local function over_budget(tenant, day, images, a_day, a_month)
   local used = a_day and booked(tenant, day)
-  if used and used + images > a_day then return 1, a_day, used end
+  if used and used + images > a_day then return {number = 1, limit = a_day, used = used} end
   used = a_month and booked_in_month(tenant, day)
-  if used and used + images > a_month then return 2, a_month, used end
+  if used and used + images > a_month then return {number = 2, limit = a_month, used = used} end
 end

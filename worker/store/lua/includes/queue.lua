@@ -1,4 +1,4 @@
--- Put before every script that moves jobs between the backlogs, the places upstream and Celery.
+-- For every script that moves jobs between the backlogs, the places upstream and Celery.
 -- @include prelude
 
 -- Virtual time is counted in whole numbers, so that what is predicted is what happens: one turn of a tenant with
@@ -74,19 +74,20 @@ local function held_back()
   return redis.call('EXISTS', KEY.store_away) + redis.call('EXISTS', KEY.paused) > 0
 end
 
--- A key that no worker has in its configuration any more, or that an operator drains, gets nothing.
+-- An account that no worker has in its configuration any more, or that an operator drains, gets nothing.
 local function is_used(seen, drained)
   return not drained and is_seen(seen)
 end
 
--- The least loaded upstream key with a free place. A key that is down or full is given one try when its pause is over.
-local function free_upstream()
+-- The least loaded upstream account with a free place. One that is down or full is given one try when its pause is over.
+local function free_account()
   if held_back() then return nil end
   local best, best_load
   for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
-    local key = redis.call('HMGET', KEY.upstream .. name, 'limit', 'paused_until', 'seen', 'drained')
-    if is_used(key[3], key[4]) and tonumber(key[2] or 0) <= now then
-      local held, limit = redis.call('ZCARD', KEY.places .. name), tonumber(key[1] or 1)
+    local most, paused_until, seen, drained = unpack(redis.call('HMGET', KEY.upstream .. name,
+      'limit', 'paused_until', 'seen', 'drained'))
+    if is_used(seen, drained) and tonumber(paused_until or 0) <= now then
+      local held, limit = redis.call('ZCARD', KEY.places .. name), tonumber(most or 1)
       if held < limit and (not best or held / limit < best_load) then
         best, best_load = name, held / limit
       end
@@ -99,8 +100,8 @@ end
 local PLACE_LEASE_MS = 86400000
 local LEAST_KEPT_MS = 300000
 
--- When a place is given back that nobody follows any more: its job has ended, or nobody knows what came of its POST, and
--- the upstream may work on it all the same.
+-- When a place is given back that nobody follows any more: its job has ended, or nobody knows what came of its POST,
+-- and the upstream may work on it all the same.
 local function kept_until()
   return now + math.max(LEAST_KEPT_MS, 3 * tonumber(redis.call('HGET', KEY.flow, 'hold_ms') or 0))
 end
@@ -115,16 +116,17 @@ local function keep_beside(id, number, name)
   if since then redis.call('ZADD', KEY.places .. name, math.min(since, kept_until()), id .. '-' .. number) end
 end
 
-local function dispatch(id, name, template, prefix, lease)
+local function dispatch(id, name, template, prefix, lease_ms)
   redis.call('ZADD', KEY.places .. name, now + PLACE_LEASE_MS, id)
   redis.call('HSET', KEY.job .. id, 'place', name, 'placed', now, 'pushed', now)
-  redis.call('ZADD', KEY.due, 'LT', now + lease, id)
+  redis.call('ZADD', KEY.due, 'LT', now + lease_ms, id)
   push(template, prefix, 'submit', 'submit', id)
-  local upstream = redis.call('HMGET', KEY.upstream .. name, 'failures', 'probing', 'limit', 'full')
-  if upstream[1] or upstream[4] then -- one try, and nothing more until it has been answered
-    redis.call('HSET', KEY.upstream .. name, 'paused_until', now + lease, 'tried', id)
+  local failures, probing, limit, full = unpack(redis.call('HMGET', KEY.upstream .. name,
+    'failures', 'probing', 'limit', 'full'))
+  if failures or full then -- one try, and nothing more until it has been answered
+    redis.call('HSET', KEY.upstream .. name, 'paused_until', now + lease_ms, 'tried', id)
   end
-  if upstream[2] == '' and redis.call('ZCARD', KEY.places .. name) >= tonumber(upstream[3]) then
+  if probing == '' and redis.call('ZCARD', KEY.places .. name) >= tonumber(limit) then
     redis.call('HSET', KEY.upstream .. name, 'probing', id)
   end
 end
@@ -145,15 +147,15 @@ local function release(id, name)
   return held
 end
 
--- Hands waiting jobs to Celery while the upstream has places: the only way out of the backlog. A limit that was raised by
--- thousands is filled by several runs, so that none holds up Redis.
+-- Hands waiting jobs to Celery while the upstream has places: the only way out of the backlog. A limit that was raised
+-- by thousands is filled by several runs, so that none holds up Redis.
 local MOST_AT_ONCE = 500
 
-local function pump(template, prefix, lease)
+local function pump(template, prefix, lease_ms)
   for _ = 1, MOST_AT_ONCE do
-    local name = redis.call('EXISTS', KEY.fair) == 1 and free_upstream()
+    local name = redis.call('EXISTS', KEY.fair) == 1 and free_account()
     local id = name and next_waiting()
     if not id then return end
-    dispatch(id, name, template, prefix, lease)
+    dispatch(id, name, template, prefix, lease_ms)
   end
 end

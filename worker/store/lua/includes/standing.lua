@@ -1,4 +1,4 @@
--- Put before scripts that say where waiting jobs stand and how long that will take.
+-- For scripts that say where waiting jobs stand and how long that will take.
 -- @include queue
 
 local MOST_SURVEYED = 64 -- tenants that are counted one by one; those behind are taken to be like them
@@ -13,7 +13,8 @@ local function line_of_tenants()
   local kept = many and redis.call('GET', KEY.fair_line)
   if kept then return cmsgpack.unpack(kept) end
   local listed = redis.call('ZRANGE', KEY.fair, 0, MOST_SURVEYED - 1, 'WITHSCORES')
-  local line = {names = {}, at = {}, sizes = {}, turns = {}, beyond = math.max(0, redis.call('ZCARD', KEY.fair) - MOST_SURVEYED)}
+  local beyond = math.max(0, redis.call('ZCARD', KEY.fair) - MOST_SURVEYED)
+  local line = {names = {}, at = {}, sizes = {}, turns = {}, beyond = beyond}
   for each = 1, #listed, 2 do
     line.names[#line.names + 1], line.at[#line.at + 1] = listed[each], tonumber(listed[each + 1])
   end
@@ -53,31 +54,32 @@ local function jobs_before(crowd, own, priority)
   return own + before + (line.beyond > 0 and math.floor(before / #names * line.beyond) or 0)
 end
 
--- The upstream keys as a waiting job sees them, their places in all, how many are free, and the recent durations in ms.
--- keys: {name, held, limit, state, paused_until, reason, …}, flat.
+-- The upstream accounts as a waiting job sees them, their places in all, how many are free, and the recent durations
+-- in ms. `accounts` is as worker/store/standing.py has them.
 local function pace()
-  local found = {keys = {}, places = 0, free = 0, held_back = held_back()}
+  local found = {accounts = {}, places = 0, free = 0, held_back = held_back()}
   for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
-    local key = redis.call('HMGET', KEY.upstream .. name, 'limit', 'paused_until', 'seen', 'drained', 'failures', 'reason')
-    if is_seen(key[3]) then
-      local held, limit = redis.call('ZCARD', KEY.places .. name), tonumber(key[1] or 1)
-      local resting = tonumber(key[2] or 0) > now
-      local state = key[4] and 'drained' or key[5] and 'broken' or resting and 'resting' or 'open'
-      for _, fact in ipairs({name, held, limit, state, key[2] or '0', key[6] or ''}) do
-        found.keys[#found.keys + 1] = fact
-      end
+    local most, paused_until, seen, drained, failures, reason = unpack(redis.call('HMGET', KEY.upstream .. name,
+      'limit', 'paused_until', 'seen', 'drained', 'failures', 'reason'))
+    if is_seen(seen) then
+      local held, limit = redis.call('ZCARD', KEY.places .. name), tonumber(most or 1)
+      local resting = tonumber(paused_until or 0) > now
+      local state = drained and 'drained' or failures and 'broken' or resting and 'resting' or 'open'
+      found.accounts[#found.accounts + 1] = {
+        name = name, held = held, limit = limit, state = state, paused_until = paused_until, reason = reason,
+      }
       if state == 'open' or state == 'resting' then
         found.places = found.places + limit
         found.free = found.free + (state == 'open' and math.max(0, limit - held) or 0)
       end
     end
   end
-  local flow = redis.call('HMGET', KEY.flow, 'hold_ms', 'done_ms')
-  found.hold, found.done = tonumber(flow[1]), tonumber(flow[2])
+  local hold_ms, done_ms = unpack(redis.call('HMGET', KEY.flow, 'hold_ms', 'done_ms'))
+  found.hold, found.done = tonumber(hold_ms), tonumber(done_ms)
   return found
 end
 
--- Until a job with so many before it has its place; nil where nobody knows. `pace` as above.
+-- Until a job with so many before it has its place; nil where nobody knows. `found` as pace() has it.
 local function wait_ms(found, before)
   if found.held_back then return nil end
   if before < found.free then return 0 end
@@ -85,11 +87,17 @@ local function wait_ms(found, before)
   return math.floor((before - found.free + 1) * found.hold / found.places)
 end
 
--- What a job that stands in the queue is told, flat: jobs before it, its tenant's before it, its tenant's in all,
--- ms until its place or -1, ms from then to its end or -1, why everything is held back, why its tenant is, keys.
+-- What a job that stands in the queue is told, as worker/store/standing.py has it.
 local function standing_of(own, before, crowd, found, tenant_paused)
-  local wait = wait_ms(found, before)
-  local why = found.held_back and (redis.call('GET', KEY.paused) or redis.call('GET', KEY.store_away)) or ''
-  return {before, own, crowd.size, (wait and not tenant_paused) and wait or -1, found.done or -1, why,
-    tenant_paused or '', found.keys}
+  local why = found.held_back and (redis.call('GET', KEY.paused) or redis.call('GET', KEY.store_away))
+  return {
+    position = before,
+    own_position = own,
+    own_waiting = crowd.size,
+    wait_ms = not tenant_paused and wait_ms(found, before),
+    done_ms = found.done,
+    held_back = why,
+    tenant_paused = tenant_paused,
+    accounts = found.accounts,
+  }
 end

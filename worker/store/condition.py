@@ -1,0 +1,70 @@
+"""How the whole installation is, as all of its processes see it: workers alive, results, the image store, counts."""
+
+from dataclasses import replace
+from typing import NamedTuple
+
+from worker.job.record import Milliseconds
+from worker.store.census import Census, census, counted
+from worker.store.keys import STORE_AWAY, WORKERS
+from worker.store.lane import Lane
+from worker.store.push import Push
+from worker.store.script import script
+
+HEALTH_MINUTES = 5
+ALIVE_MS: Milliseconds = 10_000
+"""A worker not heard of for that long counts as gone."""
+
+
+class Results(NamedTuple):
+    """How results came in the last minutes, and why the image store cannot be written; empty where it can."""
+
+    callbacks: int
+    winning_polls: int
+    images_away: str = ""
+
+
+@script
+def health(*, minutes: int) -> Results:
+    """How results came in so many minutes."""
+
+
+class Condition:
+    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+
+    def __init__(self, lane: Lane, push: Push) -> None:
+        self._lane, self._push = lane, push
+
+    async def note_alive(self, worker: str) -> None:
+        """One worker process's word that it is there; forgets those that have not said so for long."""
+        await self._lane.write("ZADD", WORKERS(), self._lane.now(), worker)
+        await self._forget_silent()
+
+    async def workers_alive(self) -> int:
+        """How many worker processes have been heard of lately; forgets those that have not."""
+        await self._forget_silent()
+        return int(await self._lane.call("ZCARD", WORKERS()))
+
+    async def results(self) -> Results:
+        """How results came of late, and whether images can be stored."""
+        return await self._lane.run(health, minutes=HEALTH_MINUTES)
+
+    async def note_images_away(self, reason: str | None, seconds: int) -> None:
+        """Holds everything back for so long while the image store cannot be written; None lets it go."""
+        if reason is None:
+            await self._lane.write("DEL", STORE_AWAY())
+        else:
+            await self._lane.write("SET", STORE_AWAY(), reason, "EX", seconds)
+
+    async def census(self) -> Census:
+        """Counts over the whole store, for metrics and the operator."""
+        found = counted(await self._lane.run(census, prefix=self._push.prefix))
+        of_late = await self.results()
+        return replace(
+            found,
+            callbacks=of_late.callbacks,
+            winning_polls=of_late.winning_polls,
+            images_away=bool(of_late.images_away),
+        )
+
+    async def _forget_silent(self) -> None:
+        await self._lane.write("ZREMRANGEBYSCORE", WORKERS(), "-inf", self._lane.now() - ALIVE_MS)

@@ -1,0 +1,87 @@
+"""The callbacks of each job as they came, kept before anything is decided: the inbox.
+
+A job's callbacks are read in order; how many of them have been decided on is a field of its record.
+"""
+
+from typing import Literal, NamedTuple
+
+from worker.job.record import Milliseconds
+from worker.store.keys import INBOX, ORPHANS
+from worker.store.lane import Lane
+from worker.store.loaded import Loaded
+from worker.store.push import Push
+from worker.store.script import script
+
+MOST_INBOX_ROWS = 20
+
+Kept = Literal["kept", "duplicate", "full", "orphan"]
+
+
+class CallbackReply(NamedTuple):
+    """What became of a callback."""
+
+    verdict: Kept
+
+
+class Done(NamedTuple):
+    """Whether it was done: the record may be another by now, or gone."""
+
+    done: bool
+
+
+@script
+def callback(*, push: Push, job_id: str, attempt: int, body: bytes, most_unread: int, orphan: bytes) -> CallbackReply:
+    """Keeps a callback and wakes its job; `orphan` is kept where there is no such job."""
+
+
+@script
+def mark_read(*, job_id: str, version: int, inbox_read: int) -> Done:
+    """One more callback was decided on, and changed nothing."""
+
+
+@script
+def look_again(*, job_id: str, wait: Milliseconds, read_all_again: bool) -> Done:
+    """Moves the due time of a job whose record does not change."""
+
+
+class Inbox:
+    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+
+    def __init__(self, lane: Lane, push: Push) -> None:
+        self._lane, self._push = lane, push
+
+    async def keep(self, job_id: str, attempt: int, body: bytes, orphan: bytes) -> Kept:
+        """Keeps a raw callback and wakes its job; bounded per job, duplicates are kept once."""
+        reply = await self._lane.run(
+            callback,
+            push=self._push,
+            job_id=job_id,
+            attempt=attempt,
+            body=body,
+            most_unread=MOST_INBOX_ROWS,
+            orphan=orphan,
+        )
+        return reply.verdict
+
+    async def of_attempt(self, job_id: str, attempt: int) -> list[bytes]:
+        """The bodies of all kept callbacks of one attempt, oldest first, read or not."""
+        rows = (row.split(b" ", 2) for row in await self._lane.call("LRANGE", INBOX(job_id), 0, -1))
+        return [body for _, number, body in rows if int(number) == attempt]
+
+    async def mark_read(self, before: Loaded) -> None:
+        """Notes that the oldest unread callback was decided on and changed nothing, if the record is still the same."""
+        job = before.job
+        await self._lane.run(mark_read, job_id=job.id, version=job.version, inbox_read=before.inbox_read)
+
+    async def read_again(self, job_id: str) -> None:
+        """Has all kept callbacks of a job decided on again; deciding twice changes nothing."""
+        await self._lane.run(look_again, job_id=job_id, wait=0, read_all_again=True)
+
+    async def orphans(self) -> list[bytes]:
+        """Callbacks whose job was not known when they came."""
+        rows: list[bytes] = await self._lane.call("LRANGE", ORPHANS(), 0, -1)
+        return rows
+
+    async def drop_orphan(self, row: bytes) -> None:
+        """Removes one, once it has been matched."""
+        await self._lane.write("LREM", ORPHANS(), 1, row)

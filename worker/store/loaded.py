@@ -1,0 +1,78 @@
+"""A record as it is read: with its timeline, its callbacks, and where it stands in the queue."""
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+from worker.job.codec import decode_job
+from worker.job.record import Job, Milliseconds
+from worker.job.timing import SECOND
+from worker.store.script import script
+from worker.store.standing import Standing
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded:
+    """A record with its timeline and the callbacks that nobody has decided on yet, at Redis' own time."""
+
+    job: Job
+    now: Milliseconds
+    timeline: bytes
+    inbox_read: int
+    """How many of its callbacks have been decided on."""
+    inbox: tuple[bytes, ...]
+    """The others, the oldest first."""
+    standing: Standing | None = None
+    quickest_ms: Milliseconds | None = None
+    """From the intent to the end, as the quickest job of its tenant took of late."""
+
+    @property
+    def has_just_ended(self) -> bool:
+        """Within the last second."""
+        return self.job.finished_at is not None and self.now - self.job.finished_at < SECOND
+
+
+class LoadReply(NamedTuple):
+    """A record, empty where there is none, and its unread callbacks."""
+
+    now: Milliseconds
+    job: dict[bytes, bytes]
+    inbox: tuple[bytes, ...]
+    quickest_ms: Milliseconds | None = None
+
+
+class ViewReply(NamedTuple):
+    """The same; `standing` of a job that waits, and from a job's place to its end as it took of late."""
+
+    now: Milliseconds
+    job: dict[bytes, bytes]
+    inbox: tuple[bytes, ...]
+    standing: Standing | None = None
+    done_ms: Milliseconds | None = None
+
+
+@script
+def load(*, job_id: str) -> LoadReply:
+    """One record."""
+
+
+@script
+def view(*, job_id: str, tenant: str) -> ViewReply:
+    """One record for whoever shows it; only that tenant's, where one is named."""
+
+
+def loaded(reply: LoadReply) -> Loaded | None:
+    """What lua/load.lua found."""
+    return _loaded(reply, None, reply.quickest_ms)
+
+
+def viewed(reply: ViewReply) -> Loaded | None:
+    """What lua/view.lua found."""
+    return _loaded(reply, reply.standing or Standing(done_ms=reply.done_ms), None)
+
+
+def _loaded(reply: LoadReply | ViewReply, standing: Standing | None, quickest_ms: Milliseconds | None) -> Loaded | None:
+    row = reply.job
+    if b"doc" not in row:  # there is none; or a ghost: what an older version wrote for a job that was gone
+        return None
+    read = int(row.get(b"inbox_read", 0))
+    return Loaded(decode_job(row), reply.now, row[b"timeline"], read, reply.inbox, standing, quickest_ms)
