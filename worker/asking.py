@@ -1,7 +1,8 @@
 """Asking the upstream about a request that it has: with a key of the right server, by an id that is ours alone.
 
 Request ids are the upstream's, and mean something on one server only. Asked elsewhere, or by an id that it has given to
-two requests, it answers with somebody else's image; so then nobody is asked, and the callback has to tell.
+two requests, it answers with somebody else's image; so then nobody is asked, and the callback has to tell. It has to
+as well where no request id is known: the provider cannot be asked by our own id (`finds_by_our_id` in provider.py).
 """
 
 from dataclasses import dataclass

@@ -1,7 +1,8 @@
 """The provider's callbacks (inbound webhooks): authenticate, limit, store, wake a worker, answer. Decides nothing.
 
-The route is public, and the provider signs nothing. So the token in the address is checked before anything is looked
-up. Every wrong token gets the same answer in the same time. The body is stored raw, as a hint for the worker.
+The route is public, and the provider signs nothing (no `signs_callbacks`). So the token in the address is checked
+before anything is looked up. Every wrong token gets the same answer in the same time. The body is stored raw, as a hint
+for the worker.
 """
 
 import time

@@ -169,7 +169,7 @@ def unaffordable(job: Job, now: Milliseconds, durations: Durations) -> Step:
 
 
 def cancelled(job: Job, now: Milliseconds) -> Step | None:
-    """The caller's cancel; None where the job has ended. The upstream cannot be told: see `charged`."""
+    """The caller's cancel; None where the job has ended. The upstream cannot be told (no `cancels`): see `charged`."""
     if job.is_terminal:
         return None
     return Step(job.moved(Status.CANCELLED, now), "cancelled", None, frees_place=not job.may_be_upstream)
@@ -188,6 +188,7 @@ def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, d
 
 
 def _unknown_policy(job: Job, now: Milliseconds, durations: Durations) -> Step:
+    # the provider takes no idempotency key (`takes_idempotency_key`), so only the caller's policy may send it again;
     # an attempt that was taken without telling its id is not open: it was bought, so no policy buys it again
     is_open = not is_known_taken(job)
     if is_open and job.order.on_unknown == "resubmit" and not job.resubmitted:

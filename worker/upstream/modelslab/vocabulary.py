@@ -1,8 +1,9 @@
 """The documented request in tables: which texts are numbers, what is allowed in words, what is adjusted and said."""
 
 import re
-from typing import Any, get_args
+from typing import Any, get_args, get_type_hints
 
+from worker.upstream.forms import Flag
 from worker.upstream.modelslab.attributes import (
     ALLOWED_STEPS,
     MAX_SEED,
@@ -20,21 +21,9 @@ from worker.upstream.vocabulary import Vocabulary
 
 NUMBER_PATTERNS = {name: whole_pattern(*limits) for name, limits in RANGES.items()}
 NUMBER_PATTERNS["guidance_scale"] = decimal_pattern(MOST_GUIDANCE)
-FLAGS = frozenset(
-    [
-        "safety_checker",
-        "enhance_prompt",
-        "panorama",
-        "self_attention",
-        "upscale",
-        "tomesd",
-        "use_karras_sigmas",
-        "base64",
-        "highres_fix",
-        "temp",
-    ]
-)
-FREE_TEXT = frozenset(["prompt", "negative_prompt", "model_id", "vae", "lora_model", "lora_strength"])
+KINDS = get_type_hints(Attributes)
+FLAGS = frozenset(name for name, kind in KINDS.items() if kind == Flag)
+FREE_TEXT = frozenset(name for name, kind in KINDS.items() if kind is str)
 ALLOWED = (
     {name: f"a whole number from {low} to {high}" for name, (low, high) in RANGES.items()}
     | {
