@@ -1,1 +1,1 @@
-"""The `darkroom` command: operators' and callers' verbs, and the one-command stack."""
+"""The `darkroom` command: verbs for callers, verbs for operators, and the stack on one machine."""

@@ -1,4 +1,4 @@
-"""`darkroom alive PART`: the health check of a container, run inside of it. Says nothing, the exit code tells."""
+"""`darkroom alive PART`: the health check of a container, run inside it. Prints nothing; the exit code tells."""
 
 import argparse
 import asyncio
@@ -17,12 +17,12 @@ ROLES = len(QUEUES)
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """Which part to ask."""
+    """Which part to check."""
     parser.add_argument("part", choices=("api", "worker", "flower", "sandbox"))
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 where the part of this machine answers."""
+    """Exit code 0 if the part on this machine answers, else 1."""
     settings = settings_here()
     if arguments.part == "worker":
         return 0 if _workers_here(settings) >= ROLES else 1
@@ -43,7 +43,7 @@ def _answers(url: str) -> bool:
 
 
 def _workers_here(settings: Settings) -> int:
-    """How many of this container's processes have a worker's heartbeat (worker/heartbeat.py) in Redis."""
+    """How many processes of this container have sent a heartbeat (worker/heartbeat.py) to Redis lately."""
     from redis.exceptions import RedisError
 
     pids = [entry.name for entry in Path("/proc").iterdir() if entry.name.isdecimal()]

@@ -1,4 +1,4 @@
-"""`darkroom`: one command, each group of verbs in a module of its own that is loaded only when it is asked for."""
+"""`darkroom`: one command. Each verb is a module, which is loaded only when the verb is used."""
 
 import argparse
 import sys
@@ -45,7 +45,7 @@ VERBS = {
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Runs the verb given on the command line; what it gives back is the process's exit code."""
+    """Runs the verb of the command line. Returns the exit code."""
     words = list(sys.argv[1:] if argv is None else argv)
     arguments = _parser(words[0] if words else "").parse_args(words)
     try:

@@ -1,4 +1,4 @@
-"""`darkroom settings`: every setting as a table or as an environment file, made from the one class that holds them."""
+"""`darkroom settings`: prints every setting as a table or as an environment file, made from the class Settings."""
 
 import argparse
 
@@ -33,7 +33,7 @@ ENVIRONMENT_FOOT = """
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """In which form."""
+    """The form: Markdown or environment file."""
     forms = parser.add_mutually_exclusive_group()
     forms.add_argument("--markdown", action="store_true", help="as the page docs/configuration.md (the default)")
     forms.add_argument("--env", action="store_true", help="as the file .env.example")
@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def markdown() -> str:
-    """docs/configuration.md."""
+    """The page docs/configuration.md."""
     rows = "\n".join(
         f"| `{_name(name)}` | {f'`{default}`' if (default := _default(name)) else '–'} | {_cell(_text(name))} |"
         for name in Settings.model_fields

@@ -1,1 +1,1 @@
-"""Verbs of callers: they speak HTTP to the API, as any backend does."""
+"""Verbs for callers: they use the API by HTTP, as any backend does."""

@@ -1,4 +1,4 @@
-"""What follows once jobs have been accepted: their ids, or waiting for their ends."""
+"""After jobs were accepted: print their ids, or wait for their ends."""
 
 import argparse
 import math

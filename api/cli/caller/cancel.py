@@ -1,4 +1,4 @@
-"""`darkroom cancel`: ends a job, and says honestly whether it was paid for."""
+"""`darkroom cancel`: ends a job, and says whether it was charged."""
 
 import argparse
 
@@ -13,7 +13,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Cancels it. Exit code 2 where it has ended already."""
+    """Cancels it. Exit code 2 if it has ended already."""
     return with_api(arguments, lambda api: _cancel(api, arguments))
 
 

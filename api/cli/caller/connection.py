@@ -1,4 +1,4 @@
-"""What the verbs that speak to a running API share: where it is, with which key, and what its answers mean."""
+"""What all verbs for callers share: the API's address, the key, and what its answers mean for the exit code."""
 
 import argparse
 import json
@@ -20,7 +20,7 @@ TIMEOUT = httpx.Timeout(30, connect=5)
 
 
 class Exit(IntEnum):
-    """What the exit code says."""
+    """Exit codes of the verbs for callers."""
 
     OK = 0
     JOB_FAILED = 1
@@ -48,7 +48,7 @@ users of the machine can see) or DARKROOM_KEY. Without any of them: the stack th
 
 
 class ApiRefusal(Exception):
-    """The API said no, or nothing: what to show, and how to end."""
+    """The API refused, or did not answer: what to show, and the exit code."""
 
     def __init__(self, code: Exit, problem: Mapping[str, Any]) -> None:
         super().__init__(problem.get("code"))
@@ -56,7 +56,7 @@ class ApiRefusal(Exception):
 
 
 def add_connection_options(parser: argparse.ArgumentParser) -> None:
-    """Where the API is, and how to print."""
+    """Options for address, key and output."""
     parser.add_argument("--url", help="the API's address")
     parser.add_argument("--key", help="an API key; better in DARKROOM_KEY")
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line, and nothing else")
@@ -70,14 +70,14 @@ class Api:
     def __init__(self, url: str, key: str) -> None:
         self.url = url
         headers = {"authorization": f"Bearer {key}", "user-agent": "darkroom"}
-        # an API on this machine is never asked through a proxy
+        # no proxy for an API on this machine
         self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=not _is_loopback(url))
 
     def close(self) -> None:
         self._http.close()
 
     def call(self, method: str, path: str, **more: Any) -> Any:
-        """One call's answer."""
+        """The answer of one call, as plain data."""
         with _reaching(self.url):
             answer = self._http.request(method, path, **more)
         _check(answer)
@@ -108,13 +108,13 @@ def with_api(arguments: argparse.Namespace, act: Callable[[Api], int]) -> int:
     except ApiRefusal as refusal:
         _tell(refusal, as_json=arguments.json)
         return refusal.exit
-    except BrokenPipeError:  # `| head` has seen enough; Python would complain again when it flushes at the end
+    except BrokenPipeError:  # `| head` has read enough; Python would raise again when it flushes at the end
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return Exit.BROKEN_PIPE
 
 
 def refused(sentence: str, code: Exit = Exit.REFUSED, name: str = "usage") -> ApiRefusal:
-    """A refusal of our own."""
+    """A refusal that the command makes itself."""
     return ApiRefusal(code, {"code": name, "detail": sentence})
 
 
@@ -124,7 +124,7 @@ def print_json(value: Any) -> None:
 
 
 def plain(text: object) -> str:
-    """Text that somebody else wrote, made safe to print: no escape sequence of it reaches the terminal."""
+    """Foreign text, safe to print: no escape sequence in it reaches the terminal."""
     return "".join(letter if letter.isprintable() else " " for letter in str(text))
 
 

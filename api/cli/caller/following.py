@@ -1,4 +1,4 @@
-"""Following a job over its event stream to its end, over reconnects, and what its end means for the exit code."""
+"""Follows a job by its event stream to its end, over reconnects; and the exit code for its end."""
 
 import json
 import math
@@ -13,9 +13,9 @@ from api.cli.caller.rendering import job_path
 from worker.job.record import TERMINAL
 
 HEARTBEAT_SECONDS = 20.0
-"""Four times what the API lets pass between two signs of life: a stream that is silent for longer is dead."""
+"""Four times the API's pause between two signs of life (heartbeats): a stream that is silent longer is dead."""
 AWAY_SECONDS = 60.0
-"""How long an API that does not answer is tried again before that is believed."""
+"""How long an API that does not answer is tried again before the command gives up."""
 PAUSE_SECONDS = 1.0
 
 
@@ -40,7 +40,7 @@ def read_events(lines: Iterable[str]) -> Iterator[tuple[int, Row] | None]:
 def transitions(api: Api, job_id: str, seconds: float = math.inf) -> Iterator[Row]:
     """Each transition of the job once, from the first one, until the job or the time ends.
 
-    Raises ApiRefusal where the API refuses, or has been away for too long.
+    Raises ApiRefusal if the API refuses, or has been away for AWAY_SECONDS.
     """
     until, last, ended = time.monotonic() + seconds, 0, False
     heard = time.monotonic()
@@ -54,12 +54,12 @@ def transitions(api: Api, job_id: str, seconds: float = math.inf) -> Iterator[Ro
                         last, row = event
                         ended = row["to"] in TERMINAL
                         yield row
-                    elif until - heard < silence - 1:  # ask again, so that silence ends when the time does
+                    elif until - heard < silence - 1:  # connect again, so that the wait ends with the given time
                         break
                 else:
                     if ended:
                         return
-                    time.sleep(PAUSE_SECONDS)  # the API is stopping: another one, or its next life, goes on
+                    time.sleep(PAUSE_SECONDS)  # this API process stops; another one continues
         except ApiRefusal as refusal:
             if refusal.exit is not Exit.AWAY or time.monotonic() - heard > AWAY_SECONDS:
                 raise
@@ -67,7 +67,7 @@ def transitions(api: Api, job_id: str, seconds: float = math.inf) -> Iterator[Ro
 
 
 def wait_for_end(api: Api, job_id: str, seconds: float) -> Row:
-    """The job once it has ended, or as it stands when the time is over; a line on the terminal shows where it is."""
+    """The job when it has ended, or as it is after that time. A line on the terminal shows its status."""
     with waiting_line(job_id) as line:
         for row in transitions(api, job_id, seconds):
             line.say(f"{job_id} {row['to']}")
@@ -76,7 +76,7 @@ def wait_for_end(api: Api, job_id: str, seconds: float) -> Row:
 
 
 def exit_of_job(job: Row) -> Exit:
-    """What a job's status says to whoever waited for its end."""
+    """The exit code for a job that was waited for."""
     if job["status"] == "succeeded":
         return Exit.OK
     return Exit.JOB_FAILED if job["status"] in TERMINAL else Exit.NOT_YET
@@ -89,5 +89,5 @@ def _events(api: Api, job_id: str, after: int, read_seconds: float) -> Generator
 
 
 def say(words: str) -> None:
-    """One line for a human, beside what is printed for machines."""
+    """Prints one line for people on stderr."""
     print(words, file=sys.stderr, flush=True)

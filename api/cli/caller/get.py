@@ -1,4 +1,4 @@
-"""`darkroom get`: one job, readable, or as the API answers it."""
+"""`darkroom get`: one job, in words or as JSON."""
 
 import argparse
 
@@ -13,7 +13,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Shows it. Exit code 0 whatever its status is: it was shown."""
+    """Shows it. Exit code 0 for every status."""
     return with_api(arguments, lambda api: _show(api, arguments))
 
 

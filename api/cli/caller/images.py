@@ -1,4 +1,4 @@
-"""`darkroom images`: a job's images into a folder, each proven by its SHA-256 before it has its name there."""
+"""`darkroom images`: downloads a job's images; each gets its name only after its SHA-256 was verified."""
 
 import argparse
 import hashlib
@@ -77,7 +77,7 @@ def _save(api: Api, job_id: str, image: Row, arguments: argparse.Namespace, prog
 
 def _fetch(api: Api, path: str, image: Row, part: "tempfile._TemporaryFileWrapper[bytes]", progress: Progress,
            task: TaskID) -> None:  # fmt: skip
-    """The image's bytes, on disk and proven; a connection that breaks, or bytes that are others, are tried again."""
+    """Downloads an image and verifies its SHA-256. Retries if the connection breaks or the hash differs."""
     for left in reversed(range(TRIES)):
         part.seek(0)
         part.truncate()
@@ -97,7 +97,7 @@ def _fetch(api: Api, path: str, image: Row, part: "tempfile._TemporaryFileWrappe
 
 
 def _name(part: Path, target: Path, *, force: bool) -> None:
-    """Gives the whole file its name, without overwriting one that has come meanwhile."""
+    """Renames the complete file, without overwriting a file that appeared meanwhile."""
     part.chmod(0o666 & ~_umask())
     if force:
         part.replace(target)

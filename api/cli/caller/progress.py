@@ -1,4 +1,4 @@
-"""One line that moves on a terminal while something takes long. On stderr: what a pipe gets is only the answer."""
+"""Progress on a terminal, on stderr, so that a pipe gets only the answer."""
 
 import sys
 from collections.abc import Iterator
@@ -49,7 +49,7 @@ def _progress(*columns: ProgressColumn) -> Progress:
         console=console,
         transient=True,
         disable=not console.is_terminal,
-        # rich would print above the line what goes to stdout, to stderr: right on one terminal, wrong for a pipe
+        # rich would redirect stdout to stderr, which would be wrong for a pipe
         redirect_stdout=sys.stdout.isatty(),
         redirect_stderr=True,
     )

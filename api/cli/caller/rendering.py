@@ -16,17 +16,17 @@ CHARGED = {True: "charged", False: "not charged", None: "nobody knows whether it
 
 
 def job_path(job_id: str) -> str:
-    """The job's address; an id that is none stays one segment of a path, which then is not found."""
+    """The path of a job; an invalid id stays one segment of the path, and is not found."""
     return f"/v1/jobs/{quote(job_id, safe='')}"
 
 
 def job_line(job: Row) -> str:
-    """One line: where it is, and why."""
+    """One line: its status, and why."""
     return f"{job['id']}  {job['status']}  {plain(job['explain'])}"
 
 
 def job_summary(job: Row) -> str:
-    """The whole job for a reader: what it is, why, what was asked, what was bought, what happened when."""
+    """The whole job in words: status, reason, request, cost, attempts, timeline."""
     return "\n".join(f"{name:<10} {text}" if name else f"{'':<10} {text}" for name, text in _lines(job))
 
 
@@ -44,7 +44,7 @@ def jobs_table(jobs: list[Row]) -> Table:
 
 
 def print_table(table: Table) -> None:
-    """On a terminal as wide as that is; in a pipe a row is a line."""
+    """As wide as the terminal; in a pipe each row is one line."""
     width = None if sys.stdout.isatty() else PIPE_COLUMNS
     Console(highlight=False, markup=False, width=width).print(table)
 

@@ -1,7 +1,7 @@
-"""`darkroom submit`: asks for images, from options, a JSON file or stdin.
+"""`darkroom submit`: submits jobs, from options, a JSON file or stdin.
 
-Every submit carries an Idempotency-Key, ours where none is given, so that an answer that got lost can be asked for
-again: it never makes a second job.
+Every submit carries an Idempotency-Key; if none is given, the command makes one. So after a lost answer the request can
+be repeated, and never makes a second job.
 """
 
 import argparse
@@ -32,7 +32,7 @@ OPTIONS = {
     "priority": "priority",
     "on-unknown": "on_unknown",
 }
-"""Options and the attributes that they stand for. What they allow is the API's to say."""
+"""Options and their attributes. The API validates the values."""
 TRIES = 3
 PAUSE_SECONDS = 1.0
 
@@ -66,7 +66,7 @@ def _submit(api: Api, arguments: argparse.Namespace) -> int:
 
 
 def request_body(given: Any, attributes: Row) -> Row | list[Any]:
-    """What is sent: the file's request with the options over it. A batch takes no options. Pure."""
+    """The body to send: the request of the file, overridden by the options. A batch takes no options. Pure."""
     if isinstance(given, list):
         if attributes:
             raise refused("a file with an array is sent as it is: no attribute can be given beside it.")
@@ -92,7 +92,7 @@ def _read(name: str | None) -> Any:
         return json.loads(sys.stdin.buffer.read() if name == "-" else Path(name).read_bytes())
     except OSError as error:
         raise refused(f"--file cannot be read ({error.strerror}).") from None
-    except ValueError:  # its words would repeat the request
+    except ValueError:  # its text would repeat the request
         raise refused("--file is not usable: it is not JSON.") from None
 
 

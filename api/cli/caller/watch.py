@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Prints each transition. The exit code tells the job's end."""
+    """Prints each transition. The exit code says how the job ended."""
     return with_api(arguments, lambda api: _watch(api, arguments))
 
 

@@ -1,1 +1,1 @@
-"""Verbs of operators: they work on Redis and the image store, so that they work while the API is down."""
+"""Verbs for operators: they use Redis and the image store directly, so they also work while the API is down."""

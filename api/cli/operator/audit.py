@@ -1,4 +1,4 @@
-"""`darkroom audit`: does the whole store still keep its promises? Exit code 0: yes; 1: findings; 3: Redis is away."""
+"""`darkroom audit`: checks the promises over the whole store. Exit code 0: all hold; 1: findings; 3: Redis is away."""
 
 import argparse
 import json
@@ -18,7 +18,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Audits, and says what it found."""
+    """Runs the audit and prints its findings."""
     return on_engine(lambda engine: _audit(engine, repair=arguments.repair, as_json=arguments.json))
 
 

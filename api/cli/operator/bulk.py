@@ -18,7 +18,7 @@ WITH_ZONE = "RFC 3339, with its zone: 2026-11-23T12:00:00Z"
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The verb, the filter, and the word that makes it real."""
+    """The verb, the filter, and `--yes`."""
     parser.add_argument("act", choices=("cancel", "purge"), help="cancel open jobs, or remove finished ones")
     whose = parser.add_mutually_exclusive_group(required=True)
     whose.add_argument("--tenant", help="only this tenant's jobs")
@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Counts or acts. Exit code 1 where no job matches."""
+    """Counts or acts. Exit code 1 if no job matches."""
     return on_engine(lambda engine: _act(engine, arguments))
 
 
@@ -60,7 +60,7 @@ async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
 
 
 async def _checked(installation: Installation) -> None:
-    """Records are not removed from here where their images are elsewhere."""
+    """Stops if Redis and the image store do not belong together: records must not be removed without their images."""
     try:
         await installation.check()
     except (OtherInstallation, StoreError) as error:

@@ -1,4 +1,4 @@
-"""`darkroom callbacks`: the inbox of what the upstream called back: orphans, and deciding on kept ones again."""
+"""`darkroom callbacks`: lists orphaned callbacks (without a job), and replays stored ones."""
 
 import argparse
 
@@ -17,7 +17,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Does what was asked; without anything asked, lists orphans. Exit code 1: no such job; 3: Redis is away."""
+    """Without options, lists orphans. Exit code 1: no such job; 3: Redis is away."""
     return on_engine(lambda engine: _run(engine, arguments))
 
 

@@ -1,4 +1,4 @@
-"""`darkroom deliveries`: what callers were told, try by try; telling again one, or all since a time."""
+"""`darkroom deliveries`: lists webhook deliveries with their tries; replays one, or all since a time."""
 
 import argparse
 import json
@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 done, 1 nothing found, 2 wrong usage, 3 Redis away."""
+    """Exit code 0: done; 1: nothing found; 2: wrong usage; 3: Redis is away."""
     if wrong := _wrong(arguments):
         print(f"darkroom deliveries: {wrong}", file=sys.stderr)
         return WRONG_USAGE
@@ -103,7 +103,7 @@ async def _replay(engine: Engine, arguments: argparse.Namespace) -> int:
 
 
 async def _replay_since(engine: Engine, arguments: argparse.Namespace) -> int:
-    """All of them, each tenant's at its own pace: the bound of one call of the API is not the operator's."""
+    """Replays all of them, each tenant at its own pace; the limit per call of the API does not apply to operators."""
     deliveries, replayed, skipped = delivery_store(engine.settings, engine.lane), 0, 0
     for tenant in await _tenants(engine, arguments):
         since: Milliseconds | None = arguments.since

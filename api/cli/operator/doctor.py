@@ -1,4 +1,4 @@
-"""`darkroom doctor`: is this installation fit to buy, in plain words. Exit code 0: it is; 1: it is not; 3: no Redis.
+"""`darkroom doctor`: checks whether this installation is ready to buy. Exit code 0: yes; 1: no; 3: Redis is away.
 
 A line with `--` is a note: what the provider cannot do, and what follows.
 """
@@ -19,7 +19,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Looks, and says what it found."""
+    """Runs the checks and prints them."""
     settings = settings_here()
     check_settings(settings)
     return asyncio.run(_examine(settings, as_json=arguments.json))

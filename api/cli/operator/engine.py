@@ -1,4 +1,4 @@
-"""What the operator's verbs work on: the store itself, without the API, so that they work while that is down."""
+"""What the verbs for operators use: Redis and the stores directly, so that they also work while the API is down."""
 
 import asyncio
 import sys
@@ -19,7 +19,7 @@ TIMEOUT_SECONDS = 30.0
 
 @dataclass(frozen=True)
 class Engine:
-    """Open for one command."""
+    """The connections and stores of one command."""
 
     settings: Settings
     lane: Lane
@@ -28,7 +28,7 @@ class Engine:
 
 
 def on_engine(act: Callable[[Engine], Awaitable[int]]) -> int:
-    """Runs one command on the configured Redis. Its exit code, or 3 with a sentence where that is away."""
+    """Runs one command on the configured Redis. Returns its exit code, or 3 with a sentence if Redis is away."""
     try:
         return asyncio.run(_run(act))
     except RedisUnavailable as error:
@@ -38,9 +38,9 @@ def on_engine(act: Callable[[Engine], Awaitable[int]]) -> int:
 
 async def _run(act: Callable[[Engine], Awaitable[int]]) -> int:
     settings = settings_here()
-    configure_logs(settings, "operator")  # on stderr: what a verb answers is alone on stdout
+    configure_logs(settings, "operator")  # on stderr, so that only the answer is on stdout
     async with _opened(settings) as engine:
-        await engine.store.condition.results()  # sets the clock that times are told by
+        await engine.store.condition.results()  # learns the time of Redis' clock
         return await act(engine)
 
 

@@ -1,4 +1,4 @@
-"""`darkroom explain`: why a job is where it is, in one sentence, straight from the store."""
+"""`darkroom explain`: one sentence that says why a job is where it is, read from Redis."""
 
 import argparse
 
@@ -14,7 +14,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Says it. Exit code 1 where there is no such job."""
+    """Prints it. Exit code 1 if there is no such job."""
     return on_engine(lambda engine: _explain(engine, arguments.job))
 
 

@@ -1,4 +1,4 @@
-"""`darkroom flow`: what flows and what holds it back: accounts (upstream keys), tenants, what an operator has set."""
+"""`darkroom flow`: accounts (upstream keys) and tenants: load, limits, pauses, and what an operator has set."""
 
 import argparse
 import json
@@ -11,7 +11,7 @@ from api.cli.operator.engine import Engine, on_engine
 from worker.operate.flow import AccountFlow, TenantFlow
 
 SEEN_MS = 30_000
-"""An account that no worker has announced for that long is not used."""
+"""An account that no worker has announced for so long is not used any more."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:

@@ -1,4 +1,4 @@
-"""`darkroom installation`: do this Redis and this image store belong together? `--adopt` says that they do."""
+"""`darkroom installation`: checks whether Redis and image store belong together; `--adopt` declares that they do."""
 
 import argparse
 
@@ -9,12 +9,12 @@ from worker.installation import Installation, OtherInstallation
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The word that makes it so."""
+    """`--adopt`."""
     parser.add_argument("--adopt", action="store_true", help="give the one without an id that of the other")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Exit code 0 where both have one id."""
+    """Exit code 0 if both have the same id."""
     return on_engine(lambda engine: _look(engine, adopt=arguments.adopt))
 
 
@@ -31,5 +31,5 @@ async def _look(engine: Engine, *, adopt: bool) -> int:
 
 
 def installation_of(engine: Engine) -> Installation:
-    """Both halves, as the settings name them."""
+    """The Redis and the image store of the settings."""
     return Installation(engine.lane, engine.store, open_store(engine.settings))

@@ -45,7 +45,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Does it, on Redis itself: no API need run."""
+    """Works on Redis directly; no API has to run."""
     act = {"make": _make, "list": _list, "revoke": _revoke, "webhook-secret": _webhook_secret}[arguments.act]
     return on_engine(lambda engine: act(engine, arguments))
 

@@ -1,4 +1,4 @@
-"""`darkroom limit`: limits of accounts (upstream keys) and tenants, changed at run time, kept until given back."""
+"""`darkroom limit`: changes limits of accounts (upstream keys) and tenants at run time; they stay until reset."""
 
 import argparse
 import re

@@ -18,12 +18,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Stops handing out. Exit code 1 where there is no such account or tenant."""
+    """Stops handing out jobs. Exit code 1 if there is no such account or tenant."""
     return on_engine(lambda engine: hold(engine, arguments, arguments.reason))
 
 
 async def hold(engine: Engine, arguments: argparse.Namespace, reason: str | None) -> int:
-    """Holds back for a reason, or for None lets go."""
+    """Pauses with that reason; None resumes."""
     tenant, account = arguments.tenant, arguments.account
     word = "resumed" if reason is None else "paused"
     if account is not None and not await engine.flow.drain(account, reason):

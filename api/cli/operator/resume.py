@@ -1,4 +1,4 @@
-"""`darkroom resume`: lets go what `darkroom pause` holds back."""
+"""`darkroom resume`: ends a pause."""
 
 import argparse
 
@@ -8,7 +8,7 @@ from api.cli.operator.tenants import add_new_option
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """What to let go."""
+    """What to resume."""
     add_new_option(parser)
     what = parser.add_mutually_exclusive_group()
     what.add_argument("--tenant", help="only this tenant's jobs")
@@ -16,5 +16,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Hands out again, at once."""
+    """Hands out jobs again, at once."""
     return on_engine(lambda engine: hold(engine, arguments, None))

@@ -1,4 +1,4 @@
-"""Which tenants there are, for verbs that set something for one: a name with a typo must not become a tenant."""
+"""Known tenants, for verbs that set something for one: a typing error must not make a new tenant."""
 
 import argparse
 import difflib
@@ -10,12 +10,12 @@ from worker.store.api_keys import KeyStore
 
 
 def add_new_option(parser: argparse.ArgumentParser) -> None:
-    """For a tenant that is still to come, or whose keys this shell does not see."""
+    """`--new`: for a tenant that does not exist yet, or whose keys this shell does not see."""
     parser.add_argument("--new", action="store_true", help="also for a tenant that has no key and no job yet")
 
 
 async def is_known(engine: Engine, name: str) -> bool:
-    """Whether the tenant has a key or has ever had a job; otherwise says which ones there are."""
+    """Whether the tenant has a key or ever had a job; if not, prints the known tenants."""
     keys = (*configured_keys(engine.settings).values(), *(await KeyStore(engine.lane).all()).values())
     known = {key.tenant for key in keys} | set(await engine.flow.tenants())
     if name in known:

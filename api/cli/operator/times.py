@@ -9,7 +9,7 @@ EXAMPLE = "such as 2026-11-23T12:00:00Z"
 
 
 def read_time(text: str) -> Milliseconds:
-    """For a verb that shows or tells; without a zone it is UTC."""
+    """The time (ms since 1970) for a verb that changes no job; without a zone it is UTC."""
     try:
         return from_rfc3339(text)
     except ValueError:
@@ -17,7 +17,7 @@ def read_time(text: str) -> Milliseconds:
 
 
 def read_time_with_zone(text: str) -> Milliseconds:
-    """For a verb that removes or ends: hours too much cannot be brought back, so the zone is never guessed."""
+    """The time (ms since 1970) for a verb that removes or ends jobs: a zone is required, it is never guessed."""
     try:
         return from_rfc3339(text, needs_zone=True)
     except ValueError:

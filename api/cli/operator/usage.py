@@ -1,4 +1,4 @@
-"""`darkroom usage`: what tenants have used of their budgets: images bought, and images open (reserved or not known)."""
+"""`darkroom usage`: the used budgets of tenants: images bought, and images open (reserved, or not known)."""
 
 import argparse
 import dataclasses

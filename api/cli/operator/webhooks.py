@@ -1,4 +1,4 @@
-"""`darkroom webhooks`: the secrets that sign what callers are told; their endpoints, disabled and enabled again."""
+"""`darkroom webhooks`: signing secrets of deliveries, and endpoints that were disabled."""
 
 import argparse
 import json
@@ -16,7 +16,7 @@ WRONG_USAGE = 2
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
-    """The verb's own verbs."""
+    """The sub-commands."""
     verbs = parser.add_subparsers(required=True, metavar="secret|endpoints|enable")
     secret = verbs.add_parser("secret", help="show the secret that signs for a tenant, or the shared one")
     secret.add_argument("tenant", nargs="?", help="a tenant; without it, the secret of all that have none of their own")
@@ -33,7 +33,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """0 done, 1 not found, 2 wrong usage, 3 Redis away."""
+    """Exit code 0: done; 1: not found; 2: wrong usage; 3: Redis is away."""
     tenant = getattr(arguments, "tenant", None)
     if tenant is not None and not TENANT_PATTERN.fullmatch(tenant):
         print("darkroom webhooks: a tenant's name is of a-z 0-9 _ -", file=sys.stderr)

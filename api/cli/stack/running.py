@@ -1,4 +1,4 @@
-"""The stack that `darkroom up` runs in this folder: other verbs find it here, with nothing set."""
+"""The stack that `darkroom up` runs in this folder; other verbs find it here without any setting."""
 
 import json
 from dataclasses import dataclass, field
@@ -13,16 +13,16 @@ FOLDER = Path(".darkroom")
 
 @dataclass(frozen=True)
 class Running:
-    """Where it is, and with what. There are secrets in it: only the owner can read the note."""
+    """Address, key and settings of the stack. It holds secrets, so only the owner can read the file."""
 
     api_url: str
     redis_url: str
     settings: dict[str, Any] = field(default_factory=dict)
-    """What its processes were started with, by the names of Settings."""
+    """The settings of its processes, by the names of Settings."""
 
 
 def note_running(folder: Path, running: Running) -> None:
-    """Leaves word for others; it is believed only while the folder is locked."""
+    """Writes the file; it counts only while the folder is locked."""
     temporary = folder / "running.new"
     temporary.touch(mode=0o600)
     temporary.write_text(json.dumps(vars(running)))
@@ -35,17 +35,17 @@ def running_here(folder: Path = FOLDER) -> Running | None:
         return None
     try:
         return Running(**json.loads((folder / "running.json").read_text()))
-    except (FileNotFoundError, PermissionError):  # just starting, or another user's
+    except (FileNotFoundError, PermissionError):  # just starting, or of another user
         return None
 
 
 def key_here(folder: Path = FOLDER) -> str:
-    """The key that the stack in this folder was started with."""
+    """The API key of the stack in this folder."""
     return kept_secrets(folder / "secrets.json").key
 
 
 def settings_here() -> Settings:
-    """The settings; where they name no Redis, those of the stack that runs in this folder: they go together."""
+    """The settings; if they name no Redis, those of the stack that runs in this folder."""
     settings = load_settings()
     running = None if "redis_url" in settings.model_fields_set else running_here()
     return Settings(**{"redis_url": running.redis_url} | running.settings) if running else settings

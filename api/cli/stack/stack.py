@@ -1,4 +1,4 @@
-"""The whole product on one machine: Redis, sandbox, worker, API and Flower as children of one process."""
+"""The whole stack on one machine: Redis, sandbox, worker, API and Flower as child processes."""
 
 import asyncio
 import os
@@ -27,12 +27,12 @@ from worker.upstream.chosen import PROVIDER
 READY_SECONDS = 40.0
 REDIS_SECONDS = 5.0
 STOP_ORDER = (("api", "flower"), ("worker",), ("sandbox",), ("redis",))
-"""No new jobs; then the worker, which waits for the answers that it has paid for; then what it spoke to."""
+"""First no new jobs; then the worker, which waits for answers to its POSTs; then the servers that it uses."""
 
 
 @dataclass(frozen=True)
 class Stack:
-    """See the module. Everything it keeps is in its folder: secrets, logs, Redis' files, images."""
+    """A stack. All its files are in its folder: secrets, logs, Redis' files, images."""
 
     folder: Path
     ports: Ports
@@ -57,7 +57,7 @@ class Stack:
         return self.folder / "images"
 
     def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
-        """Starts everything and returns once it answers. One sentence and the end where something does not."""
+        """Starts everything and returns when it answers. Ends the process with a sentence if a part does not."""
         tell("redis")
         redis_url = self._start_redis()
         environment = self._environment(redis_url)
@@ -68,7 +68,7 @@ class Stack:
         note_running(self.folder, Running(self.api_url, redis_url, _as_settings(environment)))
 
     def stop(self) -> None:
-        """Stops what was started, in order."""
+        """Stops all parts that were started, in order."""
         for names in STOP_ORDER:
             self.children.stop(*names)
         self.http.close()
@@ -115,7 +115,7 @@ class Stack:
             time.sleep(0.05)
 
     def _missing(self) -> str | None:
-        """A part that does not answer yet."""
+        """The name of a part that does not answer yet, or None."""
         ready = self._answer(f"{self.api_url}/readyz")
         if ready is None or ready.json()["redis"] != "ok":
             return "api"
@@ -133,10 +133,10 @@ class Stack:
 
 @contextmanager
 def running_stack(folder: Path, *, throwaway: bool, tell: Callable[[str], None] = lambda _: None) -> Iterator[Stack]:
-    """A stack in that folder, with the secrets it had before, stopped again when the block ends, by a signal as well.
+    """A stack in that folder, with the folder's secrets; stopped when the block ends, also by a signal.
 
-    A folder or a port that is in use ends the process with one sentence. A throwaway one forgets the jobs and logs of
-    the last time, moves to other ports where the usual ones are busy, and does not look at `.env`.
+    If the folder or a port is in use, the process ends with one sentence. A throwaway stack removes the jobs and logs
+    of the last run, uses other ports if the usual ones are busy, and does not read `.env`.
     """
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, signal.default_int_handler)
@@ -146,7 +146,7 @@ def running_stack(folder: Path, *, throwaway: bool, tell: Callable[[str], None] 
         yield stack
     finally:
         for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(number, signal.SIG_IGN)  # stopping is under way: asking twice must not break it
+            signal.signal(number, signal.SIG_IGN)  # it is stopping already: a second signal must not interrupt it
         stack.stop()
 
 
@@ -157,7 +157,7 @@ def _new_stack(folder: Path, *, throwaway: bool) -> Stack:
         shutil.rmtree(folder / "logs", ignore_errors=True)
     ports = choose_ports(may_move=throwaway)
     children = Children(folder / "logs", folder if throwaway else Path.cwd(), lock)
-    # nothing on this machine is asked through a proxy
+    # no proxy for anything on this machine
     http = httpx.Client(trust_env=False, timeout=10)
     return Stack(folder, ports, kept_secrets(folder / "secrets.json"), children, http)
 

@@ -1,4 +1,4 @@
-"""`darkroom up`: keeps the whole stack running until Ctrl-C and says where everything is."""
+"""`darkroom up`: keeps the whole stack running until Ctrl-C and prints its addresses."""
 
 import argparse
 import time
@@ -12,7 +12,7 @@ LOOK_SECONDS = 0.5
 
 
 def run(_: argparse.Namespace) -> int:
-    """Runs until SIGINT or SIGTERM, which is success, or until a part dies, which is not."""
+    """Runs until SIGINT or SIGTERM (exit code 0), or until a part dies (exit code 1)."""
     console = Console(highlight=False, soft_wrap=True)
     try:
         with (

@@ -1,7 +1,7 @@
-"""`python -m api.cli.stack.watchdog CMD…` runs one command and ends it when whoever started this is gone.
+"""`python -m api.cli.stack.watchdog CMD…`: runs one command, and ends it when the parent process is gone.
 
-Its standard input is a pipe that nobody writes to. The kernel closes it with the other side's process, after `kill -9`
-too, on Linux and macOS alike.
+Its standard input is a pipe that nobody writes to. The kernel closes the pipe when the parent ends, also after `kill
+-9`, on Linux and on macOS.
 """
 
 import os
@@ -16,7 +16,7 @@ GRACE_SECONDS = 25.0
 
 
 def main() -> int:
-    """The command's exit code. SIGTERM ends the command as the end of the pipe does."""
+    """Returns the command's exit code. SIGTERM ends the command, as the end of the pipe does."""
     ending = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, lambda *_: ending.set())
@@ -40,7 +40,7 @@ def _end(child: "subprocess.Popen[bytes]") -> None:
     with suppress(subprocess.TimeoutExpired):
         child.wait(GRACE_SECONDS)
     with suppress(ProcessLookupError):
-        os.killpg(child.pid, signal.SIGKILL)  # the command itself if it is slow, and what it left in its session
+        os.killpg(child.pid, signal.SIGKILL)  # the command, if it is slow, and processes that it left in its session
     child.wait()
 
 
