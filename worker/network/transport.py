@@ -1,6 +1,6 @@
 """httpx over aiohttp, with an exact answer to one question: can a byte of the request have been sent?
 
-httpx's own pool costs 24 ms of CPU per POST with 1,000 in flight, this transport 0.5 ms (docs/decisions/0004). The
+httpx's own pool costs 24 ms of CPU per POST with 1,000 in flight, this transport 0.5 ms (decision 0004). The
 existing bridge `httpx-aiohttp` maps every lost connection to `ConnectTimeout`, which means "not sent"; believing it
 would buy twice. Here a connect error needs two proofs: the class of aiohttp's error, and a trace that never saw the
 request get a connection. Everything else is *open* (nobody knows).
