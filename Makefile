@@ -29,7 +29,7 @@ up: setup ## Keep the whole stack running with a sandbox upstream (Ctrl-C stops 
 	@$(BIN)/darkroom up
 
 test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
 check: setup ## Lint, types, import contracts, Lua scripts
 	$(BIN)/ruff check .

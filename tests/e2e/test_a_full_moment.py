@@ -28,7 +28,7 @@ def test_a_queue_that_is_full_for_two_seconds_costs_seconds(tmp_path: Path) -> N
         until(lambda: others_done(here, others), what="the end of the others' work")
         before, since = ended(here), time.monotonic()
         until(lambda: ended(here) - before >= 60, 20, "the work going on")
-        (key,) = json.loads(here.run("api.cli.main", "flow", "--json").stdout)["keys"]
+        (key,) = json.loads(here.run("flow", "--json").stdout)["keys"]
         print(f"60 jobs {time.monotonic() - since:.1f} s after it; limit {key['limit']} of {PLACES}")
     assert key["limit"] >= PLACES // 2, "the limit fell for one moment"
 

@@ -16,6 +16,7 @@ import pytest
 from redis import Redis
 
 from api.cli.stack.redis_server import free_port
+from tests.support.commands import darkroom
 from tests.support.processes import Installation, until
 
 AWAY = 3
@@ -49,30 +50,36 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 @pytest.mark.parametrize("words", VERBS, ids=" ".join)
 def test_redis_away_is_said_in_a_sentence_with_a_code_of_its_own(
-    words: list[str], environment: dict[str, str], tmp_path: Path
+    words: list[str], environment: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """1 means findings, or no such thing: cron must tell the two apart."""
-    command = [sys.executable, "-m", "api.cli.main", *words]
-    path = os.pathsep.join([str(Path.cwd()), environment.get("PYTHONPATH", "")])
-    ended = subprocess.run(
-        command, env=environment | {"PYTHONPATH": path}, cwd=tmp_path, capture_output=True, text=True, check=False
-    )
+    """1 means findings, or no such thing: cron must tell the two apart. An error that nobody caught would fail here."""
+    monkeypatch.chdir(tmp_path)  # away from a stack that runs here
+    ended = darkroom(environment, words)
     said = ended.stdout + ended.stderr
     assert ended.returncode == AWAY, said
     assert "Traceback" not in said
     assert "does not answer" in said
 
 
+def test_redis_away_as_a_process_sees_it(environment: dict[str, str]) -> None:
+    """The code and the sentence, from outside."""
+    command = [sys.executable, "-m", "api.cli.main", "flow"]
+    ended = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (ended.returncode, ended.stdout) == (AWAY, "")
+    assert ended.stderr.startswith("darkroom: Redis does not answer")
+    assert len(ended.stderr.splitlines()) == 1
+
+
 def test_a_tenant_that_does_not_exist_is_refused_with_those_that_are_near(here: Installation) -> None:
     """And is not made; one with a key exists, one that is still to come can be said to be new."""
     for words in (["pause", "--tenant", "acmee"], ["limit", "--tenant", "acmee", "rate=5"], ["usage", "acmee"],
                   ["resume", "--tenant", "acmee"]):  # fmt: skip
-        refused = here.run("api.cli.main", *words)
+        refused = here.run(*words)
         assert (refused.returncode, "known are: acme" in refused.stderr) == (1, True), refused.stderr
     with Redis.from_url(here.redis.url) as redis:
         assert redis.smembers("tenants") == set()
-        assert here.run("api.cli.main", "limit", "--tenant", "other", "rate=5").returncode == 0
-        assert here.run("api.cli.main", "limit", "--tenant", "soon", "--new", "rate=5").returncode == 0
+        assert here.run("limit", "--tenant", "other", "rate=5").returncode == 0
+        assert here.run("limit", "--tenant", "soon", "--new", "rate=5").returncode == 0
         assert redis.smembers("tenants") == {b"other", b"soon"}
 
 

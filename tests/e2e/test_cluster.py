@@ -21,7 +21,7 @@ def test_a_cluster_of_one_shard_is_a_redis_as_any_other(tmp_path: Path) -> None:
             assert len(done["images"]) == 2
             polled = here.post("a silence [[no-callback]]")
             assert here.reaches(polled["id"], "succeeded")["completed_via"] == "poll"
-            assert here.run("api.cli.main", "audit").returncode == 0
+            assert here.run("audit").returncode == 0
             assert here.client.delete(f"/v1/jobs/{job['id']}").status_code == 204
             assert here.client.get("/readyz").json()["status"] == "ready"
             assert "CROSSSLOT" not in here.log("worker") + here.log("api")

@@ -1,7 +1,6 @@
 """The developer's commands against our real processes: what they print, where, and their exit codes."""
 
 import hashlib
-import io
 import json
 import os
 import signal
@@ -10,15 +9,12 @@ import sys
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import redirect_stderr, redirect_stdout
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from api.cli.main import main
-from config.settings import load_settings
+from tests.support.commands import Done
 from tests.support.processes import KEY, Installation, until
 
 ABSENT = "01M859N4P0ZK88SXJWVC1PBXXR"
@@ -33,32 +29,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield installation
 
 
-@dataclass(frozen=True)
-class Done:
-    """A command that has ended."""
-
-    returncode: int
-    stdout: str
-    stderr: str
-
-
-def darkroom(here: Installation, *words: str) -> Done:
-    """One command to its end, in this process, which is quick; what it was given as a key is in nothing it says."""
-    out, err = io.StringIO(), io.StringIO()
-    load_settings.cache_clear()
-    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
-        for name, value in here.settings.items():
-            patch.setenv(name, value)
-        try:
-            code = main(words)
-        except SystemExit as ended:
-            code = int(ended.code or 0)
-    load_settings.cache_clear()
-    assert KEY not in out.getvalue() + err.getvalue()
-    return Done(code, out.getvalue(), err.getvalue())
-
-
-def lines(done: "Done | subprocess.CompletedProcess[str]") -> list[dict[str, Any]]:
+def lines(done: Done) -> list[dict[str, Any]]:
     """What `--json` printed: every line is one object."""
     return [json.loads(line) for line in done.stdout.splitlines()]
 
@@ -66,18 +37,18 @@ def lines(done: "Done | subprocess.CompletedProcess[str]") -> list[dict[str, Any
 def test_a_job_from_its_submit_to_its_image(here: Installation, tmp_path: Path) -> None:
     """submit --wait, get, list, watch, images: the story that README tells."""
     words = ("--prompt", "a quiet harbour", *SMALL, "--metadata", "order=7", "--wait", "30")
-    done = here.run("api.cli.main", "submit", *words)
+    done = here.run_as_process("submit", *words)
     assert done.returncode == 0, done.stderr
     job_id, status = done.stdout.split()[:2]
     assert status == "succeeded"
-    shown = darkroom(here, "get", job_id)
+    shown = here.run("get", job_id)
     assert (shown.returncode, "a quiet harbour" in shown.stdout, "sha256" in shown.stdout) == (0, True, True)
-    assert lines(darkroom(here, "get", job_id, "--json")) == [here.job(job_id)]
-    watched = lines(darkroom(here, "watch", job_id, "--json"))
+    assert lines(here.run("get", job_id, "--json")) == [here.job(job_id)]
+    watched = lines(here.run("watch", job_id, "--json"))
     assert [row["to"] for row in watched] == ["queued", "submitting", "processing", "storing", "succeeded"]
-    listed = darkroom(here, "list", "--metadata", "order=7", "--json")
+    listed = here.run("list", "--metadata", "order=7", "--json")
     assert [job["id"] for job in lines(listed)] == [job_id]
-    saved = lines(darkroom(here, "images", job_id, "--out", str(tmp_path / "new"), "--json"))
+    saved = lines(here.run("images", job_id, "--out", str(tmp_path / "new"), "--json"))
     image = here.job(job_id)["images"][0]
     bytes_there = Path(saved[0]["path"]).read_bytes()
     assert hashlib.sha256(bytes_there).hexdigest() == saved[0]["sha256"] == image["sha256"]
@@ -89,13 +60,13 @@ def test_images_are_not_overwritten_unless_that_is_meant(here: Installation, tmp
     job = here.reaches(here.post("a gate")["id"], "succeeded")
     target = tmp_path / f"{job['id']}-0.png"
     target.write_bytes(b"mine")
-    refused = darkroom(here, "images", job["id"], "--out", str(tmp_path))
+    refused = here.run("images", job["id"], "--out", str(tmp_path))
     assert (refused.returncode, target.read_bytes()) == (2, b"mine")
     assert "--force" in refused.stderr
-    assert darkroom(here, "images", job["id"], "--out", str(tmp_path), "--force").returncode == 0
+    assert here.run("images", job["id"], "--out", str(tmp_path), "--force").returncode == 0
     assert hashlib.sha256(target.read_bytes()).hexdigest() == job["images"][0]["sha256"]
     before = target.stat()
-    again = lines(darkroom(here, "images", job["id"], "--out", str(tmp_path), "--json"))
+    again = lines(here.run("images", job["id"], "--out", str(tmp_path), "--json"))
     assert (again[0]["already_there"], target.stat().st_ino) == (True, before.st_ino)
     assert list(tmp_path.iterdir()) == [target]
 
@@ -105,13 +76,13 @@ def test_a_file_a_batch_and_an_idempotency_key(here: Installation, tmp_path: Pat
     body = {"model_id": "m", "prompt": "a well", "width": 64, "height": 64}
     (tmp_path / "one.json").write_text(json.dumps(body))
     words = ("submit", "-f", str(tmp_path / "one.json"), "--seed", "5", "--idempotency-key", "order-1", "--json")
-    first, second = lines(darkroom(here, *words))[0], lines(darkroom(here, *words))[0]
+    first, second = lines(here.run(*words))[0], lines(here.run(*words))[0]
     assert (first["id"], first["request"]["seed"]) == (second["id"], 5)
     (tmp_path / "two.json").write_text(json.dumps([body, body | {"prompt": "a pit [[fail=collapsed]]"}]))
-    batch = darkroom(here, "submit", "-f", str(tmp_path / "two.json"), "--wait", "--json")
+    batch = here.run("submit", "-f", str(tmp_path / "two.json"), "--wait", "--json")
     assert [job["status"] for job in lines(batch)] == ["succeeded", "failed"]
     assert batch.returncode == 1
-    mended = darkroom(here, "retry", lines(batch)[1]["id"])
+    mended = here.run("retry", lines(batch)[1]["id"])
     assert here.job(mended.stdout.strip())["retry_of"] == lines(batch)[1]["id"]
 
 
@@ -158,34 +129,34 @@ def test_a_request_from_stdin(here: Installation) -> None:
 
 def test_a_wait_that_is_over_is_told_by_the_exit_code_and_cancel_is_honest(here: Installation) -> None:
     """6 at the time that was given, not at the next sign of life; the job goes on until it is cancelled."""
-    job_id = darkroom(here, "submit", "--prompt", "a fog [[late=90]]", *SMALL).stdout.strip()
+    job_id = here.run("submit", "--prompt", "a fog [[late=90]]", *SMALL).stdout.strip()
     here.reaches(job_id, "processing")
     began = time.monotonic()
-    watched = darkroom(here, "watch", job_id, "--timeout", "6")
+    watched = here.run("watch", job_id, "--timeout", "6")
     assert watched.returncode == 6
     assert 6 <= time.monotonic() - began < 9
-    assert darkroom(here, "images", job_id).returncode == 6
-    cancelled = darkroom(here, "cancel", job_id)
+    assert here.run("images", job_id).returncode == 6
+    cancelled = here.run("cancel", job_id)
     assert (cancelled.returncode, "charged" in cancelled.stdout) == (0, True)
-    again = darkroom(here, "cancel", job_id)
+    again = here.run("cancel", job_id)
     assert (again.returncode, "(conflict)" in again.stderr) == (2, True)
-    assert darkroom(here, "watch", job_id).returncode == 1
+    assert here.run("watch", job_id).returncode == 1
 
 
 def test_every_refusal_has_its_exit_code_and_words(here: Installation) -> None:
     """Fields are named; with --json the problem itself is on stdout."""
-    bad = darkroom(here, "submit", "--prompt", "x", "--width", "9999", "--json", "--model", "m")
+    bad = here.run("submit", "--prompt", "x", "--width", "9999", "--json", "--model", "m")
     assert (bad.returncode, lines(bad)[0]["errors"][0]["field"]) == (2, "width")
     assert "width" in bad.stderr
-    assert darkroom(here, "submit").returncode == 2
-    assert darkroom(here, "get", ABSENT).returncode == 5
-    assert darkroom(here, "watch", ABSENT).returncode == 5
-    assert darkroom(here, "get", "../../healthz").returncode == 5
-    assert darkroom(here, "get", ABSENT, "--key", "wrong-key-0123").returncode == 4
-    assert darkroom(here, "list", "--url", "http://127.0.0.1:1").returncode == 3
-    assert darkroom(here, "list", "--url", "ftp://nowhere").returncode == 2
-    assert darkroom(here, "list", "--limit", "0").returncode == 2
-    assert "exit codes:" in darkroom(here, "submit", "--help").stdout
+    assert here.run("submit").returncode == 2
+    assert here.run("get", ABSENT).returncode == 5
+    assert here.run("watch", ABSENT).returncode == 5
+    assert here.run("get", "../../healthz").returncode == 5
+    assert here.run("get", ABSENT, "--key", "wrong-key-0123").returncode == 4
+    assert here.run("list", "--url", "http://127.0.0.1:1").returncode == 3
+    assert here.run("list", "--url", "ftp://nowhere").returncode == 2
+    assert here.run("list", "--limit", "0").returncode == 2
+    assert "exit codes:" in here.run("submit", "--help").stdout
 
 
 def test_a_watch_goes_on_over_a_restart_of_the_api_and_shows_each_transition_once(here: Installation) -> None:
@@ -221,9 +192,9 @@ def test_ctrl_c_is_130_and_the_job_goes_on(here: Installation) -> None:
 def test_every_page_is_listed_and_a_closed_pipe_is_no_error(here: Installation) -> None:
     """--all follows the cursors; `| head` ends it quietly."""
     ids = {here.post("a step", metadata={"page": "yes"})["id"] for _ in range(5)}
-    listed = lines(darkroom(here, "list", "--metadata", "page=yes", "--limit", "2", "--all", "--json"))
+    listed = lines(here.run("list", "--metadata", "page=yes", "--limit", "2", "--all", "--json"))
     assert {job["id"] for job in listed} == ids
-    page = darkroom(here, "list", "--limit", "2")
+    page = here.run("list", "--limit", "2")
     assert (len(page.stdout.splitlines()), "--cursor" in page.stderr) == (3, True)
     command = f"{sys.executable} -m api.cli.main list --all --limit 1 | head -1"
     piped = subprocess.run(command, shell=True, env=os.environ | here.settings, capture_output=True, text=True)
@@ -232,33 +203,33 @@ def test_every_page_is_listed_and_a_closed_pipe_is_no_error(here: Installation) 
 
 def test_a_key_is_made_shown_once_listed_and_revoked(here: Installation) -> None:
     """It works at once, for what its scopes say, and stops."""
-    made = darkroom(here, "keys", "make", "acme", "--scopes", "read", "--name", "dashboard", "--expires", "90d")
+    made = here.run("keys", "make", "acme", "--scopes", "read", "--name", "dashboard", "--expires", "90d")
     key = made.stdout.strip()
-    assert darkroom(here, "list", "--limit", "1", "--key", key).returncode == 0
-    denied = darkroom(here, "submit", "--prompt", "x", "--key", key)
+    assert here.run("list", "--limit", "1", "--key", key).returncode == 0
+    denied = here.run("submit", "--prompt", "x", "--key", key)
     assert (denied.returncode, "`submit`" in denied.stderr) == (4, True)
-    table = darkroom(here, "keys", "list").stdout
+    table = here.run("keys", "list").stdout
     assert ("dashboard" in table, key in table) == (True, False)
-    rows = lines(darkroom(here, "keys", "list", "acme", "--json"))
+    rows = lines(here.run("keys", "list", "acme", "--json"))
     assert [(row["name"], row["scopes"]) for row in rows] == [("dashboard", ["read"])]
-    assert darkroom(here, "keys", "list", "other", "--json").stdout == ""
-    assert darkroom(here, "keys", "revoke", rows[0]["id"]).returncode == 0
-    assert darkroom(here, "keys", "revoke", rows[0]["id"]).returncode == 1
-    until(lambda: darkroom(here, "list", "--key", key).returncode == 4, 6)
+    assert here.run("keys", "list", "other", "--json").stdout == ""
+    assert here.run("keys", "revoke", rows[0]["id"]).returncode == 0
+    assert here.run("keys", "revoke", rows[0]["id"]).returncode == 1
+    until(lambda: here.run("list", "--key", key).returncode == 4, 6)
     for wrong in (["make", "No Tenant"], ["make", "acme", "--scopes", "all"], ["make", "acme", "--expires", "soon"]):
-        assert darkroom(here, "keys", *wrong).returncode == 2
+        assert here.run("keys", *wrong).returncode == 2
 
 
 def test_the_secret_that_signs_webhooks_is_shown_and_stays(here: Installation) -> None:
     """Made at first need, or as configured, the newest first; the older name of the verb shows the same."""
-    first = darkroom(here, "keys", "webhook-secret").stdout.strip()
+    first = here.run("keys", "webhook-secret").stdout.strip()
     assert first.startswith("whsec_")
-    assert darkroom(here, "webhooks", "secret").stdout.strip() == first
+    assert here.run("webhooks", "secret").stdout.strip() == first
     here.settings["DARKROOM_WEBHOOK_SECRET"] = "whsec_b2xk,whsec_bmV3"
     try:
-        shown = darkroom(here, "webhooks", "secret").stdout.split()
-        older = darkroom(here, "keys", "webhook-secret")
-        as_json = lines(darkroom(here, "keys", "webhook-secret", "--json"))
+        shown = here.run("webhooks", "secret").stdout.split()
+        older = here.run("keys", "webhook-secret")
+        as_json = lines(here.run("keys", "webhook-secret", "--json"))
     finally:
         del here.settings["DARKROOM_WEBHOOK_SECRET"]
     assert shown == older.stdout.split() == ["whsec_bmV3", "whsec_b2xk"]
@@ -271,7 +242,7 @@ def test_keys_say_when_redis_is_away(here: Installation) -> None:
     kept = here.settings["DARKROOM_REDIS_URL"]
     here.settings["DARKROOM_REDIS_URL"] = "redis://127.0.0.1:1/0"
     try:
-        away = darkroom(here, "keys", "list")
+        away = here.run("keys", "list")
     finally:
         here.settings["DARKROOM_REDIS_URL"] = kept
     assert (away.returncode, "DARKROOM_REDIS_URL" in away.stderr) == (3, True)

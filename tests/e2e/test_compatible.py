@@ -139,7 +139,7 @@ def test_the_webhook_is_told_in_the_upstreams_shape(here: Installation, prompt: 
         started = post(here, f"{PATH}/text2img", **body)
         told = until(lambda: receiver.told[started["id"]], what="told")[0]
         (headers, raw) = receiver.requests[0]
-    secret = here.run("api.cli.main", "webhooks", "secret").stdout.split()[0]
+    secret = here.run("webhooks", "secret").stdout.split()[0]
     assert Webhook(secret).verify(raw, headers)["id"] == started["id"]  # signed, like any delivery
     assert (told["status"], told["track_id"]) == (status, "theirs")
     assert ("output" in told) == (status == "success")

@@ -77,10 +77,10 @@ def test_a_list_filters_by_everything_it_says_and_pages_while_jobs_are_deleted(h
 
 def test_cancel_is_honest_about_the_charge(here: Installation) -> None:
     """Before the upstream was asked nothing is charged; after it, it says so, and the result is not fetched."""
-    here.run("api.cli.main", "pause")
+    here.run("pause")
     waiting = here.post("never sent")
     cancelled = here.client.post(f"/v1/jobs/{waiting['id']}/cancel").json()
-    here.run("api.cli.main", "resume")
+    here.run("resume")
     assert (cancelled["status"], cancelled["charged"]) == ("cancelled", False)
     assert here.bill(waiting["id"]) == []
     sent = here.post("sent [[late=2]]")

@@ -14,13 +14,16 @@ import httpx
 import pytest
 from redis import Redis
 
+from api.cli.alive import ROLES
 from tests.support.processes import Installation, children_of, until
 from worker.store.messages import queue_key
 
+PROCESSES = {"worker.upstream", "api", "worker"}
 
-@pytest.fixture
-def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """An installation of its own for every crash."""
+
+@pytest.fixture(scope="module")
+def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
+    """One installation for the tests of this file."""
     folder = tmp_path_factory.mktemp("installation")
     settings = {
         "unknown_wait_seconds": "3",
@@ -30,6 +33,20 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
     }
     with Installation(folder, **settings) as installation:
         yield installation
+
+
+@pytest.fixture
+def here(installation: Installation) -> Iterator[Installation]:
+    """The installation, whole: what another crash took away runs again, and nothing was learned from its jobs."""
+    for name in PROCESSES - installation.processes.keys():
+        installation.start(name)
+    until(lambda: (ready := installation.ready()) and ready["workers"] >= ROLES, what="ready")
+    with Redis.from_url(installation.redis.url) as redis:
+        for key in redis.keys("health:*") + redis.keys("quickest:*"):
+            redis.delete(key)
+    yield installation
+    for name in installation.processes.keys() - PROCESSES:
+        installation.kill(name)
 
 
 def taken(here: Installation, job_id: str) -> int:
@@ -179,15 +196,16 @@ def test_an_upstream_that_is_away_costs_nothing_but_time(here: Installation) -> 
 
 def test_a_full_disk_keeps_the_job_in_storing_until_there_is_room(here: Installation) -> None:
     """The folder cannot be written: the image is fetched again once it can."""
-    images = here.folder / "images"
-    images.mkdir(exist_ok=True)
-    blocker = images / "acme"
+    here.reaches(here.post("a first image")["id"], "succeeded")
+    blocker = here.folder / "images" / "acme"
+    kept = blocker.rename(here.folder / "kept")
     blocker.write_text("a file where the folder should be")
     job = here.post("a lamp")
     until(lambda: here.job(job["id"])["status"] == "storing", what="storing")
     time.sleep(1)
     assert here.job(job["id"])["status"] == "storing"
     blocker.unlink()
+    kept.rename(blocker)
     assert taken(here, here.reaches(job["id"], "succeeded", seconds=40)["id"]) == 1
 
 

@@ -2,10 +2,10 @@
 
 from collections.abc import Iterator
 from pathlib import Path
-from subprocess import CompletedProcess
 
 import pytest
 
+from tests.support.commands import Done
 from tests.support.processes import Installation, until
 
 
@@ -16,11 +16,11 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield installation
 
 
-def elsewhere(here: Installation, folder: Path, *words: str) -> "CompletedProcess[str]":
+def elsewhere(here: Installation, folder: Path, *words: str) -> Done:
     """A verb in a shell with another image store."""
     own, here.settings["DARKROOM_IMAGES_URL"] = here.settings["DARKROOM_IMAGES_URL"], f"file://{folder}"
     try:
-        return here.run("api.cli.main", *words)
+        return here.run(*words)
     finally:
         here.settings["DARKROOM_IMAGES_URL"] = own
 
@@ -33,7 +33,7 @@ def test_a_purge_without_the_right_image_store_removes_nothing(here: Installatio
     assert (refused.returncode, refused.stdout) == (2, "")
     assert refused.stderr.startswith("darkroom: nothing was removed: the image store of DARKROOM_IMAGES_URL")
     assert here.job(job["id"])["status"] == "succeeded"
-    done = here.run("api.cli.main", *words)
+    done = here.run(*words)
     assert (done.returncode, done.stdout) == (0, "1 jobs removed, 2 files with them\n")
     assert not [each for each in (here.folder / "images/acme").rglob("*") if each.is_file()]
 
@@ -58,7 +58,7 @@ def test_a_process_with_another_installations_store_stops(here: Installation, tm
             process = here.start(module, name=name, images_url=f"file://{tmp_path / folder}", port="1")
             assert process.wait(40) == 2
             assert words in here.log(name)
-    shown = here.run("api.cli.main", "installation")
+    shown = here.run("installation")
     assert shown.returncode == 0
     assert len({line.split()[-1] for line in shown.stdout.splitlines()}) == 1
 

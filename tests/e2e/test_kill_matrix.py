@@ -1,25 +1,20 @@
-"""kill -9 at every recovery point, and at every n-th write to a socket around the POST: the same end each time.
+"""kill -9 at every recovery point: the same end each time.
 
 Setup: our real processes, one of them told to die at a point. Timeline: a job reaches the point, the process is gone,
 a clean one takes over. Proves: accepted is durable, bought at most once, told at least once with one id.
 """
 
-import shutil
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import httpx
 import pytest
-from redis import Redis
 
-from api.cli.alive import ROLES
-from tests.support.processes import Installation, children_of, until
+from tests.support.processes import Installation, until
 from tests.support.receiver import Receiver
 from worker.crash_points import Point
 
 AT_THE_DOOR = {Point.ACCEPT_WRITTEN, Point.CALLBACK_KEPT}
-WRITES = range(1, 13, 2)
 
 
 @pytest.fixture(scope="module")
@@ -74,48 +69,3 @@ def test_every_recovery_point_is_in_the_code() -> None:
     """A point that nothing reaches proves nothing."""
     code = "".join(path.read_text() for folder in ("worker", "api") for path in Path(folder).rglob("*.py"))
     assert [point.name for point in Point if f"reached(Point.{point.name})" not in code] == []
-
-
-@pytest.mark.skipif(shutil.which("strace") is None, reason="the injector is not installed")
-@pytest.mark.parametrize("nth", WRITES)
-def test_a_kill_at_every_nth_write_around_the_post_buys_at_most_once(here: Installation, nth: int) -> None:
-    """Before the intent, within it, between it and the POST, within the POST, after it."""
-    _fresh_worker(here)
-    calls = "sendto,sendmsg,write,writev"
-    submitter = _submitter(here)
-    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-p", str(submitter), "-e", f"trace={calls}"]
-    injector = subprocess.Popen([*command, "-e", f"inject={calls}:signal=SIGKILL:when={nth}"])
-    try:
-        until(lambda: _traced_or_gone(submitter), what="attached")
-        job = here.post(f"a reef {nth}", deadline_seconds=25)
-        ended = here.reaches(job["id"], "succeeded", "expired", seconds=60)
-    finally:
-        injector.terminate()  # lets go of the worker; a killed tracer would leave it stopped
-        injector.wait()
-    bought = [row["taken"] for row in here.bill(job["id"])].count(True)
-    assert bought <= 1
-    assert (ended["status"] == "succeeded") == (bought == 1)
-
-
-def _fresh_worker(here: Installation) -> None:
-    here.kill("worker")
-    with Redis.from_url(here.redis.url) as redis:
-        redis.delete("workers")  # the dead one's word of being alive
-    here.start("worker")
-    until(lambda: (facts := here.ready()) and facts["workers"] >= ROLES, what="ready")
-
-
-def _traced_or_gone(pid: int) -> bool:
-    """Gone as well: an early n kills it with the first write that its clock makes."""
-    try:
-        return "TracerPid:\t0" not in Path(f"/proc/{pid}/status").read_text()
-    except OSError:
-        return True
-
-
-def _submitter(here: Installation) -> int:
-    for pid in children_of(here.processes["worker"].pid):
-        command = subprocess.run(["ps", "-o", "args=", "-p", str(pid)], capture_output=True, text=True).stdout
-        if "-m worker submit" in command:
-            return pid
-    raise AssertionError("there is no submitting worker")

@@ -19,7 +19,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 def test_the_doctor_finds_a_whole_installation_well(here: Installation) -> None:
     """Also its callback through the public address, and the upstream's key."""
-    examined = here.run("api.cli.main", "doctor")
+    examined = here.run_as_process("doctor")
     assert examined.returncode == 0, examined.stdout + examined.stderr
     lines = examined.stdout.splitlines()
     assert len(lines) >= 5
@@ -43,7 +43,7 @@ def test_the_doctor_names_what_is_wrong(here: Installation, setting: str, value:
     kept = here.settings[f"DARKROOM_{setting}"]
     here.settings[f"DARKROOM_{setting}"] = value
     try:
-        examined = here.run("api.cli.main", "doctor")
+        examined = here.run("doctor")
     finally:
         here.settings[f"DARKROOM_{setting}"] = kept
     assert examined.returncode == (3 if setting == "REDIS_URL" else 1), "Redis away has a code of its own"
@@ -55,21 +55,21 @@ def test_the_audit_is_silent_on_a_whole_store_and_finds_and_mends_what_is_plante
     job = here.reaches(here.post("a ridge")["id"], "succeeded")
     waiting = here.post("a shore [[late=60]]")
     here.reaches(waiting["id"], "processing")
-    assert here.run("api.cli.main", "audit").returncode == 0
+    assert here.run_as_process("audit").returncode == 0
     with Redis.from_url(here.redis.url) as redis:
         redis.zrem("due", waiting["id"])
         redis.hincrby("counts", "failed", 3)
         redis.hset("backlogs", "acme", 7)
         redis.zadd("places:nowhere", {job["id"]: 9e15})
         redis.sadd("upstreams", "nowhere")
-    found = here.run("api.cli.main", "audit", "--json", "--repair")
+    found = here.run("audit", "--json", "--repair")
     rules = {json.loads(line)["rule"] for line in found.stdout.splitlines()}
     assert found.returncode == 1
     assert rules == {"open, but nobody will look at it", "a finished job holds a place", "a counter is wrong",
                      "a backlog's size is wrong"}  # fmt: skip
-    assert here.run("api.cli.main", "audit").returncode == 0
+    assert here.run("audit").returncode == 0
     next((here.folder / "images").rglob(f"{job['id'].lower()}/0-*.png")).write_bytes(b"rotten")
-    rotten = here.run("api.cli.main", "audit")
+    rotten = here.run("audit")
     assert "succeeded without readable bytes" in rotten.stdout
     assert "darkroom_audit_findings 1.0" in here.client.get("/metrics").text
 
@@ -77,10 +77,10 @@ def test_the_audit_is_silent_on_a_whole_store_and_finds_and_mends_what_is_plante
 def test_kept_callbacks_can_be_decided_on_again(here: Installation) -> None:
     """Replay changes nothing that was decided rightly."""
     job = here.reaches(here.post("a brook")["id"], "succeeded")
-    assert here.run("api.cli.main", "callbacks", job["id"]).returncode == 0
+    assert here.run("callbacks", job["id"]).returncode == 0
     until(lambda: b"inbox_read" in _row(here, job["id"]) and _row(here, job["id"])[b"inbox_read"] == b"1")
     assert here.job(job["id"])["timeline"] == job["timeline"]
-    assert here.run("api.cli.main", "callbacks", "01M859N4P0ZK88SXJWVC1PBXXR").returncode == 1
+    assert here.run("callbacks", "01M859N4P0ZK88SXJWVC1PBXXR").returncode == 1
 
 
 def test_an_orphan_is_matched_to_its_job_once_that_exists(here: Installation) -> None:
@@ -90,8 +90,8 @@ def test_an_orphan_is_matched_to_its_job_once_that_exists(here: Installation) ->
     orphan = {"at": 1, "job": job["id"], "attempt": 1, "body": json.dumps(body)}
     with Redis.from_url(here.redis.url) as redis:
         redis.lpush("orphans", json.dumps(orphan))
-    assert job["id"] in here.run("api.cli.main", "callbacks", "--orphans").stdout
-    assert "1 matched" in here.run("api.cli.main", "callbacks", "--match").stdout
+    assert job["id"] in here.run("callbacks", "--orphans").stdout
+    assert "1 matched" in here.run("callbacks", "--match").stdout
     assert here.reaches(job["id"], "failed")["error"]["upstream_message"] == "found later"
 
 

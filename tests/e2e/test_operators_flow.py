@@ -2,11 +2,11 @@
 
 import json
 from collections.abc import Iterator
-from subprocess import CompletedProcess
 
 import httpx
 import pytest
 
+from tests.support.commands import Done
 from tests.support.processes import Installation, until
 
 
@@ -20,7 +20,7 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 def run(here: Installation, *words: str, code: int = 0) -> str:
     """What the command prints; fails if it ends otherwise."""
-    done: CompletedProcess[str] = here.run("api.cli.main", *words)
+    done: Done = here.run(*words)
     assert done.returncode == code, f"{done.returncode}: {done.stdout}{done.stderr}"
     return done.stdout
 

@@ -78,7 +78,7 @@ def test_what_was_accepted_ends_and_removing_makes_room(here: Installation) -> N
         refusals = filler.refusals
         until(lambda: filler.refusals > refusals, what="still full")
     for verb in ("cancel", "purge"):
-        done = here.run("api.cli.main", "bulk", verb, "--tenant", "filler", "--yes")
+        done = here.run("bulk", verb, "--tenant", "filler", "--yes")
         assert done.returncode == 0, done.stderr
     accepted: httpx.Response = until(
         lambda: (answer := here.client.post("/v1/jobs", json=BODY)).status_code == 202 and answer, what="room again"

@@ -45,7 +45,7 @@ def test_a_key_is_added_and_taken_out_while_everything_runs(tmp_path: Path) -> N
         done = [here.reaches(here.post(f"on two keys {number}")["id"], "succeeded") for number in range(6)]
         assert len({each["attempts"][-1]["upstream"] for each in done}) >= 1
         keys.write_text("second\n")
-        until(lambda: "in no worker" in here.run("api.cli.main", "flow").stdout, 45, "the key that went")
+        until(lambda: "in no worker" in here.run("flow").stdout, 45, "the key that went")
         last = here.reaches(here.post("on the one that stayed")["id"], "succeeded")
         assert Counter(each["status"] for each in last["attempts"]) == {"succeeded": 1}
 
@@ -79,5 +79,5 @@ def _open(here: Installation) -> int:
 
 
 def _keys(here: Installation) -> list[object]:
-    shown: list[object] = json.loads(here.run("api.cli.main", "flow", "--json").stdout)["keys"]
+    shown: list[object] = json.loads(here.run("flow", "--json").stdout)["keys"]
     return shown

@@ -161,7 +161,7 @@ def test_a_replaced_server_is_not_asked_for_what_the_old_one_has(tmp_path: Path)
         here.settings["DARKROOM_UPSTREAM_KEY"] = f"http://127.0.0.1:{server.server_port}|another-key"
         here.start("worker")
         until(lambda: "upstream.key_unknown" in here.log("worker"), what="a question that nobody could be asked")
-        found = here.run("api.cli.main", "doctor").stdout
+        found = here.run("doctor").stdout
         job = here.reaches(job_id, "expired", "succeeded", seconds=40)
         assert (job["status"], job["images"]) == ("expired", [])
         assert EveryIdIsKnown.asked == []

@@ -78,7 +78,7 @@ def test_a_limit_holds_over_all_workers(here: Installation) -> None:
     """Three workers with six places between them: the sandbox never holds more than three, and refuses nobody."""
     until(lambda: bill(here)["in_flight"] == 0, what="an idle upstream")
     key = lines_of(here, "darkroom_upstream_limit{")[0].split('"')[1]
-    assert here.run("api.cli.main", "limit", "--key", key, str(LIMIT)).returncode == 0
+    assert here.run("limit", "--key", key, str(LIMIT)).returncode == 0
     httpx.post(f"http://127.0.0.1:{here.sandbox_port}/sandbox/reset")
     for number in (1, 2):
         here.start("worker", name=f"worker-{number}")

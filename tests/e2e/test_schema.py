@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.engine import png, upstream_beside
 from tests.support.processes import KEY, Installation
 
 EXAMPLES = os.environ.get("SCHEMA_EXAMPLES", "1")
@@ -21,10 +22,13 @@ ARGUMENTS += ["--max-response-time", "60"]  # OpenAI's call waits for its job, w
 
 @pytest.fixture(scope="module")
 def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
-    """One installation for both runs, quick enough that OpenAI's call, which waits for its job, is answered."""
-    quick = {"sandbox_seconds": "0.01", "upstream_max_in_flight": "500"}
-    with Installation(tmp_path_factory.mktemp("schema"), **quick) as installation:
-        yield installation
+    """One installation for both runs. Its upstream answers at once with a small image: nothing is painted, and OpenAI's
+    call, which waits for its job, is answered."""
+    with upstream_beside() as upstream:
+        upstream.inline = png()
+        quick = {"upstream_url": upstream.url, "upstream_max_in_flight": "500"}
+        with Installation(tmp_path_factory.mktemp("schema"), **quick) as installation:
+            yield installation
 
 
 @pytest.mark.timeout(600)

@@ -80,7 +80,7 @@ def test_what_is_told_is_what_get_shows_signed_and_after_the_image_is_there(
     assert without_addresses(told) == without_addresses(here.job(job["id"]))
     assert here.client.get(told["images"][0]["url"], headers={"authorization": ""}).status_code == 200
     assert headers["webhook-id"] == row["id"]
-    shared = here.run("api.cli.main", "webhooks", "secret").stdout.split()
+    shared = here.run("webhooks", "secret").stdout.split()
     assert Webhook(shared[0]).verify(body, headers) == told
     assert [each["status"] for each in row["attempts"]] == [200]
 
@@ -143,21 +143,21 @@ def test_a_receiver_that_is_gone_is_left_alone_until_it_is_enabled_and_replayed(
     second = here.post("a heron again", webhook=receiver.url)["id"]
     kept = told_of(here, second, "endpoint_disabled")
     assert len(receiver.requests) == 1
-    endpoints = here.run("api.cli.main", "webhooks", "endpoints", "acme", "--json").stdout.splitlines()
+    endpoints = here.run("webhooks", "endpoints", "acme", "--json").stdout.splitlines()
     [disabled] = [each for each in map(json.loads, endpoints) if each["state"] == "disabled"]
-    refused = here.run("api.cli.main", "deliveries", "replay", kept["id"])
+    refused = here.run("deliveries", "replay", kept["id"])
     assert (refused.returncode, "disabled" in refused.stdout) == (1, True)
     receiver.status = 200
-    assert here.run("api.cli.main", "webhooks", "enable", "acme", disabled["id"]).returncode == 0
-    dry = here.run("api.cli.main", "deliveries", "replay", "--since", gone["created_at"], "--dry-run")
+    assert here.run("webhooks", "enable", "acme", disabled["id"]).returncode == 0
+    dry = here.run("deliveries", "replay", "--since", gone["created_at"], "--dry-run")
     assert dry.stdout.startswith("2 would be told again")
-    done = here.run("api.cli.main", "deliveries", "replay", "--since", gone["created_at"])
+    done = here.run("deliveries", "replay", "--since", gone["created_at"])
     assert (done.returncode, done.stdout.startswith("2 are told again")) == (0, True)
     for job_id, before in ((first, gone), (second, kept)):
         assert told_of(here, job_id, "delivered")["id"] == before["id"]
     ids = [headers["webhook-id"] for headers, _ in receiver.requests]
     assert sorted(ids) == sorted([gone["id"], gone["id"], kept["id"]])
-    listed = here.run("api.cli.main", "deliveries", "--job", first, "--json")
+    listed = here.run("deliveries", "--job", first, "--json")
     assert [each["status"] for each in json.loads(listed.stdout)["attempts"]] == [410, 200]
 
 
@@ -177,12 +177,12 @@ def test_a_receiver_that_is_gone_is_left_alone_until_it_is_enabled_and_replayed(
 )
 def test_the_commands_exit_codes(here: Installation, words: list[str], code: int) -> None:
     """0 done, 1 nothing found, 2 wrong usage."""
-    assert here.run("api.cli.main", *words).returncode == code
+    assert here.run(*words).returncode == code
 
 
 def test_a_rotated_secret_signs_at_once_in_processes_that_run(here: Installation, receiver: Receiver) -> None:
     """Two signatures; no secret in any log."""
-    rotated = here.run("api.cli.main", "webhooks", "secret", "acme", "--rotate").stdout.split()
+    rotated = here.run("webhooks", "secret", "acme", "--rotate").stdout.split()
     assert len(rotated) == 2
     job = here.post("a tern", webhook=receiver.url)
     told_of(here, job["id"], "delivered")

@@ -6,8 +6,8 @@ import asyncio
 import hashlib
 import json
 from base64 import b64encode
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from io import BytesIO
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,7 @@ from config.settings import Settings
 from tests.support.queue import ROOM, order
 from worker import lifecycle
 from worker.resources import Resources, open_resources, pool_limits
+from worker.running.loop import LoopThread
 from worker.store.messages import queue_key
 
 STORIES = {
@@ -158,6 +159,17 @@ async def running_upstream() -> AsyncIterator[Upstream]:
     made.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
     async with listening:
         yield made
+
+
+@contextmanager
+def upstream_beside() -> Iterator[Upstream]:
+    """The same on a loop in a thread of its own, for a test that is no coroutine."""
+    loop = LoopThread()
+    loop.start()
+    running = running_upstream()
+    yield loop.run(running.__aenter__())
+    loop.run(running.__aexit__(None, None, None))
+    loop.stop()
 
 
 @asynccontextmanager

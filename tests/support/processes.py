@@ -14,6 +14,7 @@ import httpx
 
 from api.cli.alive import ROLES
 from api.cli.stack.redis_server import EmbeddedRedis, free_port
+from tests.support.commands import Done, darkroom
 
 KEY = "e2e-key-0123456789"
 SECONDS = 30.0
@@ -67,6 +68,9 @@ class Installation:
 
     def __exit__(self, *_: object) -> None:
         self.client.close()
+        for process in self.processes.values():  # at once: each may take its time to end
+            if process.poll() is None:
+                process.terminate()
         for name in list(self.processes):
             self.stop(name)
         self.redis.stop()
@@ -139,9 +143,15 @@ class Installation:
         rows = httpx.get(f"http://127.0.0.1:{self.sandbox_port}/bill", timeout=20).json()["posts"]
         return [row for row in rows if str(row["track_id"]).startswith(job_id)]
 
-    def run(self, module: str, *arguments: str) -> "subprocess.CompletedProcess[str]":
-        """Runs one of our commands to its end."""
-        command = [sys.executable, "-m", module, *arguments]
+    def run(self, *words: str) -> Done:
+        """`darkroom` with these words, to its end, in this process; no key is in what it says, but one just made."""
+        done = darkroom(self.settings, words)
+        assert KEY not in done.stdout + done.stderr
+        return done
+
+    def run_as_process(self, *words: str) -> "subprocess.CompletedProcess[str]":
+        """The same as a process of its own, as a shell runs it."""
+        command = [sys.executable, "-m", "api.cli.main", *words]
         return subprocess.run(command, env=os.environ | self.settings, capture_output=True, text=True, check=False)
 
     def log(self, name: str) -> str:
