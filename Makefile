@@ -1,4 +1,4 @@
-.PHONY: help setup demo up test check format fuzz mutants bench bench-backlog bench-scale chaos
+.PHONY: help setup demo up test unit check format fuzz mutants bench bench-backlog bench-scale chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
@@ -31,11 +31,15 @@ up: setup ## Keep the whole stack running with a sandbox upstream (Ctrl-C stops 
 test: setup ## Run the whole test suite
 	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 
-check: setup ## Lint, types, import contracts, Lua scripts
+unit: setup ## Run the fast tests only, in seconds
+	$(BIN)/python -m pytest -q tests/unit
+
+check: setup ## Lint, types, import contracts, Lua scripts, line budget
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/loq check api worker config tests
 	$(BIN)/python -m tests.luacheck
 
 format: setup ## Format the code

@@ -18,7 +18,14 @@ PATIENT = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 RECORDINGS = Path(__file__).parent.parent / "recordings"
 BUSY, KEY, REJECTED = Reason.BUSY, Reason.KEY_REFUSED, Reason.REJECTED
 
-ANYTHING = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text() | st.lists(st.text())
+ANYTHING = (
+    st.none()
+    | st.booleans()
+    | st.integers()
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text()
+    | st.lists(st.text())
+)
 JUDGED: dict[str, str] = {
     "submit-success": "taken",
     "submit-success-nsfw": "taken",
