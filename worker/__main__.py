@@ -68,7 +68,8 @@ class Parent:
                 elif child.poll() is not None:
                     self._replace(role, child)
             time.sleep(LOOK_SECONDS)
-        return max(child.returncode == WRONG_SETTING for child in self.children.values()) * WRONG_SETTING
+        codes = [child.returncode for child in self.children.values()]
+        return WRONG_SETTING if WRONG_SETTING in codes else 0
 
     def _replace(self, role: str, child: "subprocess.Popen[bytes]") -> None:
         log.error("worker.died", role=role, code=child.returncode)

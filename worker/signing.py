@@ -1,4 +1,4 @@
-"""What proves that an address is ours: the token in our callback URL and the signature on an image address. Pure.
+"""What proves that an address is ours: the token in our callback URL and the signature on an image address.
 
 The provider signs nothing, so the URL that we give it is the secret: it names one attempt and carries an HMAC over it,
 checked before anything is looked up. Two keys at once rotate: the newest signs, all verify.

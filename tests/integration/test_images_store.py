@@ -228,8 +228,9 @@ def test_bytes_and_names_are_on_disk_before_it_returns(folder: Path, tmp_path: P
     assert synced[1:] == [str(job), *(str(each) for each in job.parents if each == folder or folder in each.parents)]
 
 
-def test_the_settings_choose_the_store(folder: Path) -> None:
+async def test_the_settings_choose_the_store(folder: Path) -> None:
     """By the scheme of the address."""
     store = open_store(Settings(_env_file=None, images_url=f"file://{folder}"))
     assert isinstance(store, LocalImages)
-    assert store.path(KEY) == folder / KEY
+    await store.save(KEY, b"an image")
+    assert (folder / KEY).read_bytes() == b"an image"

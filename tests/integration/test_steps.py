@@ -1,9 +1,5 @@
 """Every step of a job writes one log line, the same whoever decided on it."""
 
-import asyncio
-import os
-import subprocess
-import sys
 from collections.abc import AsyncIterator, MutableMapping
 from typing import Any
 
@@ -86,23 +82,6 @@ async def test_an_unknown_that_is_decided_over_http_writes_its_line(engine: Engi
         assert answer.status_code == 200
     (line,) = steps(lines)
     assert (line["event"], line["before"], line["cause"]) == ("job.queued", "unknown", "manual")
-
-
-async def test_the_lines_of_a_verb_do_not_mix_with_what_it_answers(engine: Engine, settings: Settings) -> None:
-    """A script reads stdout; the lines go to stderr, as those of every process."""
-    await engine.accepted()
-    environment = os.environ | {
-        "DARKROOM_REDIS_URL": settings.redis_url.get_secret_value(),
-        "DARKROOM_SECRET": settings.secret.get_secret_value(),
-        "DARKROOM_IMAGES_URL": settings.images_url,
-        "DARKROOM_LOG_FORMAT": "json",
-    }
-    command = [sys.executable, "-m", "api.cli.main", "bulk", "cancel", "--tenant", "acme", "--yes"]
-    done = await asyncio.to_thread(
-        subprocess.run, command, env=environment, capture_output=True, text=True, check=True, timeout=60
-    )
-    assert done.stdout == "1 jobs cancelled\n"
-    assert '"event": "job.cancelled"' in done.stderr
 
 
 async def test_where_nothing_follows_nothing_is_written(store: JobStore, engine: Engine) -> None:

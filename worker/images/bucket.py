@@ -130,7 +130,8 @@ def _bucket(settings: Settings, endpoint: str) -> S3Store:
 def _headers(key: str) -> Any:
     """The headers that our own API would send; with a presigned address the bucket sends them."""
     folder, _, name = key.rpartition("/")
-    kind = CONTENT_TYPES.get(_format_of(key))
+    extension = key.rpartition(".")[2]
+    kind = next((CONTENT_TYPES[known] for known, ending in EXTENSIONS.items() if ending == extension), None)
     if kind is None:
         return {"Content-Type": "application/json"}
     index = name.partition(".")[0].partition("-")[0]  # the hash behind it is left out, as in the API's own answer
@@ -140,11 +141,6 @@ def _headers(key: str) -> Any:
         "Content-Disposition": f'inline; filename="{file_name}"',
         "Cache-Control": "private, max-age=31536000, immutable",
     }
-
-
-def _format_of(key: str) -> str:
-    extension = key.rpartition(".")[2]
-    return next((name for name, known in EXTENSIONS.items() if known == extension), "")
 
 
 async def _asked(call: Any) -> Any:

@@ -46,10 +46,6 @@ class LocalImages:
     async def address(self, key: str, seconds: int) -> str | None:
         return None
 
-    def path(self, key: str) -> Path:
-        """Where the file is on this machine."""
-        return (self._folder / checked_key(key)).resolve()
-
     def _save(self, key: str, data: bytes) -> None:
         path = self._folder / key
         with _disk_errors():

@@ -1,4 +1,4 @@
-"""The structure of a JPEG file: where it ends, and how to notice a scan that is cut short. Pure.
+"""The structure of a JPEG file: where it ends, and how to notice a scan that is cut short.
 
 libjpeg decodes a truncated scan as if zeros followed, with a warning that Pillow does not pass on. But it skips bytes
 behind a complete scan. So a copy with noise behind every scan (`with_noise`) decodes to the same pixels if all scans

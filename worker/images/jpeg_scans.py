@@ -1,4 +1,4 @@
-"""Do the scans of a JPEG contain everything that its frame declares? Pure; reads only the headers of segments.
+"""Do the scans of a JPEG contain everything that its frame declares? Reads only the headers of segments.
 
 Every coefficient of every component must be complete to its last bit (a progressive image that ends after its first
 scan is a valid file, but blurred), and every scan must have as many restarts as its blocks need.

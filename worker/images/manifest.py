@@ -1,4 +1,4 @@
-"""The manifest beside a job's images: its record without secrets, so that the archive outlives Redis. Pure."""
+"""The manifest beside a job's images: its record without secrets, so that the archive outlives Redis."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The structure of a PNG file: where it ends, and whether every row that its header declares is there. Pure.
+"""The structure of a PNG file: where it ends, and whether every row that its header declares is there.
 
 Pillow decodes the rows that exist and leaves the others black. So rows are counted here, by inflating them once more.
 """

@@ -44,7 +44,9 @@ class Forgetting:
     async def forget(self, job: Job) -> int | None:
         """Removes one finished job. Returns the number of files removed; None if they could not be removed now."""
         await self.store.forget(job)
-        return await self._remove(folder_of(job), for_good=self._is_settled(job))
+        # where no worker can be storing images of it any more, its tombstone may be removed with its folder
+        settled = not job.accepts_late_result and job.updated_at + TOMBSTONE_MS < self.store.now()
+        return await self._remove(folder_of(job), for_good=settled)
 
     async def expired(self, retention: Milliseconds, *, keep_folders: bool = False) -> None:
         """Removes every job that ended longer ago. With `keep_folders` (store away) folders wait for the sweep."""
@@ -99,10 +101,6 @@ class Forgetting:
         arguments = (index, age, name, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
         if (await self.lane.run(REMOVAL_FAILED, *arguments))[1] == 1:
             log.warning("removal.failed", name=name, reason=f"{type(error).__name__}: {error}")
-
-    def _is_settled(self, job: Job) -> bool:
-        """Whether no worker can be storing images of it: then its tombstone may be removed with its folder."""
-        return not job.accepts_late_result and job.updated_at + TOMBSTONE_MS < self.store.now()
 
 
 async def _some_at_once(names: Sequence[str], act: Callable[[str], Awaitable[None]]) -> None:

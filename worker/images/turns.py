@@ -41,7 +41,10 @@ class Turns:
         self._hand_out()
 
     def _hand_out(self) -> None:
-        while self._free and (tenant := self._next()) is not None:
+        while self._free:
+            tenant = next((each for each in self._waiting if self._held[each] < self._most_each), None)
+            if tenant is None:
+                return
             turns = self._waiting.pop(tenant)
             turn = turns.popleft()
             if turns:
@@ -50,6 +53,3 @@ class Turns:
                 self._free -= 1
                 self._held[tenant] += 1
                 turn.set_result(None)
-
-    def _next(self) -> str | None:
-        return next((tenant for tenant in self._waiting if self._held[tenant] < self._most_each), None)

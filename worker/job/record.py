@@ -177,7 +177,7 @@ class Job:
     tries: int = 0
     """Polls without news, or collections without all images, since the last transition: spaces the next one."""
     contradictions: int = 0
-    """Callbacks that contradicted their token or came after the end: recorded, nothing else."""
+    """Answers that contradicted what was known, such as another request's: counted, `darkroom explain` tells."""
     place: str | None = None
     """The upstream key on which a place is held; kept by the scripts, not by the record."""
     stalls: int = 0

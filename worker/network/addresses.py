@@ -1,4 +1,4 @@
-"""The guard against server-side request forgery (SSRF): which addresses may be reached. Pure.
+"""The guard against server-side request forgery (SSRF): which addresses may be reached.
 
 Nothing private is allowed, and nothing that only looks public. The decisive check is made on the numeric address that
 is about to be dialled (worker/network/transport.py), so a name that resolves differently the second time (DNS
@@ -58,9 +58,10 @@ def is_public(address: str) -> bool:
         parsed = ip_address(address)
     except ValueError:
         return False
-    if isinstance(parsed, IPv6Address):
-        return _public_v4(parsed.ipv4_mapped) if parsed.ipv4_mapped else _public_v6(parsed)
-    return _public_v4(parsed)
+    as_v4 = parsed if isinstance(parsed, IPv4Address) else parsed.ipv4_mapped
+    if as_v4:
+        return not any(as_v4 in network for network in DENIED_V4)
+    return parsed in ALLOWED_V6 and not any(parsed in network for network in DENIED_V6)
 
 
 def host_allowed(host: str, patterns: tuple[str, ...]) -> bool:
@@ -94,14 +95,6 @@ def check_dialled(address: str, *, allow_private: bool) -> None:
     """Raises AddressRefused if a numeric address may not be dialled."""
     if not allow_private and not is_public(address):
         raise AddressRefused("the address is not on the public internet")
-
-
-def _public_v6(address: IPv6Address) -> bool:
-    return address in ALLOWED_V6 and not any(address in network for network in DENIED_V6)
-
-
-def _public_v4(address: IPv4Address) -> bool:
-    return not any(address in network for network in DENIED_V4)
 
 
 def _check_host(url: str) -> None:

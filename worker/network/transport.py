@@ -60,6 +60,8 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Sends once. Raises ConnectError or ConnectTimeout only if no byte of the request can have been sent."""
         session = self._session or self._open()
         sending = Sending()
+        # `connect` limits name lookup, dial and TLS together; `read` each wait for bytes. The caller limits the total.
+        given = request.extensions.get("timeout", {})
         try:
             answer = await session.request(
                 request.method,
@@ -67,7 +69,7 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
                 headers=request.headers.multi_items(),
                 data=await request.aread() or None,
                 allow_redirects=False,
-                timeout=_timeout(request),
+                timeout=aiohttp.ClientTimeout(connect=given.get("connect"), sock_read=given.get("read")),
                 trace_request_ctx=sending,
             )
         except Exception as error:
@@ -158,12 +160,6 @@ def translated(error: Exception, sending: Sending, request: httpx.Request | None
     if isinstance(error, TimeoutError):
         return httpx.ReadTimeout(kind, request=request)
     return httpx.ReadError(kind, request=request)
-
-
-def _timeout(request: httpx.Request) -> aiohttp.ClientTimeout:
-    """`connect` limits name lookup, dial and TLS together; `read` each wait for bytes. The caller limits the total."""
-    given = request.extensions.get("timeout", {})
-    return aiohttp.ClientTimeout(connect=given.get("connect"), sock_read=given.get("read"))
 
 
 def _trace() -> aiohttp.TraceConfig:

@@ -1,4 +1,4 @@
-"""The rules of `darkroom audit`: what must be true of one record and of the indexes that name it. Pure.
+"""The rules of `darkroom audit`: what must be true of one record and of the indexes that name it.
 
 The random sequences (tests/integration/test_state_machine.py) check the same rules after every event.
 """

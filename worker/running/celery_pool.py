@@ -130,14 +130,9 @@ async def _failure_of(task: Any, message: tuple[Any, Any, Any]) -> ExceptionInfo
     except Exception:  # noqa: BLE001 - Celery is told of it
         return ExceptionInfo()
     except BaseException:  # noqa: BLE001 - it would end the loop, and every other task with it
-        return _ended_by_force()
+        kind, _, traceback = sys.exc_info()  # as another kind: Celery would take a task's SystemExit for its own
+        return ExceptionInfo((TaskFailed, TaskFailed(kind.__name__ if kind else ""), traceback))
     return None
-
-
-def _ended_by_force() -> ExceptionInfo:
-    # Celery would take a task's SystemExit for its own
-    kind, _, traceback = sys.exc_info()
-    return ExceptionInfo((TaskFailed, TaskFailed(kind.__name__ if kind else ""), traceback))
 
 
 def _nobody_to_wake(_: Callable[[], None]) -> None:

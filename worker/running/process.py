@@ -37,7 +37,11 @@ def open_process(**_: Any) -> None:
     Process.loop = LoopThread()
     Process.loop.start()
     Process.resources = Process.loop.run(open_resources(settings))
-    Process.stop_ticking = Process.loop.run(keep_ticking(Process.resources, Process.parent, _stop_this_worker))
+
+    def stop_this_worker() -> None:
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    Process.stop_ticking = Process.loop.run(keep_ticking(Process.resources, Process.parent, stop_this_worker))
 
 
 @worker_shutdown.connect
@@ -49,7 +53,3 @@ def close_process(**_: Any) -> None:
         Process.stop_ticking()
     Process.loop.run(Process.resources.aclose())
     Process.loop.stop()
-
-
-def _stop_this_worker() -> None:
-    os.kill(os.getpid(), signal.SIGTERM)

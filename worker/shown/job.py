@@ -55,7 +55,8 @@ def job_row(job: Job, viewer: Viewer, now: Milliseconds, standing: Standing | No
         "completed_via": job.completed_via,
         "nsfw": job.nsfw,
         "images_missing": job.images_missing,
-        "images": [_image(job, image, viewer, now) for image in _shown(job)],
+        # before that some may still be missing
+        "images": [_image(job, each, viewer, now) for each in job.images] if job.status is Status.SUCCEEDED else [],
         "error": job.error
         and {
             "code": job.error.code,
@@ -98,11 +99,6 @@ def _eta_seconds(job: Job, where: Standing, now: Milliseconds) -> float | None:
     if job.is_terminal or job.status is Status.UNKNOWN or where.done_ms is None or job.attempt is None:
         return None
     return max(0.0, round((job.attempt.started_at + where.done_ms - now) / 1000, 1))
-
-
-def _shown(job: Job) -> tuple[Image, ...]:
-    """Images are shown only after the job has succeeded: before that some may be missing."""
-    return job.images if job.status is Status.SUCCEEDED else ()
 
 
 def _image(job: Job, image: Image, viewer: Viewer, now: Milliseconds) -> dict[str, Any]:

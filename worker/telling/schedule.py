@@ -1,4 +1,4 @@
-"""The retry schedule of webhook deliveries: when to retry, and when to stop. Pure.
+"""The retry schedule of webhook deliveries: when to retry, and when to stop.
 
 Source of the schedule and of disabling an endpoint: Svix, as the Standard Webhooks specification recommends.
 """

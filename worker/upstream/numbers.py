@@ -1,4 +1,4 @@
-"""Numbers as text: exactly those of a range, as a pattern that both the validation and OpenAPI use. Pure."""
+"""Numbers as text: exactly those of a range, as a pattern that both the validation and OpenAPI use."""
 
 ZEROS = "0{0,9}"
 FRACTION = 10

@@ -53,7 +53,7 @@ class Call:
 
 
 class Provider(Protocol):
-    """One provider of images. Pure: it makes bodies and reads answers; the client sends them."""
+    """One provider of images: it makes bodies and reads answers; the client sends them."""
 
     @property
     def name(self) -> str:

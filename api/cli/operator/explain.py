@@ -24,4 +24,6 @@ async def _explain(engine: Engine, job_id: str) -> int:
         print("there is no such job")
         return 1
     print(f"{found.job.status}: {explain(found.job, found.standing or Standing(), found.now)}")
+    if count := found.job.contradictions:
+        print(f"{count} of the answers about it contradicted what was known: counted, not believed")
     return 0

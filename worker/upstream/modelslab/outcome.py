@@ -1,4 +1,4 @@
-"""What became of a POST: taken, not taken, or open. One pure function; whether anything is bought twice hangs on it.
+"""What became of a POST: taken, not taken, or open. One function; whether anything is bought twice hangs on it.
 
 Only the provider's own documented shapes prove a refusal. Anything may stand between it and us (a firewall, a gateway,
 a login page, a cache), and what that says of the answer says nothing of the request: it may have been passed on.

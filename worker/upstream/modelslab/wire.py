@@ -1,4 +1,4 @@
-"""The upstream's messages as they are on the wire: the only place that knows its field names. Pure.
+"""The upstream's messages as they are on the wire: the only place that knows its field names.
 
 Sources disagree about nearly every field (tests/recordings). Every documented form is accepted here, and the rest of
 the code sees one clean shape.

@@ -1,4 +1,4 @@
-"""Fault injection: faults are asked for inside a prompt, as `[[name]]` or `[[name=value]]`. Pure.
+"""Fault injection: faults are asked for inside a prompt, as `[[name]]` or `[[name=value]]`.
 
 The table below is the list of them; the sandbox's page shows it.
 """

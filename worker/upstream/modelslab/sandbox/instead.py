@@ -1,4 +1,4 @@
-"""What a POST may get instead of an answer: an HTTP error, or the page of a gateway or an edge server. Pure.
+"""What a POST may get instead of an answer: an HTTP error, or the page of a gateway or an edge server.
 
 A gateway answers for the server *after* the server took the request. A CDN's edge says that it never reached the
 server.
