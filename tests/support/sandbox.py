@@ -7,11 +7,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from queue import Queue
-from typing import Any
+from typing import Any, NamedTuple
 
 from config.settings import Settings
-from worker.upstream.modelslab.sandbox.app import create_sandbox
-from worker.upstream.modelslab.sandbox.server import build_server
+from worker.upstream.chosen import PROVIDER
+from worker.upstream.chosen_sandbox import build_server, create_sandbox
 
 STOP_SECONDS = 10
 CALLBACK_SECONDS = 10
@@ -34,19 +34,32 @@ def running_sandbox(**settings: Any) -> Iterator[str]:
         assert not thread.is_alive(), "the sandbox did not stop"
 
 
+class Told(NamedTuple):
+    """One callback."""
+
+    path: str
+    headers: dict[str, str]
+    body: dict[str, Any]
+
+
 class CalledBack:
     """Somebody with an address for callbacks."""
 
-    def __init__(self, url: str, calls: "Queue[tuple[str, dict[str, Any]]]") -> None:
+    def __init__(self, url: str, calls: "Queue[Told]") -> None:
         self.url = url
         self._calls = calls
 
     def next(self) -> dict[str, Any]:
         """The next callback's body; fails if none comes in time."""
-        return self.next_with_path()[1]
+        return self.next_whole().body
 
     def next_with_path(self) -> tuple[str, dict[str, Any]]:
         """The next callback's path and body; fails if none comes in time."""
+        told = self.next_whole()
+        return told.path, told.body
+
+    def next_whole(self) -> Told:
+        """The next callback with its headers; fails if none comes in time."""
         return self._calls.get(timeout=CALLBACK_SECONDS)
 
     @property
@@ -58,12 +71,12 @@ class CalledBack:
 @contextmanager
 def called_back() -> Iterator[CalledBack]:
     """A receiver of callbacks on a free port."""
-    calls: Queue[tuple[str, dict[str, Any]]] = Queue()
+    calls: Queue[Told] = Queue()
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
             body = self.rfile.read(int(self.headers["content-length"]))
-            calls.put((self.path, json.loads(body)))
+            calls.put(Told(self.path, dict(self.headers), json.loads(body)))
             self.send_response(200)
             self.send_header("content-length", "0")
             self.end_headers()
@@ -75,7 +88,7 @@ def called_back() -> Iterator[CalledBack]:
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
     thread.start()
     try:
-        yield CalledBack(f"http://127.0.0.1:{server.server_port}/webhooks/modelslab/token-0123456789", calls)
+        yield CalledBack(f"http://127.0.0.1:{server.server_port}{PROVIDER.callback_path}token-0123456789", calls)
     finally:
         server.shutdown()
         thread.join(STOP_SECONDS)

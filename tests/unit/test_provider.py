@@ -29,7 +29,7 @@ CALLER = "a caller of our own API, whose request fields are the provider's"
 TRANSLATES = "turns OpenAI's words into attributes of a request"
 SPEAK_THEM = {
     "worker/upstream/chosen.py": "names the provider",
-    "worker/upstream/__main__.py": "starts the provider's sandbox",
+    "worker/upstream/chosen_sandbox.py": "names the provider's sandbox",
     "worker/shown/compatible.py": DIALECT,
     "api/endpoints/compatible.py": DIALECT,
     "api/http/dialects.py": DIALECT,

@@ -8,8 +8,7 @@ import structlog
 
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
-from worker.upstream.modelslab.sandbox.app import create_sandbox
-from worker.upstream.modelslab.sandbox.server import BACKLOG, build_server
+from worker.upstream.chosen_sandbox import BACKLOG, build_server, create_sandbox
 
 log = structlog.get_logger()
 
