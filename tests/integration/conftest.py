@@ -12,6 +12,8 @@ from config.settings import Settings
 from tests.support.api_server import acmes_client
 from tests.support.key_leaks import leaks
 from worker.composition import delivery_store
+from worker.operate.flow import FlowControl
+from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
 from worker.telling.deliveries import DeliveryStore
 
@@ -46,3 +48,9 @@ def no_key_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
         left = leaks(redis)
     if left:
         pytest.fail("left in Redis:\n" + "\n".join(left[:20]), pytrace=False)
+
+
+@pytest.fixture
+def flow(store: JobStore) -> FlowControl:
+    """An operator's hand on the queue."""
+    return FlowControl(store._lane, store)

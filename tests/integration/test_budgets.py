@@ -25,12 +25,6 @@ from worker.store.queue import UpstreamLimit
 TEN_A_DAY = Allowance(1000, images_day=10)
 
 
-@pytest.fixture
-def flow(store: JobStore) -> FlowControl:
-    """An operator's hand on the queue."""
-    return FlowControl(store._lane, store)
-
-
 async def used(flow: FlowControl) -> tuple[int, int]:
     """Images open and spent today; the month says the same."""
     tenant = await flow.tenant("acme")

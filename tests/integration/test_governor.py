@@ -1,33 +1,17 @@
 """The upstream's limit over all workers: learned one place at a time, cut by refusals, given back by whatever ends."""
 
-from pathlib import Path
-
 import pytest
 from redis import Redis
 
-from config.settings import Settings
-from tests.support.queue import DURATIONS, ROOM, accepted, answered, done, order
+from tests.support.queue import DURATIONS, accepted, answered, done, order, placed
 from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
-from worker.operate.flow import FlowControl
 from worker.store.jobs import JobStore
 from worker.store.messages import queue_key
 from worker.store.queue import UpstreamLimit
-from worker.upstream.accounts import Accounts
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 BUSY = NotTaken(Reason.BUSY, "queue is full", 3)
-
-
-@pytest.fixture
-def flow(store: JobStore) -> FlowControl:
-    """An operator's hand on the queue."""
-    return FlowControl(store._lane, store)
-
-
-def placed(redis: Redis, name: str = "key-1") -> list[str]:
-    """Jobs that hold a place, in no order."""
-    return [each.decode() for each in redis.zrange(f"places:{name}", 0, -1)]
 
 
 def limit(redis: Redis, name: str = "key-1") -> int:
@@ -184,27 +168,6 @@ async def test_every_end_of_the_upstreams_part_gives_its_place_back(store: JobSt
     assert placed(redis) == []
 
 
-async def test_the_least_loaded_key_goes_first(store: JobStore, redis: Redis) -> None:
-    """By share of its own limit."""
-    await store.queue.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 5)])
-    for _ in range(9):
-        await accepted(store)
-    assert (len(placed(redis, "key-1")), len(placed(redis, "key-2"))) == (6, 3)
-
-
-async def test_one_key_dying_delays_nothing_of_the_others(store: JobStore, redis: Redis) -> None:
-    """What it refused goes to the other key, before those that came later."""
-    await store.queue.configure([UpstreamLimit("key-1", 1), UpstreamLimit("key-2", 1)])
-    ids = [await accepted(store) for _ in range(6)]
-    dead = placed(redis, "key-1")[0]
-    await answered(store, dead, NotTaken(Reason.KEY_REFUSED, "Invalid API key"))
-    await answered(store, placed(redis, "key-2")[0])
-    assert placed(redis, "key-2") == [dead]
-    assert placed(redis, "key-1") == []
-    assert redis.get("waiting") == b"4"
-    assert len(ids) == 6
-
-
 async def test_a_job_that_its_probe_was_refused_for_goes_behind_its_peers(store: JobStore, redis: Redis) -> None:
     """It may be the request itself: the next probe is another job."""
     await store.queue.configure([UpstreamLimit("key-1", 1)])
@@ -216,133 +179,11 @@ async def test_a_job_that_its_probe_was_refused_for_goes_behind_its_peers(store:
     assert placed(redis) == [ids[1]]
 
 
-async def test_a_drained_key_gets_nothing_and_keeps_what_it_has(
-    store: JobStore, redis: Redis, flow: FlowControl
-) -> None:
-    """Until it is resumed; a key that nobody knows is said."""
-    await store.queue.configure([UpstreamLimit("key-1", 2), UpstreamLimit("key-2", 1)])
-    assert not await flow.drain("key-9", "why")
-    assert await flow.drain("key-1", "contract ended")
-    for _ in range(3):
-        await accepted(store)
-    assert (placed(redis, "key-1"), len(placed(redis, "key-2"))) == ([], 1)
-    assert await flow.drain("key-1", None)
-    assert len(placed(redis, "key-1")) == 2
-
-
-async def test_an_operators_limit_stands_above_the_configuration(
-    store: JobStore, redis: Redis, flow: FlowControl
-) -> None:
-    """At once, over every later look of a worker, until it is given back."""
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    for _ in range(6):
-        await accepted(store)
-    assert await flow.limit_upstream("key-1", 4)
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    assert len(placed(redis)) == 4
-    assert await flow.limit_upstream("key-1", None)
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    assert limit(redis) == 1
-
-
-async def test_a_limit_raised_by_thousands_is_filled_in_several_runs(
-    store: JobStore, redis: Redis, flow: FlowControl
-) -> None:
-    """So that no script holds up Redis for long; nothing is left behind."""
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    for _ in range(4):
-        await store.accept([order(store) for _ in range(300)], ROOM)
-    assert await flow.limit_upstream("key-1", 2000)
-    assert 500 <= len(placed(redis)) < 1200
-    for _ in range(3):
-        await store.queue.tick()
-    assert len(placed(redis)) == 1200
-
-
-async def test_everything_paused_hands_out_nothing(store: JobStore, redis: Redis, flow: FlowControl) -> None:
-    """Jobs are accepted and wait, with the reason in sight."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    await flow.pause("maintenance")
-    job_id = await accepted(store)
-    found = await store.view(job_id)
-    assert placed(redis) == []
-    assert found is not None
-    assert found.standing is not None
-    assert found.standing.held_back == "maintenance"
-    await flow.resume()
-    assert placed(redis) == [job_id]
-
-
-async def test_a_wait_is_predicted_from_recent_jobs(store: JobStore, redis: Redis) -> None:
-    """Jobs before it, by how long a place is held, over the places that there are."""
-    await store.queue.configure([UpstreamLimit("key-1", 2)])
-    await done(store, redis, await accepted(store), hold_ms=8000, done_ms=10_000)
-    ids = [await accepted(store) for _ in range(7)]
-    found = await store.view(ids[-1])
-    assert found is not None
-    assert found.standing is not None
-    assert found.standing.position == 4
-    assert found.standing.wait_ms == pytest.approx(20_000, abs=500)
-    assert found.standing.eta_seconds == pytest.approx(30.0, abs=0.7)
-
-
-async def test_recent_durations_are_learned_from_jobs(store: JobStore, redis: Redis) -> None:
-    """How long a place is held, and how long a job takes from its place, or its intent, to its end."""
-    await store.queue.configure([UpstreamLimit("key-1", 2)])
-    await done(store, redis, await accepted(store), hold_ms=5000, done_ms=7000)
-    learned = {name.decode(): int(ms) for name, ms in redis.hgetall("flow").items()}
-    assert learned == {
-        "hold_ms": pytest.approx(5000, abs=500),
-        "done_ms": pytest.approx(7000, abs=500),
-    }
-    assert int(redis.get("quickest:acme") or 0) == pytest.approx(7000, abs=500)
-    assert 0 < redis.ttl("quickest:acme") <= 600
-
-
-async def test_the_quickest_job_of_late_follows_an_upstream_that_becomes_slow(store: JobStore, redis: Redis) -> None:
-    """A quicker one sets it, each slower one moves it a twentieth of the way; a record is loaded with it."""
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    seen = []
-    for took in (4000, 2000, 22_000):
-        await done(store, redis, await accepted(store), hold_ms=took, done_ms=took)
-        found = await store.load(await accepted(store))
-        assert found is not None
-        seen.append(found.quickest_ms)
-        await store.queue.tick()
-        for each in placed(redis):
-            await end_unsent(store, each)
-    assert seen == [pytest.approx(each, abs=300) for each in (4000, 2000, 3000)]
-
-
-async def end_unsent(store: JobStore, job_id: str) -> None:
-    found = await store.load(job_id)
-    assert found is not None
-    step = decisions.cancelled(found.job, found.now)
-    assert step is not None
-    assert await store.advance(found, step)
-
-
 async def test_what_was_learned_is_forgotten_where_nothing_is_learned(store: JobStore, redis: Redis) -> None:
     """Old knowledge keeps nobody out; it says how long it is kept."""
     await store.queue.configure([UpstreamLimit("key-1", 1)])
     await done(store, redis, await accepted(store), hold_ms=1000, done_ms=1000)
     assert 500_000 < redis.pttl("flow") <= 600_000
-
-
-def test_the_pool_changes_with_its_file(tmp_path: Path) -> None:
-    """A key is added and taken out while everything runs; one that went is still known for what it has."""
-    keys = tmp_path / "keys"
-    keys.write_text("first-key\n")
-    pool = Accounts(Settings(_env_file=None, upstream_key=f"@{keys}"))
-    (first,) = pool.used
-    keys.write_text("second-key\nhttps://gpu.example/api|third-key\n")
-    pool.refresh()
-    assert len(pool.used) == 2
-    assert first not in pool.used
-    assert pool.account(first).key == "first-key"
-    keys.write_text("")
-    pool.refresh()
-    assert len(pool.used) == 2, "an empty file is a mistake, not an order"
 
 
 async def test_a_restart_of_every_worker_keeps_what_was_learned(store: JobStore, redis: Redis) -> None:
@@ -353,32 +194,3 @@ async def test_a_restart_of_every_worker_keeps_what_was_learned(store: JobStore,
     await store.queue.configure([UpstreamLimit("key-1", 0)])
     assert limit(redis) == 6
     assert order(store).tenant == "acme"
-
-
-async def test_a_tenants_slow_jobs_do_not_keep_its_quick_ones_out_for_good(store: JobStore, redis: Redis) -> None:
-    """Each job that is not bought for want of time lowers the bar: after some of them one is tried, and tells."""
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    await done(store, redis, await accepted(store), hold_ms=60_000, done_ms=60_000)
-    unbought = 0
-    for _ in range(60):
-        found = await store.load(await accepted(store, deadline_ms=20_000))
-        assert found is not None
-        step = decisions.claim(found.job, "key-1", found.now, DURATIONS, quickest=found.quickest_ms)
-        assert step is not None
-        assert await store.advance(found, step)
-        if step.cause == "intent":
-            break
-        unbought += 1
-    assert 10 < unbought < 30
-    assert placed(redis) == [found.job.id]
-
-
-async def test_somebodys_slow_jobs_say_nothing_of_anothers(store: JobStore, redis: Redis) -> None:
-    """Ten minutes for one tenant's images: the other's, with a minute until its deadline, is bought."""
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    await done(store, redis, await accepted(store, "slow"), hold_ms=600_000, done_ms=600_000)
-    found = await store.load(await accepted(store, "quick", deadline_ms=60_000))
-    assert found is not None
-    step = decisions.claim(found.job, "key-1", found.now, DURATIONS, quickest=found.quickest_ms)
-    assert step is not None
-    assert step.cause == "intent"

@@ -1,58 +1,30 @@
-"""The scripts on a real server: accept once, one writer wins, the backlog, the due times, the inbox."""
+"""The scripts on a real server: accept once, one writer wins, a record that stays small, a job forgotten whole."""
 
 import asyncio
 import json
 from dataclasses import replace
-from typing import Any
 
 import pytest
 from redis import Redis
 
 from config.settings import Settings
 from tests.support.api_server import running_api
+from tests.support.queue import DURATIONS, accepted, loaded, order
 from worker.app import app
 from worker.job import decisions
-from worker.job.answer import Answer, NotTaken, Reason, Taken
+from worker.job.answer import Answer
 from worker.job.codec import decode_timeline, numbered
 from worker.job.cost import day_of
 from worker.job.folder import folder_of
-from worker.job.ids import new_job_id
-from worker.job.record import Job, Order, Status
-from worker.job.timing import Durations
+from worker.job.record import Status
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore
 from worker.store.loaded import Loaded
 from worker.store.messages import Task, queue_key
 from worker.store.queue import UpstreamLimit
 
-DURATIONS = Durations(80_000, 60_000, 300_000)
 MOST = Allowance(1000)
 SUCCESS = Answer("success", request_id="7", links=("https://cdn/a.png",))
-
-
-def order(store: JobStore, tenant: str = "acme", **more: Any) -> Order:
-    now = store.now()
-    return Order(new_job_id(now), tenant, now, now + 3_600_000, {"prompt": "a cat", "model_id": "m"}, **more)
-
-
-async def accepted(store: JobStore, **more: Any) -> str:
-    made = order(store, **more)
-    assert (await store.accept([made], MOST)).verdict == "created"
-    return made.id
-
-
-async def loaded(store: JobStore, job_id: str) -> Loaded:
-    found = await store.load(job_id)
-    assert found is not None
-    return found
-
-
-async def claimed(store: JobStore, job_id: str) -> Job:
-    found = await loaded(store, job_id)
-    step = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
-    assert step is not None
-    assert await store.advance(found, step)
-    return step.job
 
 
 async def test_a_record_comes_back_as_it_was_accepted(store: JobStore) -> None:
@@ -139,122 +111,6 @@ async def test_one_of_many_writers_wins(store: JobStore, redis: Redis) -> None:
     assert redis.hgetall("counts") == {b"queued": b"0", b"submitting": b"1"}
 
 
-async def test_no_more_jobs_are_handed_out_than_there_are_places(store: JobStore, redis: Redis) -> None:
-    """The rest waits, and gets its message in the step that frees a place."""
-    await store.queue.configure([UpstreamLimit("key-1", 2)])
-    ids = [await accepted(store) for _ in range(4)]
-    assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (2, b"2")
-    job = await claimed(store, ids[0])
-    found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, Taken(SUCCESS), found.now, DURATIONS)
-    assert step is not None
-    assert await store.advance(found, step)
-    assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (3, b"1")
-    assert redis.zcard("places:key-1") == 2
-
-
-async def test_jobs_accepted_before_any_worker_wait_for_one(store: JobStore, redis: Redis) -> None:
-    """The first worker that makes its keys known gets them."""
-    await accepted(store)
-    assert redis.llen(queue_key("submit")) == 0
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    assert redis.llen(queue_key("submit")) == 1
-
-
-async def test_tenants_are_served_in_turn(store: JobStore, redis: Redis) -> None:
-    """One that queued a hundred first does not keep another waiting for all of them."""
-    for _ in range(6):
-        await accepted(store, tenant="big")
-    small = [await accepted(store, tenant="small") for _ in range(2)]
-    await store.queue.configure([UpstreamLimit("key-1", 4)])
-    handed_out = redis.zrange("places:key-1", 0, -1)
-    assert set(small) <= {each.decode() for each in handed_out}
-
-
-async def test_a_higher_priority_goes_first(store: JobStore, redis: Redis) -> None:
-    """Within a tenant, as a head start."""
-    await accepted(store, priority=1)
-    urgent = await accepted(store, priority=9)
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    assert redis.zrange("places:key-1", 0, -1) == [urgent.encode()]
-
-
-async def test_a_full_upstream_queue_lowers_a_learned_limit(store: JobStore, redis: Redis) -> None:
-    """And the job waits for the next place instead of being sent again at once."""
-    await store.queue.configure([UpstreamLimit("key-1", 0)])
-    ids = [await accepted(store) for _ in range(5)]
-    job = await claimed(store, ids[0])
-    found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 3), found.now, DURATIONS)
-    assert step is not None
-    assert await store.advance(found, step)
-    assert redis.hget("upstream:key-1", "limit") == b"3"
-    assert (await loaded(store, job.id)).job.place is None
-
-
-async def test_a_broken_key_is_paused_and_then_probed_with_one_job(store: JobStore, redis: Redis) -> None:
-    """The breaker: nothing is handed out in the pause, one job after it."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    job = await claimed(store, await accepted(store))
-    found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, NotTaken(Reason.KEY_REFUSED, "Invalid API key"), found.now, DURATIONS)
-    assert step is not None
-    assert await store.advance(found, step)
-    redis.delete(queue_key("submit"))
-    await accepted(store)
-    assert redis.llen(queue_key("submit")) == 0
-    redis.hset("upstream:key-1", "paused_until", 0)
-    await store.queue.tick()
-    assert redis.llen(queue_key("submit")) == 1
-
-
-async def test_a_lost_message_is_written_again_by_its_due_time(store: JobStore, redis: Redis) -> None:
-    """FLUSHALL of Celery's queues alone loses nothing."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    job_id = await accepted(store)
-    redis.delete(queue_key("submit"))
-    redis.zadd("due", {job_id: 0})
-    jobs, _, _ = await store.queue.tick()
-    assert (jobs, redis.llen(queue_key("submit"))) == (1, 1)
-
-
-async def test_a_message_that_still_waits_in_a_long_list_is_not_written_twice(store: JobStore, redis: Redis) -> None:
-    """Only one older than the oldest in the list is known to be lost."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    job_id = await accepted(store)
-    redis.zadd("due", {job_id: 0})
-    jobs, _, _ = await store.queue.tick()
-    assert (jobs, redis.llen(queue_key("submit"))) == (0, 1)
-
-
-async def test_any_number_of_ticks_wake_a_job_once(store: JobStore, redis: Redis) -> None:
-    """Ten processes at the same time."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    job = await claimed(store, await accepted(store))
-    redis.delete(queue_key("submit"))
-    redis.zadd("due", {job.id: 0})
-    moved = await asyncio.gather(*(store.queue.tick() for _ in range(10)))
-    assert sum(jobs for jobs, _, _ in moved) == 1
-
-
-async def test_a_callback_is_kept_once_and_wakes_its_job(store: JobStore, redis: Redis) -> None:
-    """Raw, before anything is decided; the second copy changes nothing; the inbox is bounded."""
-    job_id = await accepted(store)
-    assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "kept"
-    assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "duplicate"
-    assert redis.llen(queue_key("settle")) == 1
-    assert [row.split(b" ", 1)[1] for row in (await loaded(store, job_id)).inbox] == [b'1 {"a": 1}']
-    for number in range(30):
-        await store.inbox.keep(job_id, 1, b"%d" % number, b"")
-    assert redis.llen(f"inbox:{job_id}") == 20
-
-
-async def test_a_callback_for_no_job_is_kept_as_an_orphan(store: JobStore, redis: Redis) -> None:
-    """It may be matched later."""
-    assert await store.inbox.keep(new_job_id(1), 1, b"{}", b"orphan-row") == "orphan"
-    assert redis.lrange("orphans", 0, -1) == [b"orphan-row"]
-
-
 async def test_an_end_with_a_webhook_makes_one_delivery(store: JobStore, redis: Redis) -> None:
     """In the same step as the status, with an id of its own."""
     found = await loaded(store, await accepted(store, webhook="https://a.example/x"))
@@ -278,59 +134,6 @@ async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None
     redis.delete("counts", "deliveries:counts", "stats", queue_key("tell"), "waiting", "fair:time", "fair:clock")
     usage = {f"usage:acme:{day_of(found.now)}".encode()}
     assert set(redis.keys("*")) == usage | {b"tenants"}, "only what the tenant has used is kept"
-
-
-async def test_a_job_with_a_place_ends_at_its_deadline_though_its_message_waits(store: JobStore, redis: Redis) -> None:
-    """Nobody takes its message: the rescue does not wait for that."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    job_id = await accepted(store)
-    redis.hset(f"job:{job_id}", "deadline", 1)
-    redis.zadd("due", {job_id: 0})
-    jobs, _, _ = await store.queue.tick()
-    assert (jobs, redis.llen(queue_key("settle"))) == (1, 1)
-
-
-async def test_an_ended_job_that_was_woken_for_nothing_is_left_in_peace(store: JobStore, redis: Redis) -> None:
-    """Its due time goes, unless something has come in meanwhile."""
-    found = await loaded(store, await accepted(store))
-    step = decisions.cancelled(found.job, found.now)
-    assert step is not None
-    await store.advance(found, step)
-    await store.inbox.keep(found.job.id, 1, b'{"status": "failed"}', b"")
-    await store.rest(step.job)
-    assert redis.zscore("due", found.job.id) is not None
-    await store.inbox.mark_read(await loaded(store, found.job.id))
-    await store.rest(step.job)
-    assert redis.zscore("due", found.job.id) is None
-
-
-async def test_nothing_is_bought_while_a_callback_waits_to_be_read(store: JobStore) -> None:
-    """It may hold the result of an earlier attempt."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    found = await loaded(store, await accepted(store))
-    await store.inbox.keep(found.job.id, 1, b'{"status": "success"}', b"")
-    step = decisions.claim(found.job, "key-1", found.now, DURATIONS)
-    assert step is not None
-    assert not await store.advance(found, step)
-
-
-async def test_a_key_that_left_the_configuration_gets_no_more_jobs(store: JobStore, redis: Redis) -> None:
-    """Otherwise a renamed key would double what is in flight."""
-    await store.queue.configure([UpstreamLimit("key-1", 5)])
-    redis.hset("upstream:key-1", "seen", 1)
-    await accepted(store)
-    assert redis.llen(queue_key("submit")) == 0
-
-
-async def test_an_upstream_cannot_ask_for_a_pause_of_months(store: JobStore, redis: Redis) -> None:
-    """`retry_after` is bounded."""
-    await store.queue.configure([UpstreamLimit("key-1", 1)])
-    job = await claimed(store, await accepted(store))
-    found = await loaded(store, job.id)
-    step = decisions.answered(job, 1, NotTaken(Reason.BUSY, "full", 9_999_999), found.now, DURATIONS)
-    assert step is not None
-    assert await store.advance(found, step)
-    assert int(redis.hget("upstream:key-1", "paused_until") or 0) - found.now < 700_000
 
 
 async def refused(store: JobStore, found: Loaded, times: int) -> Loaded:

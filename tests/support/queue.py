@@ -10,11 +10,12 @@ from worker.app import app
 from worker.job import decisions
 from worker.job.answer import Answer, Outcome, Taken
 from worker.job.ids import new_job_id
-from worker.job.record import Image, Order
+from worker.job.record import Image, Job, Order
 from worker.job.timing import Durations
 from worker.store.admission import Accepted, Allowance
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
+from worker.store.loaded import Loaded
 from worker.store.messages import message_template
 from worker.store.queue import UpstreamLimit
 
@@ -43,13 +44,20 @@ async def tried(store: JobStore, allowance: Allowance, tenant: str = "acme", **m
     return await store.accept([order(store, tenant, **more)], allowance)
 
 
-async def claimed(store: JobStore, job_id: str) -> None:
-    """Has a worker write the intent to submit it."""
+async def loaded(store: JobStore, job_id: str) -> Loaded:
+    """The job as it stands; it must be there."""
     found = await store.load(job_id)
     assert found is not None
-    claim = decisions.claim(found.job, found.job.place or "key-1", found.now, DURATIONS)
+    return found
+
+
+async def claimed(store: JobStore, job_id: str) -> Job:
+    """Has a worker write the intent to submit it."""
+    found = await loaded(store, job_id)
+    claim = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
     assert claim is not None
     assert await store.advance(found, claim)
+    return claim.job
 
 
 async def answered(store: JobStore, job_id: str, outcome: Outcome = SUCCESS, durations: Durations = DURATIONS) -> None:
@@ -111,3 +119,8 @@ def done_beside(redis_url: str, job_id: str, hold_ms: int, done_ms: int) -> None
         await lane.aclose()
 
     asyncio.run(act())
+
+
+def placed(redis: Redis, name: str = "key-1") -> list[str]:
+    """Jobs that hold a place, in no order."""
+    return [each.decode() for each in redis.zrange(f"places:{name}", 0, -1)]
