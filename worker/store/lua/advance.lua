@@ -40,6 +40,8 @@ if not due_in then
 else
   -- decided on a moment ago, and counted from now: an open job is looked at no later than at its deadline all the same
   local at, deadline = now + due_in, tonumber(redis.call('HGET', key, 'deadline') or math.huge)
+  -- who decided may have seen it waiting: it has been given its place since, and the message of that may be lost
+  if status == 'queued' and place and not frees_place then at = math.min(at, now + lease_ms) end
   if not ended then at = math.min(at, math.max(now, deadline)) end
   redis.call('ZADD', KEY.due, at, job_id)
 end

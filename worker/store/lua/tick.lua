@@ -50,8 +50,8 @@ end
 
 local jobs = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0, most)) do
-  local status, place, pushed, deadline, tenant, lined_up = unpack(redis.call('HMGET', KEY.job .. id,
-    'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up'))
+  local status, place, pushed, deadline, tenant, lined_up, inbox_read = unpack(redis.call('HMGET', KEY.job .. id,
+    'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up', 'inbox_read'))
   deadline = tonumber(deadline or 0)
   local is_overdue = deadline <= now
   redis.call('ZADD', KEY.due, is_overdue and now + lease_ms or math.min(now + lease_ms, deadline), id)
@@ -60,6 +60,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0
   elseif is_overdue and not place and (status == 'queued' or status == 'unknown') then
     redis.call('ZADD', KEY.overdue_of .. tenant, 'NX', deadline, id)
     redis.call('ZADD', KEY.overdue, 'NX', now, tenant)
+  elseif status == 'queued' and not place and redis.call('LLEN', KEY.inbox .. id) <= tonumber(inbox_read or 0) then
+    redis.call('ZADD', KEY.due, deadline, id) -- it waits for a place: who gives it one books a lease (includes/queue.lua)
   else
     local task = task_for(status, place, is_overdue)
     local queue = QUEUES[task]
