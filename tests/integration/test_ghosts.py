@@ -62,7 +62,7 @@ async def test_a_job_that_is_gone_cannot_be_woken(engine: Engine) -> None:
     """By `darkroom callbacks`, an audit's repair, or a message."""
     job_id = await finished(engine)
     await engine.r.store.forget((await loaded(engine, job_id)).job)
-    await engine.r.store.replay(job_id)
+    await engine.r.store.inbox.read_again(job_id)
     await engine.r.store.again_at(job_id, 0)
     await engine.r.store.hand_over(job_id)
     await engine.work()
@@ -91,7 +91,7 @@ async def test_a_decision_on_an_older_record_marks_nothing_as_read(engine: Engin
     moved = await loaded(engine, job_id)
     assert (moved.inbox_read, len(moved.inbox)) == (0, 1)
     await engine.r.store.inbox.mark_read(moved)
-    await engine.r.store.replay(job_id)
+    await engine.r.store.inbox.read_again(job_id)
     await engine.r.store.inbox.mark_read(await loaded(engine, job_id))
     await engine.r.store.inbox.mark_read(moved)
     assert (await loaded(engine, job_id)).inbox_read == 1

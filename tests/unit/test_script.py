@@ -6,9 +6,9 @@ from typing import Any, Literal, NamedTuple
 
 import pytest
 
-from worker.store.assembly import Assembly, Reply, ScriptError
-from worker.store.reply import ReplyReader
-from worker.store.signature import Arguments
+from worker.store.assembly import Assembly, ScriptError
+from worker.store.reply import Reply
+from worker.store.signature import Arguments, AsText
 
 
 class Group(NamedTuple):
@@ -21,7 +21,7 @@ class Group(NamedTuple):
 class Row(NamedTuple):
     """One of many."""
 
-    id: str
+    id: AsText[int]
     rank: float
     late: bool
 
@@ -46,6 +46,13 @@ class Best(NamedTuple):
     others: tuple[Row, ...]
 
 
+class Short(NamedTuple):
+    """A reply of which only one name is needed."""
+
+    done: bool
+    best: Best | None = None
+
+
 def example(*, group: Group, name: str, limit: int | None, is_new: bool = False, rows: Sequence[Row]) -> Told: ...  # type: ignore[empty-body]
 
 
@@ -58,9 +65,10 @@ def write(folder: Path, **scripts: str) -> Assembly:
     return Assembly(folder)
 
 
-def put_together(assembly: Assembly, reply: Reply | None = None) -> list[str]:
+def put_together(assembly: Assembly, reply: Any = None) -> list[str]:
     """The script `it`, without its first line."""
-    return [line.text for line in assembly.lines("it", "none", (), reply)][1:]
+    expand = reply and Reply("it", reply).expand
+    return [line.text for line in assembly.lines("it", "none", expand=expand)][1:]
 
 
 def test_what_is_included_comes_first_and_once(tmp_path: Path) -> None:
@@ -75,7 +83,7 @@ def test_what_is_included_comes_first_and_once(tmp_path: Path) -> None:
 
 def test_each_line_says_where_it_is_from(tmp_path: Path) -> None:
     """So that a complaint about the whole names a line of a file."""
-    lines = write(tmp_path, it="-- @include a\nit\n", in_a="a\n").lines("it", "none", ("local x = 1",), None)
+    lines = write(tmp_path, it="-- @include a\nit\n", in_a="a\n").lines("it", "none", ("local x = 1",))
     assert [f"{line.file}:{line.number}" for line in lines] == [
         *("it.lua:0", "includes/clock.lua:1", "includes/a.lua:1", "it.lua:0", "it.lua:1", "it.lua:2")
     ]
@@ -88,7 +96,10 @@ def test_each_line_says_where_it_is_from(tmp_path: Path) -> None:
         ({"it": "-- @include a\n"}, "there is no lua/includes/a.lua"),
         ({"it": "local x = 1\nlocal key = KEY.jobb .. id\n"}, "it.lua:2: KEY.jobb is not in"),
         ({"it": "return reply{done = 1, dome = 2}\n"}, "it.lua:1: unknown or missing in the reply: dome"),
-        ({"it": "\nreturn reply{more = {done = 1}}\n"}, "it.lua:2: unknown or missing in the reply: done"),
+        ({"it": "\nreturn reply{best = {rank = 1}}\n"}, "it.lua:2: unknown or missing in the reply: done"),
+        ({"it": "return reply{done = 1, best = {rang = 1}}\n"}, "unknown or missing in the reply: others, rang, rank"),
+        ({"it": "return reply{done = 1, 2}\n"}, "unknown or missing in the reply"),
+        ({"it": "return reply{done = 1\n"}, "a table that does not end"),
         ({"it": "return {now, 1}\n"}, "reply by name"),
     ],
 )
@@ -97,13 +108,30 @@ def test_a_script_that_does_not_fit_together_is_refused(
 ) -> None:
     """With the place and the name."""
     with pytest.raises(ScriptError, match=complaint):
-        put_together(write(tmp_path, **scripts), Reply(frozenset({"done"}), ("done", "more"), ()))
+        put_together(write(tmp_path, **scripts), Short)
 
 
-def test_a_reply_that_names_what_it_must_is_taken(tmp_path: Path) -> None:
-    """Whatever stands in its values."""
-    script = "return reply{\n  done = f({x = 1}) == 'more, other = 2', -- other = 3\n}\n"
-    put_together(write(tmp_path, it=script), Reply(frozenset({"done"}), ("done", "more"), ()))
+def test_a_reply_by_name_becomes_an_array(tmp_path: Path) -> None:
+    """Whatever stands in its values; and the lines after it keep their numbers."""
+    script = "return reply{\n  done = f({x = 1}, 'more, other = 2'), -- other = 3\n}\nlast\n"
+    code = put_together(write(tmp_path, it=script), Short)
+    assert code[1:] == ["return {now, f({x = 1}, 'more, other = 2') or false, false}", "", "", "last"]
+
+
+def test_values_with_names_of_their_own_become_arrays_too(tmp_path: Path) -> None:
+    """Written out in place, or taken from a table that is made elsewhere."""
+    script = "return reply{done = true, best = {rank = 5, others = found}}\nreturn reply{done = 0, best = best}\n"
+    row = (f"reply_others[at - {2 - at}] = row.{field} or false" for at, field in enumerate(Row._fields))
+    rows = f"do at = at * 3 {' '.join(row)} end"
+    literal, named = put_together(write(tmp_path, it=script), Short)[1:]
+    assert literal.split(" return ") == [
+        f"local reply_others = {{}} for at, row in ipairs(found or {{}}) {rows}",
+        "{now, true, {5, reply_others}}",
+    ]
+    assert named.split(" return ") == [
+        f"local reply_best = best {literal.split(rows)[0].replace('found', 'reply_best and reply_best.others')}{rows}",
+        "{now, 0, reply_best and {reply_best.rank or false, reply_others} or false}",
+    ]
 
 
 def test_a_key_family_becomes_its_text_but_not_in_a_comment(tmp_path: Path) -> None:
@@ -116,7 +144,7 @@ def test_arguments_are_locals_of_the_same_names() -> None:
     """Of the right types, groups without their own name, rows as a list of tables."""
     assert [line.partition(" -- ")[0] for line in Arguments(example).locals] == [
         "local template = ARGV[1]",
-        "local lease_ms = tonumber(ARGV[2])",
+        "local lease_ms = ARGV[2] + 0",
         "local name = ARGV[3]",
         "local limit = tonumber(ARGV[4])",
         "local is_new = ARGV[5] == '1'",
@@ -124,7 +152,7 @@ def test_arguments_are_locals_of_the_same_names() -> None:
         "for at = 6, #ARGV, 3 do",
         "  rows[#rows + 1] = {",
         "    id = ARGV[at + 0],",
-        "    rank = tonumber(ARGV[at + 1]),",
+        "    rank = ARGV[at + 1] + 0,",
         "    late = ARGV[at + 2] == '1',",
         "  }",
         "end",
@@ -133,9 +161,9 @@ def test_arguments_are_locals_of_the_same_names() -> None:
 
 def test_words_are_in_the_order_of_the_signature() -> None:
     """However they were named; false and None are empty."""
-    rows = [Row("a", 0.5, late=True), Row("b", 1, late=False)]
+    rows = [Row(1, 0.5, late=True), Row(2, 1, late=False)]
     words = Arguments(example).words({"rows": rows, "name": "n", "limit": None, "group": Group(b"t", 9)})
-    assert words == (b"t", 9, "n", "", "", "a", 0.5, "1", "b", 1, "")
+    assert words == (b"t", 9, "n", "", "", 1, 0.5, "1", 2, 1, "")
 
 
 @pytest.mark.parametrize("named", [{"name": "n"}, {"group": 1, "name": 1, "limit": 1, "rows": (), "nane": 1}])
@@ -159,17 +187,15 @@ def test_a_signature_that_cannot_be_is_refused(function: Callable[..., None]) ->
 
 def test_a_reply_is_read_by_name() -> None:
     """What was left out has its default, or is None where it may be."""
-    reader = ReplyReader("example", Told)
-    assert reader.shape.names == ("verdict", "wait", "fields", "ids", "used", "best", "rows")
-    assert reader.shape.needed == {"verdict", "wait", "fields"}
+    reader = Reply("example", Told)
     flat = [b"doc", b"{}", b"version", b"1"]
-    rows = [b"x", b"1.5", 1, b"y", b"2", None]
+    rows = [b"3", b"1.5", 1, 4, b"2", None]
     assert reader.read([5, b"yes", b"12", flat, [b"a", b"b"], b"3", [8, rows], rows]) == Told(
         *(5, "yes", 12, {"doc": b"{}", "version": b"1"}, ["a", "b"], 3),
-        Best(8, (Row("x", 1.5, late=True), Row("y", 2, late=False))),
-        [Row("x", 1.5, late=True), Row("y", 2, late=False)],
+        Best(8, (Row(3, 1.5, late=True), Row(4, 2, late=False))),
+        [Row(3, 1.5, late=True), Row(4, 2, late=False)],
     )
     assert reader.read([5, b"no", None, [], None, None, None, []]) == Told(5, "no", None, {})
-    assert ReplyReader("example", type(None)).read([5]) is None
+    assert Reply("example", type(None)).read([5]) is None
     with pytest.raises(ScriptError, match="NamedTuple"):
-        ReplyReader("example", int)
+        Reply("example", int)

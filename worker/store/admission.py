@@ -8,7 +8,7 @@ from worker.job.codec import encode_doc, encode_order, encode_row
 from worker.job.cost import images_of
 from worker.job.record import Job, Milliseconds, Order, Status
 from worker.store.push import Push
-from worker.store.script import script
+from worker.store.script import AsText, script
 from worker.store.standing import PLACED, Standing
 
 HEAD_START_MS = 30_000
@@ -74,11 +74,11 @@ class NewJob(NamedTuple):
     doc: bytes
     timeline: bytes
     """Its first row."""
-    created_at: Milliseconds
-    deadline: Milliseconds
-    rank: Milliseconds
+    created_at: AsText[Milliseconds]
+    deadline: AsText[Milliseconds]
+    rank: AsText[Milliseconds]
     priority: int
-    images: int
+    images: AsText[int]
     refuse_late: bool
     """Refused where it is not expected to end before its deadline."""
 

@@ -12,15 +12,15 @@ from worker.job.timing import LATE_SECONDS, SECOND
 from worker.store.admission import Budget, Refusal
 from worker.store.keys import REQUEST
 from worker.store.push import Push
-from worker.store.script import script
+from worker.store.script import AsText, script
 
 
 class Booking(NamedTuple):
     """What the job costs its tenant's budget once the step is written."""
 
-    images_open: int
+    images_open: AsText[int]
     """That may still be bought, or are being bought."""
-    images_spent: int
+    images_spent: AsText[int]
     day: str
     """Of the accept, in UTC."""
     buys_again: bool

@@ -1,12 +1,14 @@
 """What a Lua script is made of: the parts that it includes, its arguments as locals, its reply by name.
 
-The order is: flags, clock.lua, the other included files, the arguments, `reply`, the script itself. What a script needs
-of lua/includes/ it names in lines of their own, `-- @include queue`; a file there may include others, and each is taken
-in once. `KEY.job .. id` names a key by its family in worker/store/keys.py: what stands for it is the text 'job:'.
+The order is: flags, clock.lua, the other included files, the arguments, the script itself. What a script needs of
+lua/includes/ it names in lines of their own, `-- @include queue`; a file there may include others, and each is taken in
+once. Two things are written otherwise than Redis gets them, so that names cost nothing there: `KEY.job .. id` names a
+key by its family in worker/store/keys.py, and becomes 'job:' .. id; `return reply{…}` names values, and becomes an
+array (worker/store/reply.py). Lines keep their numbers.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from importlib.resources import files
 from importlib.resources.abc import Traversable
 from typing import NamedTuple
@@ -16,9 +18,6 @@ from worker.store.keys import FAMILIES
 LUA = files("worker").joinpath("store", "lua")
 INCLUDE = re.compile(r"^-- @include (\S+)$", re.MULTILINE)
 KEY = re.compile(r"\bKEY\.(\w+)")
-REPLY = re.compile(r"\breturn reply\{")
-BY_POSITION = re.compile(r"^.*\breturn \{now\b.*$", re.MULTILINE)
-TOKEN = re.compile(r"--[^\n]*|'[^'\n]*'|\"[^\"\n]*\"|[({\[]|[)}\]]|\w+\s*=(?!=)|.", re.DOTALL)
 
 
 class ScriptError(Exception):
@@ -33,32 +32,23 @@ class Line(NamedTuple):
     number: int
 
 
-class Reply(NamedTuple):
-    """The names that a script must reply with, and those that it may."""
-
-    needed: frozenset[str]
-    names: Sequence[str]
-    function: Sequence[str]
-    """Lines of Lua that make `reply`."""
-
-
 class Assembly:
     """Puts scripts together out of a folder."""
 
     def __init__(self, folder: Traversable = LUA) -> None:
         self._folder = folder
 
-    def lines(self, name: str, flags: str, arguments: Sequence[str], reply: Reply | None) -> list[Line]:
-        """A whole script. Without `reply` it takes ARGV as it comes, and replies with an array."""
-        text = self._read(f"{name}.lua")
-        if reply:
-            _check_replies(f"{name}.lua", text, reply)
-        generated = [*arguments, *(reply.function if reply else ())]
+    def lines(
+        self, name: str, flags: str, arguments: Sequence[str] = (), expand: Callable[[str, str], str] | None = None
+    ) -> list[Line]:
+        """A whole script. `expand` writes the replies of a file's text out; without it an array is replied as it is."""
+        file = f"{name}.lua"
+        text = self._read(file)
         return [
-            Line(f"#!lua flags={flags}", f"{name}.lua", 0),
+            Line(f"#!lua flags={flags}", file, 0),
             *(line for part in self._included(text) for line in self._lines_of(f"includes/{part}.lua")),
-            *(Line(each, f"{name}.lua", 0) for each in generated),
-            *self._lines_of(f"{name}.lua"),
+            *(Line(each, file, 0) for each in arguments),
+            *self._lines_of(file, expand),
         ]
 
     def _read(self, file: str) -> str:
@@ -67,9 +57,10 @@ class Assembly:
             raise ScriptError(f"there is no lua/{file}")
         return path.read_text()
 
-    def _lines_of(self, file: str) -> Iterator[Line]:
-        for number, text in enumerate(self._read(file).splitlines(), 1):
-            code, dashes, comment = text.partition("--")
+    def _lines_of(self, file: str, expand: Callable[[str, str], str] | None = None) -> Iterator[Line]:
+        text = self._read(file)
+        for number, line in enumerate((expand(file, text) if expand else text).splitlines(), 1):
+            code, dashes, comment = line.partition("--")
             for name in KEY.findall(code):
                 if name not in FAMILIES:
                     raise ScriptError(f"{file}:{number}: KEY.{name} is not in worker/store/keys.py")
@@ -90,24 +81,3 @@ class Assembly:
         for name in ("clock", *INCLUDE.findall(text)):
             take(name, ())
         return found
-
-
-def _check_replies(file: str, text: str, reply: Reply) -> None:
-    if by_position := BY_POSITION.search(text):
-        raise ScriptError(f"{file}: reply by name, not by position: {by_position[0].strip()}")
-    for found in REPLY.finditer(text):
-        given = set(_names(text[found.end() :]))
-        if wrong := given.symmetric_difference(given & set(reply.names) | reply.needed):
-            number = text.count("\n", 0, found.start()) + 1
-            raise ScriptError(f"{file}:{number}: unknown or missing in the reply: {', '.join(sorted(wrong))}")
-
-
-def _names(rest: str) -> Iterator[str]:
-    """The names of a Lua table, from behind its opening brace."""
-    depth = 0
-    for found in TOKEN.findall(rest):
-        depth += (found in "({[") - (found in ")}]")
-        if depth < 0:
-            return
-        if depth == 0 and len(found) > 1 and found.endswith("="):
-            yield found[:-1].strip()

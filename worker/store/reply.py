@@ -1,73 +1,120 @@
-"""What a Python function's return type says of a script's reply: how Lua writes it, and how it is read.
+"""Replies of scripts by name: `return reply{verdict = 'kept'}` in Lua becomes the array `{now, 'kept'}` on the wire.
 
-On the wire it is an array: the time, then a value for each name. `false` stands for what a script leaves out, as Redis
-ends an array at the first nil.
+The names are those of a NamedTuple, and so is what Python reads. A value of it may be a NamedTuple itself, which in Lua
+is a table with its names, or a list of such. `false` stands for what a script leaves out: Redis ends an array at the
+first nil.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from enum import Enum
 from types import NoneType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
-from worker.store.assembly import Reply, ScriptError
+from worker.store.assembly import ScriptError
 from worker.store.signature import is_group, optional
+
+REPLY = re.compile(r"\breturn reply\{")
+BY_POSITION = re.compile(r"^.*\breturn \{now\b.*$", re.MULTILINE)
+TOKEN = re.compile(r"--[^\n]*|'[^'\n]*'|\"[^\"\n]*\"|[({\[]|[)}\]]|\w+\s*=(?!=)|.", re.DOTALL)
+NEVER_NIL = re.compile(r"'[^']*'|[\d.]+|true|\{\}")
 
 Read = Callable[[Any], Any]
 
 
-class ReplyReader:
-    """Reads replies as a NamedTuple. A field of it named `now` is the time."""
+class Reply:
+    """The reply of one script. A field of its type that is named `now` is the time, which begins every reply."""
 
     def __init__(self, name: str, kind: Any) -> None:
         if kind is not NoneType and not is_group(kind):
             raise ScriptError(f"{name}: the reply must be a NamedTuple, or None")
-        hints = {} if kind is NoneType else get_type_hints(kind)
-        defaults: Mapping[str, Any] = {} if kind is NoneType else kind._field_defaults
+        self._kind = kind
         self._make = None if kind is NoneType else _maker(kind)
-        self._first = 0 if "now" in hints else 1
-        hints.pop("now", None)
-        needed = frozenset(each for each in hints if each not in defaults)
-        self.shape = Reply(needed, tuple(hints), tuple(_function(hints)))
+        self._first = 0 if kind is not NoneType and "now" in kind._fields else 1
 
     def read(self, reply: Sequence[Any]) -> Any:
-        """The reply as that type."""
+        """What came over the wire as that type."""
         return self._make and self._make(reply[self._first :] if self._first else reply)
 
+    def expand(self, file: str, text: str) -> str:
+        """A script's text with its replies written out as arrays. Raises ScriptError for a wrong or missing name."""
+        if by_position := BY_POSITION.search(text):
+            raise ScriptError(f"{file}: reply by name, not by position: {by_position[0].strip()}")
+        parts, at = [], 0
+        for found in REPLY.finditer(text):
+            given, end = _table(text, found.end())
+            try:
+                code = self._statement(given)
+            except KeyError as error:
+                place = f"{file}:{text.count(chr(10), 0, found.start()) + 1}"
+                raise ScriptError(f"{place}: unknown or missing in the reply: {error.args[0]}") from None
+            lines = text.count("\n", found.start(), end) - code.count("\n")
+            parts += [text[at : found.start()], code, "\n" * lines]
+            at = end
+        return "".join((*parts, text[at:]))
 
-def _function(hints: Mapping[str, Any]) -> Iterator[str]:
-    """Lua's `reply`, and before it a function for each of its values that has names itself."""
-    if not hints:
-        yield "local function reply() return {now} end"
-        return
+    def _statement(self, given: Mapping[str, str]) -> str:
+        before: list[str] = []
+        values = [] if self._kind is NoneType else list(_values(self._kind, given, before))
+        return " ".join((*before, f"return {{{', '.join(('now', *values))}}}"))
+
+
+def _table(text: str, at: int) -> tuple[dict[str, str], int]:
+    """The fields of a Lua table by name, from behind its opening brace, and where it ends."""
+    fields: dict[str, str] = {}
+    name, value, depth = "", "", 0
+    for found in TOKEN.finditer(text, at):
+        word = found[0]
+        depth += (word in "({[") - (word in ")}]")
+        if depth < 0 or (depth == 0 and word == ","):
+            if name or value.strip():
+                fields[name] = value.strip()
+            name, value = "", ""
+            if depth < 0:
+                return fields, found.end()
+        elif depth == 0 and not name and len(word) > 1 and word.endswith("="):
+            name = word[:-1].strip()
+        elif not word.startswith("--"):
+            value += word
+    raise ScriptError(f"a table that does not end: {text[at : at + 40]}")
+
+
+def _values(kind: Any, given: Mapping[str, str], before: list[str]) -> Iterator[str]:
+    """An expression for each field of a NamedTuple; statements that must come first go to `before`.
+
+    Raises KeyError with the names that are unknown or missing.
+    """
+    hints = get_type_hints(kind)
+    hints.pop("now", None)
+    wrong = given.keys() - hints.keys() | hints.keys() - given.keys() - kind._field_defaults.keys()
+    if wrong:
+        raise KeyError(", ".join(sorted(wrong)))
     for name, hint in hints.items():
-        if inner := _row_of(hint):
-            yield from _flat_rows(name, list(get_type_hints(inner)))
-        elif is_group(optional(hint)[0]):
-            yield from _nested(name, get_type_hints(optional(hint)[0]))
-    yield f"local function reply(it) return {{now, {_values(hints)}}} end"
+        yield _value(name, hint, given[name], before) if name in given else "false"
 
 
-def _values(hints: Mapping[str, Any]) -> str:
-    has_names = (name for name, hint in hints.items() if _row_of(hint) or is_group(optional(hint)[0]))
-    functions = dict.fromkeys(has_names)
-    return ", ".join(f"told_{name}(it.{name})" if name in functions else f"it.{name} or false" for name in hints)
+def _value(name: str, hint: Any, lua: str, before: list[str]) -> str:
+    if row := _row_of(hint):
+        fields = row._fields
+        before.append(f"local reply_{name} = {{}} for at, row in ipairs({lua} or {{}}) do at = at * {len(fields)}")
+        last = len(fields) - 1
+        before += [f"reply_{name}[at - {last - at}] = row.{field} or false" for at, field in enumerate(fields)]
+        before.append("end")
+        return f"reply_{name}"
+    kind = optional(hint)[0]
+    if not is_group(kind):
+        return lua if NEVER_NIL.fullmatch(lua) else f"{lua} or false"
+    if lua.startswith("{"):
+        return f"{{{', '.join(_values(kind, _table(lua, 1)[0], before))}}}"
+    before.append(f"local reply_{name} = {lua}")
+    # what comes before the array is reached without it as well
+    guarded = {each: f"reply_{name} and " for each, hint in get_type_hints(kind).items() if _has_names(hint)}
+    given = {each: f"{guarded.get(each, '')}reply_{name}.{each}" for each in kind._fields}
+    return f"reply_{name} and {{{', '.join(_values(kind, given, before))}}} or false"
 
 
-def _nested(name: str, hints: Mapping[str, Any]) -> Iterator[str]:
-    for field, hint in hints.items():
-        if inner := _row_of(hint):
-            yield from _flat_rows(field, list(get_type_hints(inner)))
-    yield f"local function told_{name}(it) return it and {{{_values(hints)}}} or false end"
-
-
-def _flat_rows(name: str, fields: Sequence[str]) -> Iterator[str]:
-    yield f"local function told_{name}(rows)"
-    yield "  local flat = {}"
-    yield "  for _, it in ipairs(rows or {}) do"
-    yield from (f"    flat[#flat + 1] = it.{field} or false" for field in fields)
-    yield "  end"
-    yield "  return flat"
-    yield "end"
+def _has_names(hint: Any) -> bool:
+    return bool(_row_of(hint)) or is_group(optional(hint)[0])
 
 
 def _row_of(hint: Any) -> Any:

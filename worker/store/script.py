@@ -13,7 +13,7 @@ with its arguments by name. On the wire both are arrays.
 
     in Python                in Lua
     str, bytes               text
-    int, float               number
+    int, float               number; as AsText[int], for one that only goes on to Redis, text
     bool                     true or false
     … or None                nil where it is None, or empty
     a NamedTuple             its fields, each as if it were an argument
@@ -28,9 +28,10 @@ from collections.abc import Callable, Mapping, Sequence
 from hashlib import sha1
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
-from worker.store.assembly import Assembly, Reply
-from worker.store.reply import ReplyReader
+from worker.store.assembly import Assembly
+from worker.store.reply import Reply
 from worker.store.signature import Arguments, Words
+from worker.store.signature import AsText as AsText
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -47,7 +48,7 @@ class Script(Generic[P, R]):
         self,
         name: str,
         locals_: Sequence[str],
-        shape: Reply | None,
+        expand: Callable[[str, str], str] | None,
         words: Callable[[Words, Mapping[str, Any]], Words],
         read: Callable[[Any], R],
         *,
@@ -55,7 +56,7 @@ class Script(Generic[P, R]):
     ) -> None:
         flags = "allow-cross-slot-keys" if new_load else "allow-oom,allow-cross-slot-keys"
         self.name, self.words, self.read = name, words, read
-        self.lines = Assembly().lines(name, flags, locals_, shape)
+        self.lines = Assembly().lines(name, flags, locals_, expand)
         self.source = "".join(f"{line.text}\n" for line in self.lines)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -73,9 +74,9 @@ def script(function: Callable[P, R] | None = None, /, *, new_load: bool = False)
 
 def _script(function: Callable[P, R], *, new_load: bool) -> Script[P, R]:
     name = function.__name__
-    arguments, reply = Arguments(function), ReplyReader(name, get_type_hints(function)["return"])
+    arguments, reply = Arguments(function), Reply(name, get_type_hints(function)["return"])
     return Script(
-        name, arguments.locals, reply.shape, lambda _, named: arguments.words(named), reply.read, new_load=new_load
+        name, arguments.locals, reply.expand, lambda _, named: arguments.words(named), reply.read, new_load=new_load
     )
 
 

@@ -3,10 +3,14 @@
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter, signature
 from types import NoneType, UnionType
-from typing import Any, Union, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from worker.store.assembly import ScriptError
 
+T = TypeVar("T")
+AS_TEXT = "as text"
+AsText = Annotated[T, AS_TEXT]
+"""A number that Lua gets as text: for one that only goes on to Redis, which is spared two conversions."""
 Words = tuple[Any, ...]
 TAKEN = {"now", "shown", "reply", "redis", "cjson", "cmsgpack", "ARGV", "KEYS", "KEY"}
 
@@ -16,7 +20,7 @@ class Arguments:
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = function.__name__
-        self._hints = get_type_hints(function)
+        self._hints = get_type_hints(function, include_extras=True)
         self._hints.pop("return", None)
         parameters = signature(function).parameters.values()
         wrong = [each.name for each in parameters if each.kind is not Parameter.KEYWORD_ONLY or each.name in TAKEN]
@@ -44,7 +48,7 @@ class Arguments:
                     raise ScriptError(f"{self._name}: only the last argument may be a Sequence, and {name} is not")
                 yield from _list(name, get_args(hint)[0], at)
                 continue
-            for field, inner in (get_type_hints(hint) if is_group(hint) else {name: hint}).items():
+            for field, inner in (get_type_hints(hint, include_extras=True) if is_group(hint) else {name: hint}).items():
                 # of a group, which is the same for many scripts, not everybody needs everything
                 unused = " -- luacheck: ignore 211" if is_group(hint) else ""
                 yield f"local {field} = {_in_lua(inner, str(at))}{unused}"
@@ -75,16 +79,18 @@ def _adder(hint: Any) -> Callable[[list[Any], Any], None]:
 
 
 def _in_lua(hint: Any, at: str) -> str:
+    if AS_TEXT in getattr(hint, "__metadata__", ()):
+        return f"ARGV[{at}]"
     kind, may_be_none = optional(hint)
     if kind is bool:
         return f"ARGV[{at}] == '1'"
     if kind in (int, float):
-        return f"tonumber(ARGV[{at}])"  # nil for an empty text
+        return f"tonumber(ARGV[{at}])" if may_be_none else f"ARGV[{at}] + 0"
     return f"ARGV[{at}] ~= '' and ARGV[{at}] or nil" if may_be_none else f"ARGV[{at}]"
 
 
 def _list(name: str, hint: Any, first: int) -> Iterator[str]:
-    fields = get_type_hints(hint) if is_group(hint) else {}
+    fields = get_type_hints(hint, include_extras=True) if is_group(hint) else {}
     yield f"local {name} = {{}}"
     yield f"for at = {first}, #ARGV, {len(fields) or 1} do"
     if fields:

@@ -12,8 +12,10 @@ end
 ids = table.concat(ids, ',')
 if redis.call('EXISTS', KEY.job .. jobs[1].id) == 1 then return reply{verdict = 'created', ids = ids} end
 
-local print, older_print = fingerprint:match('^([^:]*):?(.*)$')
+local print
 if idempotency_key ~= '' then
+  local older_print
+  print, older_print = fingerprint:match('^([^:]*):?(.*)$')
   local earlier = redis.call('GET', idempotency_key)
   if earlier then
     local its_print, its_ids = earlier:match('^(%S+) (.*)$')
