@@ -1,8 +1,11 @@
 """`python -m api`: one uvicorn process in front of the job store."""
 
+import asyncio
 import errno
 import socket
 import sys
+from functools import partial
+from typing import cast
 
 import structlog
 import uvicorn
@@ -12,8 +15,10 @@ from starlette.types import ASGIApp
 
 from api.app import create_app
 from api.fast_path import FastPath
+from api.guard.crowd import Crowd
+from api.guard.protocol import GuardedProtocol
 from api.keys import configured_keys
-from api.server import GracefulServer, RequestTimeoutProtocol, raise_descriptor_limit
+from api.server import GracefulServer, raise_descriptor_limit
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
 from worker.installation import check_installation_at_start
@@ -42,7 +47,7 @@ def main() -> int:
     config = uvicorn.Config(
         _application(app, settings),
         loop="uvloop",
-        http=RequestTimeoutProtocol,
+        http=_protocol(settings),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -63,6 +68,11 @@ def main() -> int:
 def _application(app: FastAPI, settings: Settings) -> ASGIApp:
     both: ASGIApp = FastPath(app, settings.max_body_bytes)
     return both if "*" in settings.allowed_hosts else TrustedHostMiddleware(both, list(settings.allowed_hosts))
+
+
+def _protocol(settings: Settings) -> type[asyncio.Protocol]:
+    crowd = Crowd(settings.max_connections, settings.max_connections_per_address)
+    return cast("type[asyncio.Protocol]", partial(GuardedProtocol, crowd))
 
 
 def _listen(settings: Settings) -> socket.socket:

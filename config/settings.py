@@ -55,6 +55,15 @@ class Settings(BaseSettings):
         ("*",), description="Host headers that the API answers to, as a comma list"
     )
     max_body_bytes: int = Field(65_536, ge=1024, description="Largest body of one request or callback")
+    max_connections: int = Field(
+        2048,
+        ge=16,
+        le=1_000_000,
+        description="Connections at once; beyond it the one that has waited longest for its client is closed",
+    )
+    max_connections_per_address: int = Field(
+        0, ge=0, le=1_000_000, description="Of them from one address; 0 is no limit, as behind a proxy"
+    )
 
     openai_model_id: str = Field("", description="Model of `/v1/images/generations` where the caller names none")
     openai_wait_seconds: float = Field(

@@ -12,6 +12,10 @@ router = APIRouter()
 
 MEANINGS: dict[str, tuple[str, str]] = {
     "invalid_json": ("the body is not exactly one JSON value", "correct the body"),
+    "bad_request": (
+        "this is no request as HTTP/1.1 has it, or too many are sent ahead of their answers; the connection ends",
+        "send what RFC 9112 asks for",
+    ),
     "unauthorized": (
         "no valid API key: it is missing, unknown, revoked or expired; the answer is always the same",
         "send `Authorization: Bearer <api key>`",
@@ -25,6 +29,7 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "conflict": ("the job's status does not allow this", "read `detail`, look at the job"),
     "body_too_large": ("the body is larger than 64 KiB (a batch: 4 MiB)", "send less"),
     "unsupported_media_type": ("the body is compressed, or not JSON", "send plain JSON"),
+    "address_too_long": ("the address is longer than 8 KiB; the connection ends", "send less in the address"),
     "range_not_satisfiable": ("the range is outside the image", "see `Content-Range`"),
     "invalid_request": ("the body has fields or values that are not allowed", "see `errors`"),
     "idempotency_mismatch": ("the `Idempotency-Key` was used with another body", "use a new key"),
@@ -39,10 +44,18 @@ MEANINGS: dict[str, tuple[str, str]] = {
         "with `deadline_policy` `refuse`: the job is not expected to meet its deadline, `detail` has the wait",
         "give it more time, or repeat later",
     ),
+    "head_too_large": (
+        "there are more than 100 header fields, or more than 32 KiB of them; trailers alike; the connection ends",
+        "send fewer or shorter ones",
+    ),
     "internal": ("an error of Darkroom; it has been logged", "repeat with the same `Idempotency-Key`, and report it"),
     "unavailable": (
         "the job store or the image store does not answer",
         "repeat after `Retry-After` with the same `Idempotency-Key`",
+    ),
+    "too_many_connections": (
+        "all the connections that there may be are busy, or too many are open from your address",
+        "keep connections open and use them again; repeat after `Retry-After`",
     ),
     "generation_failed": (
         "`/v1/images/generations` only: the job ended without images",

@@ -29,6 +29,7 @@ RETRY_AFTER_SECONDS = "2"
 AWAY = "The job store does not answer. What was accepted is safe; repeat with the same Idempotency-Key."
 
 CODES: dict[str, tuple[int, str]] = {
+    "bad_request": (400, "This is not a request as HTTP has it"),
     "invalid_json": (400, "The body is not JSON"),
     "unauthorized": (401, "A valid API key is missing"),
     "forbidden": (403, "The key may not do this"),
@@ -37,6 +38,7 @@ CODES: dict[str, tuple[int, str]] = {
     "conflict": (409, "The job's status does not allow this"),
     "body_too_large": (413, "The body is too large"),
     "unsupported_media_type": (415, "The body's type or encoding is not taken"),
+    "address_too_long": (414, "The address is too long"),
     "range_not_satisfiable": (416, "The range is outside the image"),
     "invalid_request": (422, "The request has fields that are not allowed"),
     "idempotency_mismatch": (422, "The Idempotency-Key was used with another body"),
@@ -45,8 +47,10 @@ CODES: dict[str, tuple[int, str]] = {
     "rate_limited": (429, "Too many requests in a short time"),
     "budget_exceeded": (429, "The budget of this day or month is used up"),
     "deadline_unreachable": (429, "The job would not end before its deadline"),
+    "head_too_large": (431, "The header fields are too many or too large"),
     "internal": (500, "Something is broken here"),
     "unavailable": (503, "Something that is needed does not answer"),
+    "too_many_connections": (503, "Too many connections are open"),
     "generation_failed": (502, "The images could not be made"),
     "timeout": (504, "The job did not end in time and goes on"),
     "insufficient_storage": (507, "There is no room to store more"),

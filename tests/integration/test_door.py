@@ -82,7 +82,7 @@ def process(settings: Settings, tmp_path: Path):  # type: ignore[no-untyped-def]
         "DARKROOM_PORT": str(port),
         "DARKROOM_IMAGES_URL": f"file://{tmp_path}/images",
     }
-    code = "import sys, api.server; api.server.REQUEST_SECONDS = 1.0; import api.__main__ as m; sys.exit(m.main())"
+    code = "import sys, api.guard.bounds as b; b.REQUEST_SECONDS = 1.0; import api.__main__ as m; sys.exit(m.main())"
     with (tmp_path / "log").open("wb") as log:
         running = subprocess.Popen([sys.executable, "-c", code], env=environment, stdout=log, stderr=log)
     while True:

@@ -1,0 +1,35 @@
+"""Refusals of what never becomes a request: written as bytes, as no application has seen it."""
+
+from http import HTTPStatus
+
+import orjson
+
+from api.http.problems import CODES, MEDIA_TYPE
+
+
+class Refused(Exception):
+    """Raised inside the parser's callbacks: what comes here is not taken any further."""
+
+    def __init__(self, code: str, reason: str, detail: str) -> None:
+        super().__init__(reason)
+        self.code, self.reason, self.detail = code, reason, detail
+
+
+def refusal_bytes(code: str, detail: str) -> bytes:
+    """A whole answer with the problem, after which the connection ends."""
+    status, title = CODES[code]
+    content = {
+        "type": f"/docs/errors#{code}",
+        "title": title,
+        "status": status,
+        "detail": detail,
+        "code": code,
+        "instance": "",
+    }
+    body = orjson.dumps(content)
+    retry = "retry-after: 2\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+    head = (
+        f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
+        f"content-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"
+    )
+    return head.encode() + body
