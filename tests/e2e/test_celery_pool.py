@@ -19,7 +19,7 @@ from redis.exceptions import RedisError
 
 from config.broker import QUEUES, celery_options
 from tests.support.processes import Installation, children_of, until
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 HELD, FEW_THREADS = 500, 50
 
@@ -119,7 +119,7 @@ def test_sigterm_records_everything_that_is_under_way(here: Installation) -> Non
         until(lambda: heard["submit", "task-succeeded"] == len(ids), what="Flower's last news")
     assert Counter(here.job(each)["status"] for each in ids) == {"processing": len(ids)}
     with Redis.from_url(here.redis.url) as redis:
-        assert [queue for queue in QUEUES if redis.llen(queue_key(queue))] == []
+        assert [queue for queue in QUEUES if redis.llen(CELERY(queue))] == []
 
 
 def test_every_task_is_seen_to_start_and_to_end(here: Installation) -> None:

@@ -16,7 +16,7 @@ from redis import Redis
 
 from api.cli.alive import ROLES
 from tests.support.processes import Installation, children_of, until
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 PROCESSES = {"worker.upstream", "api", "worker"}
 
@@ -129,7 +129,7 @@ def test_emptied_celery_queues_lose_nothing(here: Installation) -> None:
     here.stop("worker")
     ids = [here.post(f"a wave {n}")["id"] for n in range(5)]
     with Redis.from_url(here.redis.url) as redis:
-        for key in redis.keys(queue_key("*")):
+        for key in redis.keys(CELERY("*")):
             redis.delete(key)
     here.start("worker")
     jobs = [here.reaches(each, "succeeded", seconds=40) for each in ids]

@@ -12,7 +12,7 @@ from redis import Redis
 
 from config.broker import celery_options
 from tests.support.processes import KEY, Installation, until
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 SLOW_JOBS = 70
 CALM_SECONDS = 15.0
@@ -59,11 +59,11 @@ def test_a_message_of_the_version_before_is_handed_over(tmp_path: Path) -> None:
         for role in ("submit", "settle"):
             here.start("worker", role, name=role)
         job = here.reaches(here.post("a letter in the old box")["id"], "storing")
-        redis.delete(queue_key("collect"))
+        redis.delete(CELERY("collect"))
         old = Celery("the version before")
         old.conf.update(celery_options(here.redis.url))
         old.send_task("darkroom.collect", args=(job["id"],), queue="settle", ignore_result=True)
-        until(lambda: redis.llen(queue_key("settle")) == 0 and redis.llen(queue_key("collect")), what="handed over")
+        until(lambda: redis.llen(CELERY("settle")) == 0 and redis.llen(CELERY("collect")), what="handed over")
         assert here.job(job["id"])["status"] == "storing"
         here.start("worker", "collect", name="collect")
         here.reaches(job["id"], "succeeded")

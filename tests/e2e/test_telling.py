@@ -21,8 +21,9 @@ from tests.support.processes import KEY, Installation, until
 from tests.support.receiver import Receiver
 from worker.app import app
 from worker.store.jobs import JobStore
+from worker.store.keys import CELERY
 from worker.store.lane import Lane, connect
-from worker.store.messages import message_template, queue_key
+from worker.store.messages import message_template
 
 DEAD, HEALTHY = 200, 20
 PER_HOST = 4
@@ -105,7 +106,7 @@ def test_a_hanging_host_delays_no_other_and_uses_up_no_schedule(
     until(lambda: len(receiver.requests) == HEALTHY, what="the healthy are told")
     assert time.monotonic() - began < 5, "a try at one that hangs lasts 15 s"
     with Redis.from_url(here.redis.url) as redis:
-        until(lambda: redis.llen(queue_key("tell")) == 0, what="the queue is empty while the dead one hangs")
+        until(lambda: redis.llen(CELERY("tell")) == 0, what="the queue is empty while the dead one hangs")
         [line] = redis.keys(f"line:telling:acme 127.0.0.1:{hanging.getsockname()[1]} ep_*")
         held = redis.zcard(f"telling:host:127.0.0.1:{hanging.getsockname()[1]}")
         assert (held, redis.zcard(line)) == (PER_HOST, DEAD - PER_HOST)

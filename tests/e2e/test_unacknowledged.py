@@ -16,7 +16,7 @@ from redis import Redis
 
 from config.broker import celery_options
 from tests.support.processes import Installation, until
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 PLACES = 2
 
@@ -87,7 +87,7 @@ def test_a_stopping_worker_gives_back_what_it_has_not_begun(here: Installation) 
         here.processes["submitter"].terminate()
         ids = post(here, "a mast [[answer-delay=1]]", 10)
         assert here.processes["submitter"].wait(30) == 0
-        assert int(redis.llen(queue_key("submit"))) + taken(here) == len(ids)
+        assert int(redis.llen(CELERY("submit"))) + taken(here) == len(ids)
         assert redis.keys("*unacked*") == []
     here.stop("submitter")
     here.start("worker")

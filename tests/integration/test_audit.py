@@ -15,12 +15,12 @@ from worker.job.answer import Answer, Open, Taken
 from worker.job.ids import new_job_id
 from worker.operate.audit import Audit
 from worker.store.jobs import JobStore
+from worker.store.keys import CELERY
 from worker.store.lane import Lane, connect
-from worker.store.messages import queue_key
 from worker.store.queue import UpstreamLimit
 
 IN_WORK = Taken(Answer("processing", request_id="7", eta_seconds=5))
-SUBMIT = queue_key("submit")
+SUBMIT = CELERY("submit")
 GONE = new_job_id(1_795_000_000_000)
 
 
@@ -103,9 +103,7 @@ PLANTED: dict[str, tuple[str, Plant]] = {
     "budget": ("less is booked than was bought", lambda r, j: r.hincrby(r.keys("usage:acme:*")[0], "open", -2)),
     "message of nobody": (
         "a message without a job",
-        lambda r, j: r.lpush(
-            queue_key("submit"), r.lindex(queue_key("submit"), 0).replace(j.placed.encode(), GONE.encode())
-        ),
+        lambda r, j: r.lpush(CELERY("submit"), r.lindex(CELERY("submit"), 0).replace(j.placed.encode(), GONE.encode())),
     ),
     "ghost": ("keys of a job without a record", lambda r, j: r.hset(f"job:{GONE}", "inbox_read", 1)),
     "due of nobody": ("a name of a job that has no record", lambda r, j: r.zadd("due", {GONE: 9e15})),
@@ -134,7 +132,7 @@ async def test_what_is_planted_is_found_and_mended(
     rule: str, plant: Plant, audit: Audit, jobs: Jobs, redis: Redis
 ) -> None:
     """And mending it leaves nothing else behind: not a second finding, not a job that was bought or ended."""
-    before = redis.hget("counts", "queued"), redis.llen(queue_key("submit"))
+    before = redis.hget("counts", "queued"), redis.llen(CELERY("submit"))
     plant(redis, jobs)
     findings = await audit.findings()
     assert [each.rule for each in findings] == [rule]
@@ -142,7 +140,7 @@ async def test_what_is_planted_is_found_and_mended(
         assert each.repair is not None
         await each.repair()
     assert await rules(audit) == []
-    assert (redis.hget("counts", "queued"), redis.llen(queue_key("submit"))) == before
+    assert (redis.hget("counts", "queued"), redis.llen(CELERY("submit"))) == before
 
 
 def two_intents(timeline: bytes) -> bytes:

@@ -9,8 +9,8 @@ from worker.job.step import Step
 from worker.store import keys
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore
+from worker.store.keys import CELERY
 from worker.store.loaded import Loaded
-from worker.store.messages import queue_key
 from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
@@ -66,7 +66,7 @@ async def test_a_result_has_its_message_to_be_collected(store: JobStore, redis: 
     await store.queue.configure([UpstreamLimit("key-1", 1)])
     job_id = await accepted(store)
     await answered(store, job_id)
-    (message,) = redis.lrange(queue_key("collect"), 0, -1)
+    (message,) = redis.lrange(CELERY("collect"), 0, -1)
     assert job_id.encode() in message
 
 

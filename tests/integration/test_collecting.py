@@ -13,7 +13,7 @@ from worker import lifecycle
 from worker.images.manifest import manifest_key
 from worker.job import decisions
 from worker.job.record import Job, Status
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 JOBS = 60
 
@@ -54,7 +54,7 @@ async def test_what_the_answer_brought_is_stored_without_a_message(engine: Engin
     job_id = await engine.accepted()
     await lifecycle.submit(engine.r, job_id)
     assert (await engine.job(job_id)).status is Status.SUCCEEDED
-    assert engine.redis.llen(queue_key("collect")) == 0
+    assert engine.redis.llen(CELERY("collect")) == 0
 
 
 async def test_two_messages_for_one_job_are_one_collection(engine: Engine) -> None:
@@ -120,12 +120,12 @@ async def test_a_slow_collector_keeps_its_claim_and_its_job(settings: Settings, 
         job_id = await engine.accepted()
         engine.upstream.image_seconds = 1.2
         await lifecycle.submit(engine.r, job_id)
-        redis.delete(queue_key("collect"))
+        redis.delete(CELERY("collect"))
         collecting = asyncio.create_task(lifecycle.collect(engine.r, job_id))
         for _ in range(9):
             await asyncio.sleep(0.1)
             await engine.r.store.queue.tick()
-            assert redis.llen(queue_key("collect")) == 0, "believed dead"
+            assert redis.llen(CELERY("collect")) == 0, "believed dead"
         await lifecycle.collect(engine.r, job_id)
         assert (await engine.job(job_id)).status is Status.STORING
         await collecting
@@ -139,7 +139,7 @@ async def test_a_dead_collectors_job_is_collected_by_another_after_its_lease(set
         job_id = await engine.accepted()
         engine.upstream.image_seconds = 30
         await lifecycle.submit(engine.r, job_id)
-        redis.delete(queue_key("collect"))
+        redis.delete(CELERY("collect"))
         dead = asyncio.create_task(lifecycle.collect(engine.r, job_id))
         await asyncio.sleep(0.15)
         for task in asyncio.all_tasks():  # as a kill: nothing of it runs on, and nothing is given back
@@ -162,7 +162,7 @@ async def test_of_one_tenant_only_so_many_are_collected_and_the_others_wait_in_l
         ids = [await engine.accepted() for _ in range(7)]
         for job_id in ids:
             await lifecycle.submit(engine.r, job_id)
-        redis.delete(queue_key("submit"))
+        redis.delete(CELERY("submit"))
         engine.upstream.image_seconds = 0.3
         working = asyncio.create_task(engine.work())
         await asyncio.sleep(0.15)
@@ -188,11 +188,11 @@ async def test_who_stands_in_line_is_not_believed_to_kill_its_workers(settings: 
         collecting = asyncio.create_task(lifecycle.collect(engine.r, first))
         await asyncio.sleep(0.1)
         for _ in range(6):
-            redis.delete(queue_key("collect"))
+            redis.delete(CELERY("collect"))
             await lifecycle.collect(engine.r, second)
             await engine.r.store.again_at(second, 0)
             await engine.r.store.queue.tick()
-            assert redis.llen(queue_key("collect")) == 1
+            assert redis.llen(CELERY("collect")) == 1
         assert await stalls(engine, [second]) == [0]
         assert float(redis.zscore("due", second) or 0) <= (await engine.job(second)).order.deadline_at
         await collecting

@@ -8,7 +8,7 @@ from tests.support.queue import DURATIONS, accepted, claimed, loaded
 from worker.job import decisions
 from worker.job.ids import new_job_id
 from worker.store.jobs import JobStore
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 from worker.store.queue import UpstreamLimit
 
 
@@ -16,10 +16,10 @@ async def test_a_lost_message_is_written_again_by_its_due_time(store: JobStore, 
     """FLUSHALL of Celery's queues alone loses nothing."""
     await store.queue.configure([UpstreamLimit("key-1", 5)])
     job_id = await accepted(store)
-    redis.delete(queue_key("submit"))
+    redis.delete(CELERY("submit"))
     redis.zadd("due", {job_id: 0})
     jobs, _, _ = await store.queue.tick()
-    assert (jobs, redis.llen(queue_key("submit"))) == (1, 1)
+    assert (jobs, redis.llen(CELERY("submit"))) == (1, 1)
 
 
 async def test_a_message_that_still_waits_in_a_long_list_is_not_written_twice(store: JobStore, redis: Redis) -> None:
@@ -28,14 +28,14 @@ async def test_a_message_that_still_waits_in_a_long_list_is_not_written_twice(st
     job_id = await accepted(store)
     redis.zadd("due", {job_id: 0})
     jobs, _, _ = await store.queue.tick()
-    assert (jobs, redis.llen(queue_key("submit"))) == (0, 1)
+    assert (jobs, redis.llen(CELERY("submit"))) == (0, 1)
 
 
 async def test_any_number_of_ticks_wake_a_job_once(store: JobStore, redis: Redis) -> None:
     """Ten processes at the same time."""
     await store.queue.configure([UpstreamLimit("key-1", 5)])
     job = await claimed(store, await accepted(store))
-    redis.delete(queue_key("submit"))
+    redis.delete(CELERY("submit"))
     redis.zadd("due", {job.id: 0})
     moved = await asyncio.gather(*(store.queue.tick() for _ in range(10)))
     assert sum(jobs for jobs, _, _ in moved) == 1
@@ -46,7 +46,7 @@ async def test_a_callback_is_kept_once_and_wakes_its_job(store: JobStore, redis:
     job_id = await accepted(store)
     assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "kept"
     assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "duplicate"
-    assert redis.llen(queue_key("settle")) == 1
+    assert redis.llen(CELERY("settle")) == 1
     assert [row.split(b" ", 1)[1] for row in (await loaded(store, job_id)).inbox] == [b'1 {"a": 1}']
     for number in range(30):
         await store.inbox.keep(job_id, 1, b"%d" % number, b"")
@@ -66,7 +66,7 @@ async def test_a_job_with_a_place_ends_at_its_deadline_though_its_message_waits(
     redis.hset(f"job:{job_id}", "deadline", 1)
     redis.zadd("due", {job_id: 0})
     jobs, _, _ = await store.queue.tick()
-    assert (jobs, redis.llen(queue_key("settle"))) == (1, 1)
+    assert (jobs, redis.llen(CELERY("settle"))) == (1, 1)
 
 
 async def test_an_ended_job_that_was_woken_for_nothing_is_left_in_peace(store: JobStore, redis: Redis) -> None:

@@ -7,7 +7,7 @@ from tests.support.queue import DURATIONS, accepted, answered, done, order, plac
 from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
 from worker.store.jobs import JobStore
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
@@ -134,13 +134,13 @@ async def test_what_the_upstream_asks_for_is_waited_for(store: JobStore, redis: 
     await answered(store, first[0], BUSY)
     until = int(redis.hget("upstream:key-1", "paused_until") or 0)
     assert 2900 < until - store.now() < 3800
-    handed_out = redis.llen(queue_key("submit"))
+    handed_out = redis.llen(CELERY("submit"))
     for job_id in first[1:4]:
         await answered(store, job_id)
-    assert redis.llen(queue_key("submit")) == handed_out
+    assert redis.llen(CELERY("submit")) == handed_out
     redis.hset("upstream:key-1", "paused_until", 0)
     await store.queue.tick()
-    assert redis.llen(queue_key("submit")) > handed_out
+    assert redis.llen(CELERY("submit")) > handed_out
 
 
 async def test_every_end_of_the_upstreams_part_gives_its_place_back(store: JobStore, redis: Redis) -> None:

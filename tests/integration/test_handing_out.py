@@ -7,7 +7,7 @@ from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Reason, Taken
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 from worker.store.queue import UpstreamLimit
 
 MOST = Allowance(1000)
@@ -20,22 +20,22 @@ async def test_no_more_jobs_are_handed_out_than_there_are_places(store: JobStore
     """The rest waits, and gets its message in the step that frees a place."""
     await store.queue.configure([UpstreamLimit("key-1", 2)])
     ids = [await accepted(store) for _ in range(4)]
-    assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (2, b"2")
+    assert (redis.llen(CELERY("submit")), redis.get("waiting")) == (2, b"2")
     job = await claimed(store, ids[0])
     found = await loaded(store, job.id)
     step = decisions.answered(job, 1, Taken(SUCCESS), found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
-    assert (redis.llen(queue_key("submit")), redis.get("waiting")) == (3, b"1")
+    assert (redis.llen(CELERY("submit")), redis.get("waiting")) == (3, b"1")
     assert redis.zcard("places:key-1") == 2
 
 
 async def test_jobs_accepted_before_any_worker_wait_for_one(store: JobStore, redis: Redis) -> None:
     """The first worker that makes its keys known gets them."""
     await accepted(store)
-    assert redis.llen(queue_key("submit")) == 0
+    assert redis.llen(CELERY("submit")) == 0
     await store.queue.configure([UpstreamLimit("key-1", 5)])
-    assert redis.llen(queue_key("submit")) == 1
+    assert redis.llen(CELERY("submit")) == 1
 
 
 async def test_tenants_are_served_in_turn(store: JobStore, redis: Redis) -> None:
@@ -77,12 +77,12 @@ async def test_a_broken_key_is_paused_and_then_probed_with_one_job(store: JobSto
     step = decisions.answered(job, 1, NotTaken(Reason.KEY_REFUSED, "Invalid API key"), found.now, DURATIONS)
     assert step is not None
     assert await store.advance(found, step)
-    redis.delete(queue_key("submit"))
+    redis.delete(CELERY("submit"))
     await accepted(store)
-    assert redis.llen(queue_key("submit")) == 0
+    assert redis.llen(CELERY("submit")) == 0
     redis.hset("upstream:key-1", "paused_until", 0)
     await store.queue.tick()
-    assert redis.llen(queue_key("submit")) == 1
+    assert redis.llen(CELERY("submit")) == 1
 
 
 async def test_a_key_that_left_the_configuration_gets_no_more_jobs(store: JobStore, redis: Redis) -> None:
@@ -90,7 +90,7 @@ async def test_a_key_that_left_the_configuration_gets_no_more_jobs(store: JobSto
     await store.queue.configure([UpstreamLimit("key-1", 5)])
     redis.hset("upstream:key-1", "seen", 1)
     await accepted(store)
-    assert redis.llen(queue_key("submit")) == 0
+    assert redis.llen(CELERY("submit")) == 0
 
 
 async def test_an_upstream_cannot_ask_for_a_pause_of_months(store: JobStore, redis: Redis) -> None:

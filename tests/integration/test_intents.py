@@ -17,7 +17,7 @@ from worker.job import decisions
 from worker.job.answer import Answer, Taken
 from worker.job.record import Job, Status
 from worker.recording import record
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 SAYS_NOTHING = b'{"status":"processing","id":"1"}'
 SAYS_SEVEN = b'{"status":"success","id":"7","output":["https://cdn.example/a.png"]}'
@@ -36,12 +36,12 @@ async def test_an_intent_refused_for_a_callback_is_tried_again_at_once(engine: E
     job_id = await engine.accepted()
     found = await engine.r.store.load(job_id)
     assert found is not None
-    redis.delete(queue_key("submit"))  # a worker has it in its hands
+    redis.delete(CELERY("submit"))  # a worker has it in its hands
     await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING, b"{}")
     step = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
     assert step is not None
     assert not await engine.r.store.advance(found, step)
-    (message,) = redis.lrange(queue_key("submit"), 0, -1)
+    (message,) = redis.lrange(CELERY("submit"), 0, -1)
     assert job_id.encode() in message
     await engine.work()
     assert (await engine.job(job_id)).status is Status.SUCCEEDED
@@ -56,12 +56,12 @@ async def test_nothing_is_bought_while_a_callback_cannot_be_confirmed(settings: 
         redis.hset(f"upstream:{next(iter(engine.r.accounts.used))}", "paused_until", 0)
         await engine.r.store.queue.tick()
         assert (await engine.job(job_id)).place is not None
-        redis.delete(queue_key("submit"))
+        redis.delete(CELERY("submit"))
         await engine.r.store.inbox.keep(job_id, 1, SAYS_SUCCESS, b"{}")
         await lifecycle.submit(engine.r, job_id)
         job = await engine.job(job_id)
         assert (job.status, len(job.attempts)) == (Status.QUEUED, 1)
-        assert redis.llen(queue_key("submit")) == 0
+        assert redis.llen(CELERY("submit")) == 0
         assert 0 < int(redis.zscore("due", job_id) or 0) - engine.r.store.now() <= 2000
 
 
@@ -113,7 +113,7 @@ async def test_a_confirmation_about_another_request_leaves_the_callback_unread(
 async def test_an_intent_that_comes_after_its_worker_has_looked_for_it_is_refused(engine: Engine, redis: Redis) -> None:
     """The connection broke before Redis had read all of it: nobody would ever send what it says is being sent."""
     job_id = await engine.accepted()
-    redis.delete(queue_key("submit"))
+    redis.delete(CELERY("submit"))
     found = await engine.r.store.load(job_id)
     assert found is not None
     intent = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS, "me")
@@ -135,7 +135,7 @@ async def test_an_intent_whose_reply_is_lost_is_taken_back_at_once(
             await engine.accepted()
             await engine.work()  # Redis knows the scripts by now
             job_id = await engine.accepted()
-            redis.delete(queue_key("submit"))
+            redis.delete(CELERY("submit"))
             wire.lose_reply(b"intent")
             await lifecycle.submit(engine.r, job_id)
             await asyncio.sleep(0.6)  # the intent has arrived, if late

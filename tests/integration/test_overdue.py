@@ -14,7 +14,7 @@ from worker.lifecycle import rescue
 from worker.overdue import PAGE, end_overdue
 from worker.resources import Resources, open_resources
 from worker.store.jobs import JobStore
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 from worker.store.queue import UpstreamLimit
 
 MANY = 2000
@@ -74,7 +74,7 @@ async def test_thousands_of_deadlines_at_one_moment_hold_up_nothing(here: Resour
     await asyncio.sleep(max(0, (await loaded(store, one)).order.deadline_at - store.now()) / 1000 + 0.05)
     await ticked(store)
     await store.inbox.keep(asking, 1, b"{}", b"")
-    assert redis.llen(queue_key("settle")) == 1, "the callback's, and nothing before it"
+    assert redis.llen(CELERY("settle")) == 1, "the callback's, and nothing before it"
 
     await end_overdue(here)
     assert status(redis, one) == Status.EXPIRED
@@ -132,7 +132,7 @@ async def test_who_waited_past_the_deadline_is_told(here: Resources, redis: Redi
     await ticked(store)
     await end_overdue(here)
     assert status(redis, job_id) == "expired"
-    assert redis.llen(queue_key("tell")) == 1
+    assert redis.llen(CELERY("tell")) == 1
 
 
 async def test_what_has_a_place_is_ended_by_its_message(store: JobStore, redis: Redis) -> None:
@@ -141,9 +141,9 @@ async def test_what_has_a_place_is_ended_by_its_message(store: JobStore, redis: 
     job_id = await accepted(store, deadline_ms=100)
     await asyncio.sleep(0.15)
     await store.queue.tick()
-    assert redis.llen(queue_key("settle")) == 1
+    assert redis.llen(CELERY("settle")) == 1
     assert redis.keys("overdue*") == []
-    assert job_id.encode() in (redis.lindex(queue_key("settle"), 0) or b"")
+    assert job_id.encode() in (redis.lindex(CELERY("settle"), 0) or b"")
 
 
 async def test_the_deadline_of_a_job_whose_images_hang_is_no_matter_of_the_collectors(
@@ -154,10 +154,10 @@ async def test_the_deadline_of_a_job_whose_images_hang_is_no_matter_of_the_colle
     job_id = await accepted(here.store, deadline_ms=700)
     await answered(here.store, job_id)
     assert status(redis, job_id) == "storing"
-    assert redis.llen(queue_key("settle")) == 0
+    assert redis.llen(CELERY("settle")) == 0
     await asyncio.sleep(0.75)
     await ticked(here.store)
-    (message,) = redis.lrange(queue_key("settle"), 0, -1)
+    (message,) = redis.lrange(CELERY("settle"), 0, -1)
     assert b"darkroom.rescue" in message
     assert job_id.encode() in message
     await rescue(here, job_id)

@@ -19,8 +19,9 @@ from worker.job.folder import folder_of
 from worker.job.record import Status
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore
+from worker.store.keys import CELERY
 from worker.store.loaded import Loaded
-from worker.store.messages import Task, queue_key
+from worker.store.messages import Task
 from worker.store.queue import UpstreamLimit
 
 MOST = Allowance(1000)
@@ -45,7 +46,7 @@ async def test_accepting_twice_changes_nothing(store: JobStore, redis: Redis) ->
     made = order(store)
     for _ in range(2):
         assert (await store.accept([made], MOST)).verdict == "created"
-    assert redis.llen(queue_key("submit")) == 1
+    assert redis.llen(CELERY("submit")) == 1
     assert redis.hget("counts", "queued") == b"1"
 
 
@@ -53,7 +54,7 @@ async def test_the_message_is_the_one_that_celery_itself_writes(store: JobStore,
     """Equal to `apply_async` but for its ids and its origin, so a stock worker runs it."""
     await store.queue.configure([UpstreamLimit("key-1", 10)])
     job_id = await accepted(store)
-    ours = json.loads(redis.rpop(queue_key("submit")))  # type: ignore[arg-type]
+    ours = json.loads(redis.rpop(CELERY("submit")))  # type: ignore[arg-type]
     with app.connection_for_write(redis_url) as connection, app.amqp.Producer(connection) as producer:
         app.send_task(
             Task.SUBMIT.full_name,
@@ -63,7 +64,7 @@ async def test_the_message_is_the_one_that_celery_itself_writes(store: JobStore,
             producer=producer,
             ignore_result=True,
         )
-    theirs = json.loads(redis.rpop(queue_key("submit")))  # type: ignore[arg-type]
+    theirs = json.loads(redis.rpop(CELERY("submit")))  # type: ignore[arg-type]
     for message in (ours, theirs):
         message["headers"].pop("origin")
         message["properties"].pop("delivery_tag")
@@ -119,7 +120,7 @@ async def test_an_end_with_a_webhook_makes_one_delivery(store: JobStore, redis: 
     assert await store.advance(found, step)
     ids = redis.lrange(f"deliveries:{found.job.id}", 0, -1)
     assert ids == [f"msg_{found.job.id}_2".encode()]
-    assert redis.llen(queue_key("tell")) == 1
+    assert redis.llen(CELERY("tell")) == 1
 
 
 async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None:
@@ -131,7 +132,7 @@ async def test_forgetting_leaves_no_trace(store: JobStore, redis: Redis) -> None
     await store.forget(step.job)
     assert redis.zrange("tombstones", 0, -1) == [folder_of(step.job).encode()]
     redis.delete("tombstones")
-    redis.delete("counts", "deliveries:counts", "stats", queue_key("tell"), "waiting", "fair:time", "fair:clock")
+    redis.delete("counts", "deliveries:counts", "stats", CELERY("tell"), "waiting", "fair:time", "fair:clock")
     usage = {f"usage:acme:{day_of(found.now)}".encode()}
     assert set(redis.keys("*")) == usage | {b"tenants"}, "only what the tenant has used is kept"
 
@@ -196,13 +197,13 @@ async def test_messages_of_a_version_before_are_taken_over(store: JobStore, redi
     """From each queue, in their order, behind what is there already; nothing is left or doubled."""
     job_id = await accepted(store)
     await store.queue.configure([UpstreamLimit("a", 1)])
-    submit = queue_key("submit")
+    submit = CELERY("submit")
     message = redis.lindex(submit, 0)
     redis.lpush("celery:submit", "first", "second")
     redis.lpush("celery:tell", "told")
     assert await store.queue.adopt_messages() == 3
     assert redis.lrange(submit, 0, -1) == [b"second", b"first", message]
-    assert redis.lrange(queue_key("tell"), 0, -1) == [b"told"]
+    assert redis.lrange(CELERY("tell"), 0, -1) == [b"told"]
     assert redis.keys("celery:*") == []
     assert job_id in message.decode()
     assert await store.queue.adopt_messages() == 0

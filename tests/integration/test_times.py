@@ -10,8 +10,8 @@ from worker.job.cost import day_of
 from worker.job.record import Job
 from worker.store.inbox import MOST_INBOX_ROWS
 from worker.store.jobs import JobStore
+from worker.store.keys import CELERY
 from worker.store.loaded import Loaded
-from worker.store.messages import queue_key
 from worker.store.queue import UpstreamLimit
 
 HOUR_MS, DAY_SECONDS = 3_600_000, 86_400
@@ -91,7 +91,7 @@ async def test_each_time_that_a_job_is_woken_in_vain_is_counted(store: JobStore,
     """A job that kills its worker is found by that; a recorded step begins anew."""
     job = await running(store)
     for times in (1, 2, 3):
-        redis.delete(queue_key("settle"))
+        redis.delete(CELERY("settle"))
         await store.again_at(job.id, 0)
         await store.queue.tick()
         assert (await loaded(store, job.id)).job.stalls == times
@@ -107,10 +107,10 @@ async def test_a_lost_delivery_comes_back_again_and_again(store: JobStore, redis
     job = await cancelled(store, await accepted(store, webhook="https://a.example/x"))
     delivery = f"msg_{job.id}_{job.version}"
     for _ in range(2):
-        redis.delete(queue_key("tell"))
+        redis.delete(CELERY("tell"))
         redis.zadd("deliveries:due", {delivery: 0})  # the lease goes by
         _, told, _ = await store.queue.tick()
-        assert (told, redis.llen(queue_key("tell"))) == (1, 1)
+        assert (told, redis.llen(CELERY("tell"))) == (1, 1)
         at = redis.zscore("deliveries:due", delivery)
         assert isinstance(at, float)
         assert abs(at - store.now() - LEASE_MS) < 5_000

@@ -14,7 +14,7 @@ from worker.job.answer import Answer, NotTaken, Reason
 from worker.job.record import Status
 from worker.lifecycle import settle
 from worker.overdue import end_overdue
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 SAYS_NOTHING = b'{"status":"processing","id":"1"}'
 SAYS_SUCCESS = b'{"status":"success","id":"1","output":["https://cdn.example/a.png"]}'
@@ -39,11 +39,11 @@ async def back_in_the_queue(engine: Engine, deadline_ms: int = 3_600_000) -> str
 
 def forget_messages(engine: Engine) -> None:
     for queue in ("submit", "settle"):
-        engine.redis.delete(queue_key(queue))
+        engine.redis.delete(CELERY(queue))
 
 
 def messages(engine: Engine) -> int:
-    return sum(int(engine.redis.llen(queue_key(queue))) for queue in ("submit", "settle"))  # type: ignore[arg-type]
+    return sum(int(engine.redis.llen(CELERY(queue))) for queue in ("submit", "settle"))  # type: ignore[arg-type]
 
 
 def due_in(engine: Engine, job_id: str) -> float:

@@ -9,7 +9,7 @@ from worker.job.ids import new_job_id
 from worker.job.record import Order
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 from worker.telling.deliveries import DeliveryStore
 from worker.telling.record import Target
 from worker.telling.schedule import Next, Try
@@ -55,7 +55,7 @@ async def tried(deliveries: DeliveryStore, delivery_id: str, last: Try, followin
 def messages(redis: Redis) -> list[str]:
     """Ids in Celery's queue of the tellers, oldest first; taken out."""
     found = []
-    while message := redis.rpop(queue_key("tell")):
+    while message := redis.rpop(CELERY("tell")):
         found.append(json.loads(json.loads(message)["body"])[0][0])  # type: ignore[arg-type]
     return found
 

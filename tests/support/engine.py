@@ -21,7 +21,7 @@ from tests.support.queue import ROOM, order
 from worker import lifecycle
 from worker.resources import Resources, open_resources, pool_limits
 from worker.running.loop import LoopThread
-from worker.store.messages import queue_key
+from worker.store.keys import CELERY
 
 STORIES = {
     "submit": lifecycle.submit,
@@ -129,7 +129,7 @@ class Engine:
     def _stories(self) -> list[Any]:
         found = []
         for queue in QUEUES:
-            while message := self.redis.rpop(queue_key(queue)):
+            while message := self.redis.rpop(CELERY(queue)):
                 content = json.loads(message)  # type: ignore[arg-type]
                 name = content["headers"]["task"].removeprefix("darkroom.")
                 found.append(STORIES[name](self.r, json.loads(content["body"])[0][0]))

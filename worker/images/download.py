@@ -78,7 +78,10 @@ class ImageSource:
             host = asked.host  # decoded here: a malformed international name fails only now, with a ValueError
         except (AddressRefused, httpx.InvalidURL, ValueError) as error:
             raise NotAllowed("it is at an address that is not asked") from error
-        if not host_allowed(host, _hosts(self._settings)):
+        # those that are set; else the default ones and those of the upstream as it is configured now
+        is_set = "image_hosts" in self._settings.model_fields_set
+        hosts = self._settings.image_hosts + (() if is_set else upstream_hosts(self._settings))
+        if not host_allowed(host, hosts):
             raise NotAllowed(f"{host[:100]} is not among DARKROOM_IMAGE_HOSTS")
         return asked if self._allow_private else asked.copy_with(scheme="https", port=None)
 
@@ -102,12 +105,6 @@ class ImageSource:
             if len(content) > self._most_bytes:
                 raise NotAllowed(f"it is larger than {self._most_bytes} bytes")
         return bytes(content)
-
-
-def _hosts(settings: Settings) -> tuple[str, ...]:
-    """The hosts that are set; else the default ones and those of the upstream as it is configured now."""
-    named = "image_hosts" in settings.model_fields_set
-    return settings.image_hosts if named else settings.image_hosts + upstream_hosts(settings)
 
 
 def _target(url: str, location: str) -> str:

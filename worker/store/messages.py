@@ -16,8 +16,6 @@ from kombu.transport import redis as kombu_redis
 from kombu.transport import virtual
 from kombu.utils.json import dumps
 
-from config.broker import KEY_PREFIX
-
 MARKER = re.compile("@([a-z]+)@")
 
 
@@ -74,8 +72,3 @@ def message_template(app: Celery) -> bytes:
             ignore_result=True,
         )
     return orjson.dumps(MARKER.split(_KeptChannel.kept))
-
-
-def queue_key(queue: str) -> str:
-    """The Redis list of one of our queues."""
-    return f"{KEY_PREFIX}{queue}"
