@@ -36,30 +36,35 @@ PURE = (
 PURE_TESTS = (
     "test_every_step",
     "test_decisions",
+    "test_decisions_of_ends",
+    "test_claims",
     "test_attempts",
+    "test_late_words",
     "test_endings",
     "test_timing",
     "test_cost",
     "test_outcome",
+    "test_outcome_waits",
 )
 COLLECTING = "times collecting"
+STORE, FLOW, TOLD = "store due handing_out", "governor flow_control waits", "deliveries delivery_endpoints"
 LUA_TESTS = {
-    "queue": "places bookkeeping one_moment store fairness governor state_machine",
-    "governor": "one_moment places governor state_machine",
-    "accept": "bookkeeping store budgets fairness governor state_machine",
-    "advance": "waiting bookkeeping times places store budgets governor deliveries forgetting state_machine",
-    "tick": "waiting bookkeeping times places overdue store deliveries state_machine",
-    "callback": "times store state_machine",
+    "queue": f"places bookkeeping one_moment {STORE} fairness {FLOW} state_machine",
+    "governor": f"one_moment places {FLOW} state_machine",
+    "accept": f"bookkeeping {STORE} budgets fairness {FLOW} state_machine",
+    "advance": f"waiting bookkeeping times places {STORE} budgets {FLOW} {TOLD} forgetting state_machine",
+    "tick": f"waiting bookkeeping times places overdue {STORE} {TOLD} state_machine",
+    "callback": f"times {STORE} state_machine",
     "budget": "bookkeeping budgets state_machine",
-    "standing": "fairness governor budgets",
-    "forget": "forgetting store ghosts deliveries state_machine",
+    "standing": f"fairness {FLOW} budgets",
+    "forget": f"forgetting {STORE} ghosts {TOLD} state_machine",
     "overdue": "overdue",
     "collecting": COLLECTING,
     "claim_collection": COLLECTING,
     "keep_collecting": COLLECTING,
     "end_collection": COLLECTING,
 }
-OTHER_LUA_TESTS = "times store ghosts audit budgets fairness governor deliveries keys state_machine"
+OTHER_LUA_TESTS = f"times {STORE} ghosts audit budgets fairness {FLOW} {TOLD} keys state_machine"
 Place = tuple[Path, str, Mutant]
 
 
