@@ -1,7 +1,7 @@
-"""`python -m worker`: one container's worth of work, as four Celery workers under one parent.
+"""`python -m worker`: the worker of one container, four Celery workers under one parent process.
 
-What waits for the outside has a process each: POSTs, images, and telling callers, whose receivers may hang. So none
-of them keeps another waiting, nor a deadline or a callback, which are settled in a process that downloads nothing.
+Each kind of waiting for the outside has a process of its own: POSTs, downloads of images, and webhook deliveries, whose
+receivers may hang. So none delays another, nor a deadline or a callback, which the fourth process settles.
 `python -m worker submit`, `settle`, `collect` or `tell` runs one of them alone.
 """
 
@@ -26,7 +26,7 @@ WRONG_SETTING = 2
 
 
 def run_role(role: str, settings: Settings, parent: int) -> None:
-    """Runs one Celery worker until SIGTERM, which waits for the tasks in flight; ends when `parent` is gone."""
+    """Runs one Celery worker until SIGTERM or the end of `parent` (a process id); then waits for tasks in flight."""
     from worker.app import app
     from worker.installation import check_installation_at_start
     from worker.running.process import Process
@@ -48,7 +48,7 @@ def run_role(role: str, settings: Settings, parent: int) -> None:
 
 
 class Parent:
-    """Keeps one child per role alive until it is told to stop."""
+    """Keeps one child process per role alive until a signal stops it."""
 
     def __init__(self) -> None:
         self.stopping = False
@@ -58,12 +58,12 @@ class Parent:
         self.children = {role: self._start(role) for role in QUEUES}
 
     def watch(self) -> int:
-        """Restarts a child that died; returns 0 once all have stopped as they were told to, 2 on a wrong setting."""
+        """Restarts a child that died. Returns 0 when all have stopped after a signal, 2 on a wrong setting."""
         while not self.stopping or any(child.poll() is None for child in self.children.values()):
             for role, child in self.children.items():
                 if self.stopping:
                     self._tell(child)
-                elif child.poll() == WRONG_SETTING:  # starting again cannot help
+                elif child.poll() == WRONG_SETTING:  # starting it again would not help
                     self.stopping = True
                 elif child.poll() is not None:
                     self._replace(role, child)
@@ -78,7 +78,7 @@ class Parent:
             self.children[role] = self._start(role)
 
     def _tell(self, child: "subprocess.Popen[bytes]") -> None:
-        """SIGTERM, once: from here and not from the handler, so that a child started meanwhile is told as well."""
+        """Sends SIGTERM once; from here and not from the handler, so that a child started meanwhile gets it as well."""
         if child.pid not in self.told and child.poll() is None:
             self.told.add(child.pid)
             child.send_signal(signal.SIGTERM)
@@ -93,7 +93,7 @@ class Parent:
 
 
 def main() -> int:
-    """Runs the role given on the command line, or all of them."""
+    """Runs the role of the command line, or all of them. Returns the exit code."""
     settings = load_settings()
     if len(sys.argv) > 1 and sys.argv[1] in QUEUES:
         run_role(sys.argv[1], settings, int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid())

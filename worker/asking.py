@@ -1,8 +1,8 @@
-"""Asking the upstream about a request that it has: with a key of the right server, by an id that is ours alone.
+"""Polling: asks the upstream about a request, with an account of the right server, by an id that only we have.
 
-Request ids are the upstream's, and mean something on one server only. Asked elsewhere, or by an id that it has given to
-two requests, it answers with somebody else's image; so then nobody is asked, and the callback has to tell. It has to
-as well where no request id is known: the provider cannot be asked by our own id (`finds_by_our_id` in provider.py).
+Request ids are the upstream's, and are valid on one server only. On another server, or by an id that the upstream gave
+to two requests, the answer would be somebody else's image. So then Darkroom does not ask, and waits for the callback.
+The same holds if no request id is known: the provider cannot be asked by our own id (`finds_by_our_id` in provider.py).
 """
 
 from dataclasses import dataclass
@@ -20,14 +20,14 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Asked:
-    """What fetch said, and the word for the record; no answer where nobody could be asked: then the word says why."""
+    """The answer of fetch, and the cause for the record. Without an answer the cause says why."""
 
     answer: Answer | None
     cause: str = "poll"
 
 
 async def ask(r: Resources, attempt: Attempt, request_id: str, seconds: float = FETCH_SECONDS) -> Asked:
-    """What the upstream says of that request now. Raises RedisUnavailable; repeating it is harmless."""
+    """What the upstream says about that request now. Raises RedisUnavailable; repeating it is harmless."""
     upstream = r.accounts.account_to_ask(attempt.upstream, attempt.server)
     if upstream is None:
         log.warning("upstream.key_unknown", track_id=attempt.track_id, key=attempt.upstream)
@@ -43,7 +43,7 @@ async def ask(r: Resources, attempt: Attempt, request_id: str, seconds: float = 
 
 
 def askable(job: Job) -> Attempt | None:
-    """The attempt to ask the upstream about: the newest whose request id is known and whose end is not."""
+    """The attempt to poll: the newest one with a known request id and without an end; None if there is none."""
     open_ends = (Status.PROCESSING, Status.UNKNOWN)
     if job.status not in open_ends and not (job.accepts_late_result and job.completed_via is None):
         return None
@@ -52,5 +52,5 @@ def askable(job: Job) -> Attempt | None:
 
 
 def is_end(answer: Answer | None) -> bool:
-    """Whether it says how the request ended; "request not found" (a failure without an id) says nothing."""
+    """Whether the answer says how the request ended. "Request not found" (a failure without an id) does not."""
     return answer is not None and (answer.kind == "success" or bool(answer.kind == "failed" and answer.request_id))

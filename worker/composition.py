@@ -1,4 +1,4 @@
-"""What both the door and the engine compose from the settings: the store, the durations, how jobs are shown."""
+"""What both the API and the worker make from the settings: stores, durations, the viewer of jobs."""
 
 from config.broker import KEY_PREFIX
 from config.settings import Settings
@@ -13,23 +13,23 @@ from worker.store.messages import message_template
 from worker.telling.deliveries import DeliveryStore
 
 SUBMIT_MARGIN_SECONDS = 10
-"""Between the longest POST and the moment nobody waits for it any more."""
+"""Seconds between the end of the longest POST and the end of its lease."""
 
 
 def job_store(settings: Settings, lane: Lane) -> JobStore:
-    """The job store as both the door and the engine use it."""
+    """The job store, for the API and the worker."""
     budget = Budget(settings.tenant_images_per_day, settings.tenant_images_per_month)
     return JobStore(lane, message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND), budget)
 
 
 def collecting(settings: Settings, lane: Lane) -> Collecting:
-    """Who collects what, over all workers."""
+    """The claims for collecting images, over all workers."""
     common = (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
     return Collecting(lane, common, settings.collect_per_tenant)
 
 
 def delivery_store(settings: Settings, lane: Lane) -> DeliveryStore:
-    """Webhook deliveries as both the door and the engine use it."""
+    """The store of webhook deliveries, for the API and the worker."""
     return DeliveryStore(settings, lane, (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND)))
 
 

@@ -1,6 +1,6 @@
-"""The points between two durable steps: where a crash is allowed to happen, because it is known what it means.
+"""Crash points (failpoints): the places between two durable writes, each with what a crash there means.
 
-Tests kill a process at each of them (DARKROOM_CRASH_AT); a point that no test kills at fails the suite.
+Tests kill a process at each of them (DARKROOM_CRASH_AT). A point at which no test kills fails the suite.
 """
 
 import os
@@ -11,37 +11,37 @@ from config.settings import load_settings
 
 
 class Point(StrEnum):
-    """Named for what has just become durable, or has just been learned."""
+    """Each point is named after what has just become durable, or has just been learned."""
 
     ACCEPT_WRITTEN = "accept_written"
-    """The job is on disk, the caller has no answer: repeating with the same Idempotency-Key finds it."""
+    """The job is on disk, but the caller has no answer. Repeating with the same Idempotency-Key finds the job."""
 
     INTENT_WRITTEN = "intent_written"
-    """Nothing was sent, but nobody can know: unknown when the lease is over, never POSTed again by itself."""
+    """Nothing was sent, but nobody knows that. `unknown` when the lease is over; never POSTed again automatically."""
 
     ANSWER_RECEIVED = "answer_received"
-    """The upstream has it, we have not written so: unknown, then the callback or the policy."""
+    """The upstream has the job, but the record does not say so. `unknown`, then the callback or the policy."""
 
     OUTCOME_WRITTEN = "outcome_written"
-    """The request id is on disk: callback or poll go on."""
+    """The request id is on disk. A callback or a poll continues."""
 
     CALLBACK_KEPT = "callback_kept"
-    """The raw body is on disk, the upstream has no answer: it may send it again, which is kept once."""
+    """The callback's body is on disk, but the upstream has no answer. It may send it again; it is stored once."""
 
     CALLBACK_APPLIED = "callback_applied"
-    """The result's addresses are on disk: the collection is woken by its message or its due time."""
+    """The addresses of the images are on disk. Collecting is woken by its message or its due time."""
 
     IMAGES_STORED = "images_stored"
-    """The bytes are durable, the record does not say so: stored again under the same keys, then recorded."""
+    """The images are durable, but the record does not say so. They are stored again under the same keys."""
 
     END_WRITTEN = "end_written"
-    """The job has ended, its caller is not told: the delivery has its own message and due time."""
+    """The job has ended, but nothing was delivered. The delivery has its own message and due time."""
 
     CALLER_TOLD = "caller_told"
-    """The caller has heard, the row is not written: told again, with the same id."""
+    """The delivery arrived, but its row is not written. It is sent again, with the same `webhook-id`."""
 
 
 def reached(point: Point) -> None:
-    """Does nothing, but where a test asked to die here: then as by a power cut."""
+    """Does nothing, unless a test has asked for a crash here: then kills the process, as a power cut would."""
     if load_settings().crash_at == point.value:
         os.kill(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""What a worker knows of the world around it: do callbacks arrive, can images be stored. Judged purely, by clock."""
+"""What a worker knows of its surroundings: whether callbacks arrive, and whether images can be stored."""
 
 import asyncio
 from dataclasses import dataclass
@@ -11,17 +11,18 @@ from worker.store.jobs import JobStore
 log = structlog.get_logger()
 
 FEWEST_RESULTS = 5
-"""Below that nothing is said of callbacks: one lost one is no outage."""
+"""With fewer results than this, callbacks are not judged: one that is lost is no outage."""
 SMALLEST_SHARE = 0.2
 LONGEST_CHECK_SECONDS = 5.0
 STORE_AWAY_SECONDS = 15
-"""How long a worker's word that the store is away holds: longer than the pause between two looks."""
+"""How long a worker's report that the store is away is valid; longer than the pause between two checks."""
 
 
 def callbacks_arrive(callbacks: int, winning_polls: int) -> bool:
-    """Whether callbacks can be trusted to come, by what came in the last minutes.
+    """Whether callbacks arrive, judged by what came in the last minutes.
 
-    Callbacks that come after a poll has won count as well, so that tightened polls cannot hide their return.
+    Callbacks that come after a poll has won count as well, so that more frequent polls cannot hide that callbacks are
+    back.
     """
     total = callbacks + winning_polls
     return total < FEWEST_RESULTS or callbacks / total >= SMALLEST_SHARE
@@ -29,13 +30,13 @@ def callbacks_arrive(callbacks: int, winning_polls: int) -> bool:
 
 @dataclass
 class Health:
-    """The latest findings of this process."""
+    """The results of the last checks of this process."""
 
     callbacks_trusted: bool = True
     images_away: str = ""
 
     async def look(self, store: JobStore, images: ImageStore) -> None:
-        """Looks at both; says so once when something changes. Raises RedisUnavailable where Redis is away."""
+        """Checks both, and logs a change once. Raises RedisUnavailable if Redis is away."""
         reason = await _reason_away(images)
         if reason or self.images_away:
             await store.condition.note_images_away(reason or None, STORE_AWAY_SECONDS)

@@ -1,6 +1,6 @@
-"""What a worker process does by the clock: moves due jobs into Celery, and says that it is alive.
+"""The heartbeat: what a worker process does by the clock. It moves due jobs into Celery, and reports that it is alive.
 
-Any number of processes may do it at the same time; each move is one script.
+Any number of processes may do it at the same time, because each move is one script.
 """
 
 import asyncio
@@ -25,9 +25,9 @@ PARENT_SECONDS = 0.5
 
 
 async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) -> Callable[[], None]:
-    """Starts the clocks on this loop. Returns what stops them. Calls `orphaned` once the parent process is gone.
+    """Starts the periodic tasks on this loop; returns what stops them. Calls `orphaned` when the parent is gone.
 
-    Each has a task of its own: an image store that hangs must not keep due jobs from being woken.
+    Each is a task of its own, because an image store that hangs must not delay due jobs.
     """
     clocks = [
         asyncio.create_task(_every(r, _tick)),
@@ -48,7 +48,7 @@ async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) 
 
 
 async def _every(r: Resources, act: Callable[[Resources], Awaitable[float]]) -> None:
-    """Does something for ever, with the pause that it asks for. Nothing that goes wrong in it ends the clock."""
+    """Calls `act` for ever, with the pause (seconds) that it returns. No error ends this."""
     while True:
         try:
             pause = await act(r)
@@ -62,7 +62,7 @@ async def _every(r: Resources, act: Callable[[Resources], Awaitable[float]]) -> 
 
 
 async def _tick(r: Resources) -> float:
-    """Moves what is due; then until the next job is due, but never longer than a tick, and never a busy loop."""
+    """Moves due jobs. The pause is until the next job is due, at most a tick, and never zero (no busy loop)."""
     jobs, deliveries, wait = await r.store.queue.tick()
     if jobs or deliveries:
         log.info("tick.moved", jobs=jobs, deliveries=deliveries)
@@ -71,13 +71,13 @@ async def _tick(r: Resources) -> float:
 
 
 async def _look_at_lines(r: Resources) -> float:
-    """Whoever died with a place wakes nobody: those who wait for it are looked after."""
+    """Checks the lines: a worker that died with a place wakes nobody."""
     await r.notifier.deliveries.look_at_lines()
     return LINES_SECONDS
 
 
 async def _look(r: Resources) -> float:
-    """Says what this worker has and sees: its upstream keys, that it is alive, how callbacks and the store are."""
+    """Reports to Redis: upstream accounts, that this worker is alive, the state of callbacks and image store."""
     r.accounts.refresh()
     await r.store.queue.configure(pool_limits(r))
     await r.store.queue.adopt_messages()
@@ -92,7 +92,7 @@ async def _sweep(r: Resources) -> float:
 
 
 async def forget_old(r: Resources) -> None:
-    """Forgets jobs whose retention is over. While the image store is away their folders wait for it."""
+    """Removes jobs whose retention is over. While the image store is away their folders wait."""
     forgetting = Forgetting(r.lane, r.store, r.images.store)
     away = bool(r.health.images_away)
     await forgetting.expired(r.settings.retention_seconds * 1000, keep_folders=away)

@@ -1,8 +1,9 @@
-"""One installation is a Redis and an image store that belong together. An id, the same in both, says so: who finds two
-different ones stops, instead of calling images lost that are elsewhere, or removing records and not their images.
+"""The installation id: Redis and an image store that belong together have the same id.
 
-It is made at first start. Where one of the two has none, the images decide: it joins the other if none is recorded
-yet, or if one of those that are recorded lies there. Else somebody has to say so (`darkroom installation --adopt`).
+A process that finds two different ids stops. Else it would report images as lost that are elsewhere, or remove records
+without their images. The id is made at the first start. If only one side has it, the images decide: the other side
+takes it if no image is recorded yet, or if a recorded image is in the store. Else an operator must decide (`darkroom
+installation --adopt`).
 """
 
 import asyncio
@@ -24,7 +25,7 @@ from worker.store.lane import Lane, RedisUnavailable, connect
 
 FILE = "installation.json"
 NEWEST_LOOKED_AT = 20
-"""Of the jobs that ended last: lost images of a few must not look like another store."""
+"""How many of the newest ended jobs are checked: a few lost images must not look like another store."""
 LONGEST_AT_START_SECONDS = 10.0
 PAUSE_SECONDS = 3.0
 
@@ -32,33 +33,33 @@ log = structlog.get_logger()
 
 
 class OtherInstallation(Exception):
-    """Redis and the image store are not of one installation. The text is a sentence for the operator."""
+    """Redis and the image store do not belong together. The text is a sentence for the operator."""
 
 
 @dataclass(frozen=True)
 class Installation:
-    """Both halves. Raises RedisUnavailable or StoreError where one of them is away."""
+    """Redis and image store. Raises RedisUnavailable or StoreError if one of them is away."""
 
     lane: Lane
     store: JobStore
     images: ImageStore
 
     async def ids(self) -> tuple[str, str]:
-        """The id in Redis and that in the image store; '' where there is none."""
+        """(id in Redis, id in the image store); '' if there is none."""
         kept: bytes | None = await self.lane.call("GET", keys.INSTALLATION())
         return (kept or b"").decode(), await self._stored_id()
 
     async def check(self) -> None:
-        """For a verb that touches both. Raises OtherInstallation unless they are known to belong together."""
+        """For a verb that changes both. Raises OtherInstallation unless both have the same id."""
         ours, theirs = await self.ids()
         if not ours or ours != theirs:
             raise OtherInstallation(_sentence(ours, theirs))
 
     async def join(self, *, adopt: bool = False) -> None:
-        """For a process: makes the id, or adopts that of the other half; safe with any number of processes at once.
+        """For a process: makes the id, or takes that of the other side. Any number of processes may do it at once.
 
-        Redis decides, and is written first: a crash before the file is made up for by the next start. Raises
-        OtherInstallation; with `adopt`, by the operator's word, only where the ids differ.
+        Redis is written first; after a crash before the file is written, the next start writes it. Raises
+        OtherInstallation; with `adopt` (the operator has decided) only if the ids differ.
         """
         ours, theirs = await self.ids()
         if not (ours and theirs) and not adopt and not await self._belong_together():
@@ -83,7 +84,7 @@ class Installation:
             raise OtherInstallation(f"{FILE} in the image store cannot be read: {type(error).__name__}.") from error
 
     async def _belong_together(self) -> bool:
-        """Whether one of the newest recorded images lies there; also where none is recorded."""
+        """Whether one of the newest recorded images is in the store; True if no image is recorded."""
         ids = await self.lane.call("ZREVRANGE", keys.FINISHED(), 0, NEWEST_LOOKED_AT - 1)
         jobs = [await self.store.load(each.decode()) for each in ids]
         images = [image.key for loaded in jobs if loaded for image in loaded.job.images]
@@ -112,7 +113,7 @@ def _sentence(ours: str, theirs: str, *, known_wrong: bool = False) -> str:
 
 
 def check_installation_at_start(settings: Settings) -> None:
-    """Ends the process with one sentence where the halves do not belong together; waits for none that is away."""
+    """Ends the process with one sentence if the two do not belong together. Does not wait if one is away."""
     asyncio.run(_check_at_start(settings))
 
 
@@ -125,13 +126,13 @@ async def _check_at_start(settings: Settings) -> None:
     except OtherInstallation as error:
         stop(str(error))
     except (RedisUnavailable, StoreError, TimeoutError) as error:
-        log.warning("installation.not_checked", reason=str(error))  # join_in_time goes on with it
+        log.warning("installation.not_checked", reason=str(error))  # join_in_time tries again
     finally:
         await lane.aclose()
 
 
 async def join_in_time(installation: Installation) -> None:
-    """For a process that runs: joins once both halves are there. Where they are others, the process is told to stop."""
+    """For a running process: joins when both are there. If they do not belong together, stops the process."""
     while True:
         try:
             return await installation.join()

@@ -1,8 +1,8 @@
-"""The story of a job: submit, hear back or ask, collect, rescue. Plain functions over the process's resources.
+"""The story of a job: submit, poll, collect, rescue, tell. Plain functions over the process's resources.
 
-Each reads the record, asks decisions.py what follows, applies it by compare-and-set and acts. A lost race reads again.
-Whatever was learned from the outside (an answer, an image) is recorded before the function returns, however long
-Redis is away; whatever was not recorded is found again by its due time.
+Each reads the record, lets decisions.py decide what follows, writes it by compare-and-set, and acts. After a lost race
+it reads again. What was learned from outside (an answer, an image) is recorded before the function returns, however
+long Redis is away. What a crash left unrecorded is found again by the job's due time.
 """
 
 import secrets
@@ -32,17 +32,17 @@ from worker.upstream.chosen import PROVIDER
 log = structlog.get_logger()
 
 UNCONFIRMED_MS = 2000
-"""Until a callback that could not be confirmed is tried again, where it keeps a job from being bought."""
+"""The pause before an unconfirmed callback is checked again while it keeps a job from being bought."""
 ASK_ANEW_EVERY = 4
-"""After so many fruitless collections the addresses themselves are asked for again."""
+"""After so many collections without success, fetch is asked for new addresses."""
 
 
 async def submit(r: Resources, job_id: str) -> None:
-    """Buys the images once: intent on disk, then one POST, then its outcome on disk."""
+    """Buys the images once: first the intent on disk, then one POST, then its outcome on disk."""
     loaded = await current(r, job_id)
     if loaded is None or loaded.job.status is not Status.QUEUED or loaded.job.place is None:
         return  # a redelivered message, a second worker, a cancelled job
-    if loaded.inbox:  # it could not be confirmed yet, and may hold the result
+    if loaded.inbox:  # a callback that could not be confirmed yet may hold the result
         await r.store.again_at(job_id, UNCONFIRMED_MS)
         return
     upstream = r.accounts.account(loaded.job.place)
@@ -61,11 +61,11 @@ async def submit(r: Resources, job_id: str) -> None:
 
 
 async def poll(r: Resources, job_id: str) -> None:
-    """Asks the upstream for a job that it has, because no callback has told us yet."""
+    """Polls the upstream about a job, because no callback has come yet."""
     loaded = await current(r, job_id)
     attempt = loaded and askable(loaded.job)
     if not loaded or not attempt or loaded.has_just_ended:
-        return  # its last word was asked for a moment ago
+        return  # it was asked a moment ago, before the deadline
     asked = await ask(r, attempt, attempt.request_id or "")
     await record(
         r,
@@ -75,7 +75,7 @@ async def poll(r: Resources, job_id: str) -> None:
 
 
 async def collect(r: Resources, job_id: str) -> None:
-    """Fetches the images that are not stored yet and, when they are durable, says so."""
+    """Downloads the images that are not stored yet, and records them when they are durable."""
     loaded = await current(r, job_id)
     if not loaded or not _collectable(loaded.job):
         return
@@ -92,50 +92,50 @@ async def _collect(r: Resources, job: Job) -> None:
 
 
 async def hand_over(r: Resources, job_id: str) -> None:
-    """Has the images of a job fetched by those who do nothing else."""
+    """Passes a job to the `collect` queue, whose process does nothing else."""
     await r.store.hand_over(job_id)
 
 
 async def rescue(r: Resources, job_id: str) -> None:
-    """Looks at a job whose time has come: reads its callbacks, its clock, and goes on where it stands."""
+    """Looks at a job that is due: reads its callbacks, checks its times, and continues where it is."""
     loaded = await current(r, job_id)
     if loaded is None:
         return
     if _collectable(loaded.job):
-        await hand_over(r, job_id)  # a deadline never waits behind a download
+        await hand_over(r, job_id)  # a deadline must never wait for a download
     elif askable(loaded.job):
         await poll(r, job_id)
 
 
 async def settle(r: Resources, job_id: str) -> None:
-    """Decides on the callbacks of a job; what follows from them has its own message."""
+    """Decides on the callbacks of a job. What follows from them has its own message."""
     await current(r, job_id)
 
 
 async def tell(r: Resources, delivery_id: str) -> None:
-    """Tells the caller how the job ended. Its own track: no outcome here moves the job."""
+    """Sends the webhook delivery about a job's end. No outcome here changes the job."""
     delivery = await r.notifier.deliveries.read(delivery_id)
     if delivery and delivery.state != "pending":
-        return  # a message that came twice, or after it was told
+        return  # the message came twice, or the delivery has ended
     loaded = await r.store.view(delivery.job_id) if delivery else None
     if loaded is None or loaded.job.order.webhook is None:
         await r.notifier.deliveries.close(delivery_id, "job_gone")
         return
-    # as GET shows it, now: a result that came after the end is told with the delivery of that end
+    # the job as it is now: a late result is also shown by the delivery of the earlier end
     shape = SHAPES[loaded.job.order.shape]
     payload = shape(loaded.job, loaded.timeline, r.viewer, loaded.now, loaded.standing)
     await r.notifier.tell(delivery_id, Target.of(loaded.job.order.tenant, loaded.job.order.webhook), payload)
 
 
 async def _hand_back(r: Resources, loaded: Loaded, cause: str) -> None:
-    """Gives the place back unused. Where that is lost, the message's due time brings the job again."""
+    """Gives the place back unused. If this write is lost, the due time brings the job back."""
     step = decisions.handed_back(loaded.job, cause, loaded.now)
     if step:
         await write(r.store, loaded, step)
 
 
 async def _claimed(r: Resources, loaded: Loaded, step: Step, claimant: str) -> bool:
-    """Whether the intent is on disk and ours. Where the reply was lost, it may be: then it is taken back, unsent."""
+    """Writes the intent; True if it is on disk and ours. If the reply was lost, it is taken back, unsent."""
     try:
         return await write(r.store, loaded, step)
     except RedisUnavailable:
@@ -151,7 +151,7 @@ async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Ac
 
     def decide(current: Job, now: Milliseconds) -> Step | None:
         step = decisions.answered(current, attempt.number, outcome, now, r.durations)
-        # what is held here already is stored here, without a message: its due time covers a crash
+        # images that came in the answer are stored here, without a message; the due time covers a crash
         return replace(step, collects=False) if step and inline else step
 
     recorded = await record(r, job.id, decide)
@@ -162,7 +162,7 @@ async def _submit_claimed(r: Resources, job: Job, attempt: Attempt, upstream: Ac
 
 
 async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
-    """Addresses asked for anew, or the images themselves where the answer, or the callback, brought them."""
+    """Asks fetch for new addresses. Returns the job, and the images themselves if the answer or callback had them."""
     attempt = next((each for each in job.attempts if each.status == "succeeded"), None)
     if attempt is None:
         return job, ()
@@ -177,7 +177,7 @@ async def _ask_anew(r: Resources, job: Job) -> tuple[Job, tuple[str, ...]]:
 
 
 async def _called_back_inline(r: Resources, job: Job, attempt: Attempt) -> tuple[str, ...]:
-    """The images that a callback brought in itself: it stays in the inbox as long as the job does."""
+    """The images in a callback's own body, which stays in the inbox as long as the job exists."""
     bodies = await r.store.inbox.of_attempt(job.id, attempt.number)
     found = (answer.inline for answer in map(PROVIDER.parse, bodies) if answer.kind == "success")
     return next((inline for inline in found if inline), ())

@@ -1,7 +1,7 @@
-"""Ends the jobs that waited past their deadline: in pages, tenants in turn, behind everything that cannot wait.
+"""Ends jobs that waited until their deadline: in pages, tenants in turn, with lower priority than all other work.
 
-Thousands of jobs may share a deadline. As messages they would stand before callbacks and polls; here each is ended by
-its own decision, a few at a time, so that the steps of other jobs find room on the way to Redis.
+Thousands of jobs may have the same deadline. As messages they would delay callbacks and polls. Here each is ended by
+its own decision, a few at a time, so that the steps of other jobs are not delayed.
 """
 
 import asyncio
@@ -18,7 +18,7 @@ AT_ONCE = 8
 
 
 async def end_overdue(r: Resources) -> float:
-    """Ends one page of them. Returns the pause until the next one, in seconds: none while there are more."""
+    """Ends one page of them. Returns the pause before the next page in seconds; 0 while there are more."""
     ids = await r.store.queue.overdue(PAGE)
     room = asyncio.Semaphore(AT_ONCE)
     await asyncio.gather(*(_end(r, job_id, room) for job_id in ids))
@@ -28,7 +28,7 @@ async def end_overdue(r: Resources) -> float:
 
 
 async def _end(r: Resources, job_id: str, room: asyncio.Semaphore) -> None:
-    """Redis away, or a bug in one job, leaves it to the next time; the others go on."""
+    """Ends one job. After an error (Redis away, a bug) the job waits for the next time, and the others continue."""
     async with room:
         try:
             await lifecycle.settle(r, job_id)

@@ -1,6 +1,6 @@
-"""A record brought up to date: callbacks that wait, what time alone decides, and what has just been learned.
+"""Brings a record up to date: waiting callbacks, decisions by time, and what a worker has just learned.
 
-What a worker learned is recorded however long Redis is away; store/steps.py writes it.
+What a worker has learned is recorded, however long Redis is away; worker/store/steps.py writes it.
 """
 
 import asyncio
@@ -26,19 +26,19 @@ log = structlog.get_logger()
 
 LONGEST_PAUSE_SECONDS = 2.0
 LAST_WORD_SECONDS = 5.0
-"""How long an end by the deadline waits for the upstream to be asked a last time."""
+"""How long the end by the deadline waits for a last poll of the upstream."""
 
 
 async def current(r: Resources, job_id: str) -> Loaded | None:
-    """The record after every callback that waited was decided on, and everything that time alone decides.
+    """The record after deciding on every waiting callback, and on everything that depends on time alone.
 
-    A job that the upstream has does not expire unasked: its eta may have been wrong, its callback lost.
+    A job that the upstream has is polled once more before it expires: its eta may have been wrong, its callback lost.
     """
     has_asked = False
     while loaded := await r.store.load(job_id):
         if loaded.inbox and await _read_callback(r, loaded):
             continue
-        # also where a callback could not be confirmed yet: a deadline does not wait for that
+        # also if a callback could not be confirmed yet, because a deadline must not wait for that
         step = decisions.woken(loaded.job, loaded.now, r.durations)
         if step is None:
             if not loaded.inbox and loaded.job.is_terminal and next_look(loaded.job, loaded.now, r.durations) is None:
@@ -53,9 +53,9 @@ async def current(r: Resources, job_id: str) -> Loaded | None:
 
 
 async def record(r: Resources, job_id: str, decide: Decide) -> Job | None:
-    """Applies what follows from something that has happened, however long Redis is away and whoever else writes.
+    """Writes what follows from an event, however long Redis is away, and whoever else writes at the same time.
 
-    Returns the record as it stands then; None where there is none.
+    Returns the record after it; None if the job is gone.
     """
     pause = 0.05
     while True:
@@ -69,7 +69,7 @@ async def record(r: Resources, job_id: str, decide: Decide) -> Job | None:
 
 
 async def _last_word(r: Resources, job: Job) -> bool:
-    """Asks once more before the deadline ends it. Whether it was the end, so that there is something new to read."""
+    """Polls once more before the deadline ends the job. Returns whether the answer was an end, which is recorded."""
     attempt = askable(job)
     if attempt is None:
         return False
@@ -88,9 +88,9 @@ async def _take_by_time(r: Resources, loaded: Loaded, step: Step) -> None:
 
 
 async def _read_callback(r: Resources, loaded: Loaded) -> bool:
-    """Decides on the oldest callback; the write that applies it also marks it as read, so it counts once.
+    """Decides on the oldest callback. The same write marks it as read, so it counts once.
 
-    False where it has to be confirmed and could not be: it stays unread.
+    Returns False if it must be confirmed and could not be; then it stays unread.
     """
     _, number, body = loaded.inbox[0].split(b" ", 2)
     answer = PROVIDER.parse(body)
@@ -108,9 +108,9 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
 
 
 async def _confirmed(r: Resources, job: Job, number: int, hint: Answer) -> Answer | None:
-    """What fetch says instead of what the callback says; None while it says nothing certain about this request.
+    """The answer of fetch that replaces the callback's; None while fetch says nothing certain about this request.
 
-    By an id that two requests have, fetch can never tell: then the callback's token is the only proof there is.
+    If two requests have the same id, fetch can never tell. Then the callback's token is the only proof.
     """
     attempt = job.numbered(number)
     request_id = (attempt.request_id if attempt else None) or hint.request_id

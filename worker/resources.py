@@ -1,4 +1,4 @@
-"""The composition root of a worker process: what it holds open, opened once on its loop and closed in order."""
+"""The composition root of a worker process: its connections and stores, opened once on its loop, closed in order."""
 
 from dataclasses import dataclass, replace
 
@@ -39,7 +39,7 @@ class Resources:
 
     @property
     def durations(self) -> Durations:
-        """The durations as they are now: polls come sooner while callbacks do not arrive."""
+        """The durations that apply now: polls are more frequent while callbacks do not arrive."""
         return replace(self.base_durations, callbacks_trusted=self.health.callbacks_trusted)
 
     async def aclose(self) -> None:
@@ -75,5 +75,5 @@ async def open_resources(settings: Settings) -> Resources:
 
 
 def pool_limits(resources: Resources) -> list[UpstreamLimit]:
-    """The pool as the queue must know it."""
+    """The pool of accounts with their limits, as the queue in Redis must know it."""
     return [UpstreamLimit(name, resources.settings.upstream_max_in_flight) for name in resources.accounts.used]

@@ -1,7 +1,7 @@
-"""What proves that an address is ours: the token in our callback URL and the signature on an image address.
+"""Signatures of our own addresses: the token in the callback URL, and the signature of an image address.
 
-The provider signs nothing, so the URL that we give it is the secret: it names one attempt and carries an HMAC over it,
-checked before anything is looked up. Two keys at once rotate: the newest signs, all verify.
+The provider signs nothing, so the callback URL itself is the secret. It names one attempt and carries an HMAC over it,
+which is checked before anything is looked up. To rotate, set two keys: the newest signs, all verify.
 """
 
 import hmac
@@ -20,21 +20,21 @@ def callback_token(track_id: str, secrets: tuple[bytes, ...]) -> str:
 
 
 def check_callback_token(token: str, secrets: tuple[bytes, ...]) -> tuple[str, int] | None:
-    """The job id and attempt number that a token proves, or None; the same work for every wrong one."""
+    """(job id, attempt number) that a token proves, or None. Every wrong token takes the same time."""
     track_id, _, given = token.rpartition(".")
     known = _matches(given, CALLBACK + track_id.encode(errors="replace"), secrets)
     return parse_track_id(track_id) if known else None
 
 
 def image_signature(job_id: str, index: int, expires_at: Milliseconds, secrets: tuple[bytes, ...]) -> str:
-    """What makes an image address readable without a key until `expires_at`."""
+    """The signature that makes an image readable without a key until `expires_at` (ms since 1970)."""
     return _mac(secrets[-1], _image(job_id, index, expires_at))
 
 
 def check_image_signature(
     job_id: str, index: int, expires_at: Milliseconds, given: str, secrets: tuple[bytes, ...]
 ) -> bool:
-    """Whether the signature is ours; whether it has expired is the caller's question."""
+    """Whether the signature is ours. The caller checks whether it has expired."""
     return _matches(given, _image(job_id, index, expires_at), secrets)
 
 
@@ -47,6 +47,6 @@ def _mac(secret: bytes, message: bytes) -> str:
 
 
 def _matches(given: str, message: bytes, secrets: tuple[bytes, ...]) -> bool:
-    # every key is tried, whichever matches, so that time tells nothing
+    # every key is tried, even after a match, so that the time reveals nothing
     tried = [hmac.compare_digest(_mac(secret, message), given) for secret in secrets if given.isascii()]
     return any(tried)

@@ -1,6 +1,6 @@
-"""What must be true before a process starts: settings that fit together, and a Redis that does not forget.
+"""Checks before a process starts: settings that fit together, and a Redis that keeps data.
 
-A wrong setting ends the process with one sentence. A Redis that is away does not: the process waits for it.
+A wrong setting ends the process with one sentence. If Redis is away, the process waits for it.
 """
 
 import asyncio
@@ -23,7 +23,7 @@ SECRET_HELP = "set it to at least 16 random characters, for example the output o
 
 
 def check_settings(settings: Settings) -> None:
-    """Ends the process with one sentence where settings do not fit together."""
+    """Ends the process with one sentence if settings do not fit together."""
     if not settings.secrets:
         stop(f"DARKROOM_SECRET is not set: {SECRET_HELP}.")
     _check_webhook_secrets(settings)
@@ -41,12 +41,12 @@ def _check_webhook_secrets(settings: Settings) -> None:
 
 
 def _is_strong(secret: str) -> bool:
-    # a short key can be guessed, and with an empty one anybody signs
+    # a short secret can be guessed, and with an empty one anybody could sign
     return is_webhook_secret(secret) and len(b64decode(secret.removeprefix("whsec_"))) >= MIN_WEBHOOK_SECRET_BYTES
 
 
 def check_redis_at_start(settings: Settings) -> None:
-    """Warns about a Redis that forgets, ends the process where it would evict; waits for none that is away."""
+    """Warns if Redis may lose data, ends the process if it would evict. Does not wait if Redis is away."""
     asyncio.run(_warn_about_redis(settings))
 
 
@@ -63,9 +63,9 @@ async def _warn_about_redis(settings: Settings) -> None:
 
 
 async def check_redis(redis: Redis, replicas: int) -> tuple[str, ...]:
-    """Warnings about how this Redis keeps what it accepts; ends the process where it may not be used at all.
+    """Warnings about the durability of this Redis; ends the process if it must not be used.
 
-    Raises redis' own connection errors where it is away.
+    Raises redis' own connection errors if it is away.
     """
     pool = redis.connection_pool
     connection = await pool.get_connection()  # type: ignore[no-untyped-call]

@@ -1,4 +1,4 @@
-"""Celery's view: one line per task. Each takes one id, and is a coroutine on the process's loop."""
+"""The Celery tasks, one line each. Each takes one id, and is a coroutine on the process's event loop."""
 
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -26,7 +26,7 @@ async def _run(name: str, an_id: str, story: Callable[[Resources, str], Coroutin
     try:
         await story(Process.resources, an_id)
     except RedisUnavailable:
-        # nothing is lost: the job's due time wakes it again
+        # nothing is lost: the due time brings the job back
         log.warning("task.postponed", id=an_id, reason="redis is away")
     except Exception as error:
         log.exception("task.failed", id=an_id, kind=type(error).__name__)
@@ -48,7 +48,7 @@ async def poll(job_id: str) -> None:
 @task(name=Task.COLLECT.full_name)
 async def collect(job_id: str) -> None:
     """Fetch and store a job's images."""
-    # a version before this one, and whoever calls by hand, puts it where images would keep deadlines waiting
+    # an older version, or a call by hand, may put it into `settle`, where images would delay deadlines
     await _run("collect", job_id, lifecycle.collect if Process.role == "collect" else lifecycle.hand_over)
 
 
@@ -60,11 +60,11 @@ async def settle(job_id: str) -> None:
 
 @task(name=Task.RESCUE.full_name)
 async def rescue(job_id: str) -> None:
-    """Look at a job whose time has come."""
+    """Look at a job that is due."""
     await _run("rescue", job_id, lifecycle.rescue)
 
 
 @task(name=Task.TELL.full_name)
 async def tell(delivery_id: str) -> None:
-    """Tell the caller how a job ended."""
+    """Send a webhook delivery."""
     await _run("tell", delivery_id, lifecycle.tell)

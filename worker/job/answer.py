@@ -1,7 +1,7 @@
-"""What an upstream has said of a request, in the record's own words, whoever the provider is.
+"""What an upstream has said about a request, in Darkroom's own terms, for any provider.
 
 An `Answer` is what one message of the upstream says, an `Outcome` what is proven of one submit. The provider's folder
-makes both of what comes over the wire (worker/upstream/); decisions.py decides by them.
+makes both from the messages on the wire (worker/upstream/); decisions.py uses them.
 """
 
 from dataclasses import dataclass
@@ -19,7 +19,7 @@ class Answer:
     request_id: str | None = None
     """The upstream's own id of the request."""
     track_id: str | None = None
-    """The id that we gave to the attempt, where the upstream repeats it."""
+    """The id that we gave to the attempt, if the upstream repeats it."""
     eta_seconds: float | None = None
     links: tuple[str, ...] = ()
     inline: tuple[str, ...] = ()

@@ -1,4 +1,4 @@
-"""The record as bytes in Redis and back. Pure. Defaults are left out: a job is mostly defaults."""
+"""Encodes the record for Redis, and decodes it. Pure. Defaults are left out, because most fields have them."""
 
 from collections.abc import Iterable, Iterator
 from dataclasses import MISSING, fields
@@ -20,7 +20,7 @@ ORDER_FIELDS = tuple(
 
 
 def encode_order(order: Order) -> bytes:
-    """What the caller asked for, as JSON, without what has its default."""
+    """The order as JSON, without defaults."""
     values = ((name, getattr(order, name), default) for name, default in ORDER_FIELDS)
     written = {name: value for name, value, default in values if value != default}
     if order.shape == COMPATIBLE:
@@ -30,7 +30,7 @@ def encode_order(order: Order) -> bytes:
 
 
 def encode_doc(job: Job) -> bytes:
-    """The part of the record that moves, as JSON, without what has its default."""
+    """The part of the record that changes, as JSON, without defaults."""
     values = ((each.name, getattr(job, each.name), each.default) for each in DOC_FIELDS)
     return orjson.dumps({name: value for name, value, default in values if value != default})
 
@@ -43,8 +43,8 @@ def encode_row(at: Milliseconds, to: Status, cause: str, attempt: int | None) ->
 def decode_timeline(lines: bytes) -> list[dict[str, Any]]:
     """The timeline as rows with `at` (ms), `from`, `to`, `cause`, `attempt`, oldest first.
 
-    A long one lacks its middle (lua/includes/timeline.lua): the row behind the gap says in `omitted` how many are
-    left out.
+    A long timeline lacks its middle (lua/includes/timeline.lua): the row after the gap says in `omitted` how many rows
+    are left out.
     """
     rows: list[dict[str, Any]] = []
     before, omitted = None, 0
@@ -60,7 +60,7 @@ def decode_timeline(lines: bytes) -> list[dict[str, Any]]:
 
 
 def numbered(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Each row of a timeline with its number, from 1; those that are left out had theirs."""
+    """Each row of a timeline with its number, from 1. Omitted rows keep their numbers."""
     number = 0
     for row in rows:
         number += 1 + row.get("omitted", 0)
@@ -68,7 +68,7 @@ def numbered(rows: Iterable[dict[str, Any]]) -> Iterator[tuple[int, dict[str, An
 
 
 def decode_job(row: dict[bytes, bytes]) -> Job:
-    """The record out of its hash."""
+    """The record from its Redis hash."""
     doc: dict[str, Any] = orjson.loads(row[b"doc"])
     return Job(
         order=decode_order(row[b"order"]),
@@ -81,7 +81,7 @@ def decode_job(row: dict[bytes, bytes]) -> Job:
 
 
 def decode_order(text: bytes) -> Order:
-    """The order out of its JSON."""
+    """The order from its JSON."""
     values: dict[str, Any] = orjson.loads(text)
     values["adjustments"] = tuple(values.get("adjustments", ()))
     if values.pop("compatible", False):

@@ -1,7 +1,8 @@
-"""What a job costs its tenant's budget: images that are bought, and images that are or may still be bought. Pure.
+"""The cost of a job for its tenant's budget, in images: bought ones (spent), and reserved or unknown ones (open). Pure.
 
-Reserved at accept, settled at the end, given back where it is proven that nothing was bought, kept open while nobody
-knows. lua/advance.lua books the difference between two records in the transaction that writes the second one.
+Reserved at accept, settled at the end, given back if it is proven that nothing was bought, kept open while nobody
+knows. lua/advance.lua books the difference between two versions of a record in the transaction that writes the second
+one.
 """
 
 from datetime import UTC, datetime
@@ -14,23 +15,23 @@ DEFAULT_SAMPLES = 1
 
 
 class Cost(NamedTuple):
-    """Images."""
+    """Numbers of images."""
 
     open: int
-    """Reserved, being bought, or nobody knows."""
+    """Reserved, being bought, or unknown."""
     spent: int
     """Bought."""
 
 
 def images_of(request: dict[str, Any]) -> int:
-    """How many images one submit of the request buys. Null is as if it were left out."""
+    """How many images one submit of the request buys. Null counts as not given."""
     return int(request.get("samples") or DEFAULT_SAMPLES)
 
 
 def cost_of(job: Job) -> Cost:
-    """What the record as it stands costs."""
+    """The cost of the record as it is now."""
     each = images_of(job.order.request)
-    # what the upstream had taken when the job ended is paid for, whatever becomes of it
+    # what the upstream had taken when the job ended is paid for, with or without a result
     bought = BOUGHT | {"processing"} if job.is_terminal else BOUGHT
     spent = sum(attempt.status in bought for attempt in job.attempts)
     open_ = sum(attempt.status in OPEN_UPSTREAM - bought for attempt in job.attempts)

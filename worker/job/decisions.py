@@ -1,8 +1,8 @@
-"""What follows from what happened: (record, event) → the next step, as a value. Pure; no clock, no Redis, no HTTP.
+"""The state machine: (record, event) → the next step, as a value. Pure; no clock, no Redis, no HTTP.
 
-This is the one place that decides whether something is tried again and whether it may be billed again. Each function
-returns a `Step` to be applied by compare-and-set, or None where the event changes nothing. A lost race is no
-error: the caller reads the record again and asks again.
+This is the only place that decides whether something is tried again, and whether it may be billed again. Each function
+returns a `Step`, which is written by compare-and-set, or None if the event changes nothing. After a lost race the
+caller reads the record again and decides again.
 """
 
 from dataclasses import replace
@@ -18,9 +18,9 @@ from worker.job.step import KeyNews, Step, look_again, recorded
 from worker.job.timing import Durations, can_end_in_time, collected_until, next_look, until_deadline
 
 MAX_STALLS = 3
-"""A job whose worker died that often without recording a step is parked, so that it cannot kill a fourth."""
+"""A job whose worker died more often than this without recording a step is ended, so that it kills no more workers."""
 KEPT_REFUSED_ATTEMPTS = 10
-"""Refused attempts cost nothing; older ones leave the record, their numbers are never used again."""
+"""So many refused attempts stay on the record. Older ones cost nothing and leave it; numbers are not reused."""
 
 
 def claim(
@@ -33,11 +33,11 @@ def claim(
     *,
     server: str | None = None,
 ) -> Step | None:
-    """The intent to submit: after this write, and only by the one who made it, the request is POSTed once.
+    """The intent to submit: after this write the request is POSTed once, and only by the worker that wrote it.
 
-    `upstream` and `server` name the key and the base address it goes to, `claimant` the worker that writes it. A job
-    of which an earlier attempt is known to be taken is not bought: it goes on with that one. What cannot end before its
-    deadline is not bought, but ends: `quickest` is what its tenant's quickest job took of late.
+    `upstream` and `server` name the account and its base address, `claimant` the worker. If an earlier attempt is known
+    to be taken, the job continues with that one and is not bought. A job that cannot end before its deadline expires
+    instead: `quickest` is how long (ms) its tenant's quickest recent job took.
     """
     if job.status is not Status.QUEUED:
         return None
@@ -54,9 +54,9 @@ def claim(
 
 
 def never_sent(job: Job, claimant: str, now: Milliseconds, durations: Durations) -> Step | None:
-    """That worker's intent, whose reply from Redis was lost, so that it sent nothing: back to the queue.
+    """Takes back an intent whose reply from Redis was lost; nothing was sent. Back to the queue.
 
-    Also where the intent is not there: it may be on its way still, and must find another version when it comes.
+    Also if the intent is not on the record: it may still arrive, and must then find another version.
     """
     attempt = job.attempt
     if job.status is Status.QUEUED and job.place and (attempt is None or attempt.claim != claimant):
@@ -71,10 +71,10 @@ def never_sent(job: Job, claimant: str, now: Milliseconds, durations: Durations)
 
 
 def handed_back(job: Job, cause: str, now: Milliseconds) -> Step | None:
-    """A job that has its place but must not be bought here and now: back to the queue, nothing was asked.
+    """A job that has a place but must not be bought by this worker now: back to the queue, nothing was sent.
 
-    `cause` is store_away, or key_unknown: this worker does not have the key that the place belongs to, and no other
-    key may buy in its place. That key rests for a moment, so that the job does not come straight back here.
+    `cause` is store_away, or key_unknown: this worker does not have the account of the place, and no other account may
+    use it. That account pauses for a moment, so that the job does not come back here at once.
     """
     if job.status is not Status.QUEUED or job.place is None:
         return None
@@ -83,13 +83,13 @@ def handed_back(job: Job, cause: str, now: Milliseconds) -> Step | None:
 
 
 def answered(job: Job, number: int, outcome: Outcome, now: Milliseconds, durations: Durations) -> Step | None:
-    """What the POST of that attempt came to."""
+    """The outcome of the POST of that attempt."""
     attempt = job.numbered(number)
     return None if attempt is None else judged(job, replace(attempt, answered_at=now), outcome, now, durations)
 
 
 def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, durations: Durations) -> Step | None:
-    """A callback whose token proves the attempt. Its body is a hint: one that contradicts the token is only counted."""
+    """A callback whose token proves the attempt. Its body is a hint; if it contradicts the token it is only counted."""
     if answer.kind in ("processing", "unreadable"):
         return None
     job = _recalled(job, number)
@@ -104,10 +104,10 @@ def called_back(job: Job, number: int, answer: Answer, now: Milliseconds, durati
 def polled(
     job: Job, number: int, answer: Answer | None, now: Milliseconds, durations: Durations, *, cause: str = "poll"
 ) -> Step | None:
-    """What fetch said; None where it could not be asked, for that `cause`. Anything but an end means: ask again later.
+    """The answer of fetch; None if it could not be asked, for that `cause`. Anything but an end means: ask again later.
 
-    "Request not found" is no end: the callback may still come, and what was paid for is never given up early. An
-    answer about another request is somebody else's image: counted, never believed.
+    "Request not found" is no end: the callback may still come, and a paid job is never given up early. An answer about
+    another request would be somebody else's image; it is counted and ignored.
     """
     attempt = job.numbered(number)
     if attempt is None:
@@ -120,7 +120,7 @@ def polled(
 
 
 def refreshed(job: Job, number: int, answer: Answer, now: Milliseconds, durations: Durations) -> Step | None:
-    """Addresses asked for anew, because the recorded ones stayed dead or there were none."""
+    """New addresses from fetch, because the recorded ones stayed dead or there were none."""
     attempt = job.numbered(number)
     waiting = job.status is Status.STORING or job.accepts_late_result
     if attempt is None or not waiting or answer.kind != "success":
@@ -135,10 +135,10 @@ def refreshed(job: Job, number: int, answer: Answer, now: Milliseconds, duration
 def collected(
     job: Job, images: tuple[Image, ...], outstanding: int, now: Milliseconds, durations: Durations
 ) -> Step | None:
-    """Images that are durable by now, and how many of the recorded addresses have not given theirs yet."""
+    """Images that are durable now; `outstanding` is how many recorded addresses have not given their image yet."""
     if job.status is not Status.STORING and not job.accepts_late_result:
         return None
-    # another collector may have recorded images meanwhile: what is recorded stays so, whatever was stored beside it
+    # another worker may have recorded images meanwhile: recorded images stay, whatever was stored beside them
     merged = {image.index: image for image in (*images, *job.images)}
     outstanding = max(0, outstanding - (len(merged) - len(images)))
     images = tuple(merged[index] for index in sorted(merged))
@@ -148,7 +148,7 @@ def collected(
 
 
 def woken(job: Job, now: Milliseconds, durations: Durations) -> Step | None:
-    """What time alone decides: stalls, deadlines, leases, the policy for `unknown`."""
+    """Decisions by time alone: stalls, deadlines, leases, the policy for `unknown`."""
     if job.is_terminal:
         return None
     if job.stalls > MAX_STALLS and job.status is Status.STORING:
@@ -164,21 +164,21 @@ def woken(job: Job, now: Milliseconds, durations: Durations) -> Step | None:
 
 
 def unaffordable(job: Job, now: Milliseconds, durations: Durations) -> Step:
-    """The policy would buy again what the tenant's budget has no room for: it holds, as the default policy does."""
+    """The policy would buy again, but the budget has no room: then it holds, as the default policy does."""
     return _hold(job, "budget", now, durations)
 
 
 def cancelled(job: Job, now: Milliseconds) -> Step | None:
-    """The caller's cancel; None where the job has ended. The upstream cannot be told (no `cancels`): see `charged`."""
+    """The caller's cancel; None if the job has ended. The provider cannot cancel (`cancels`): see `charged`."""
     if job.is_terminal:
         return None
     return Step(job.moved(Status.CANCELLED, now), "cancelled", None, frees_place=not job.may_be_upstream)
 
 
 def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, durations: Durations) -> Step | None:
-    """An operator's or caller's decision on an `unknown`; None where there is nothing to decide.
+    """A decision by hand on a job that is `unknown`; None if there is nothing to decide.
 
-    What is known to be taken is not bought again, also not by hand: `fail` ends it, and a retry is a new job.
+    A job that is known to be taken is not bought again, not even by hand: `fail` ends it, and a retry is a new job.
     """
     if job.status is not Status.UNKNOWN:
         return None
@@ -189,7 +189,7 @@ def resolved(job: Job, action: Literal["resubmit", "fail"], now: Milliseconds, d
 
 def _unknown_policy(job: Job, now: Milliseconds, durations: Durations) -> Step:
     # the provider takes no idempotency key (`takes_idempotency_key`), so only the caller's policy may send it again;
-    # an attempt that was taken without telling its id is not open: it was bought, so no policy buys it again
+    # an attempt that was taken without giving an id is not open: it was bought, so no policy buys it again
     is_open = not is_known_taken(job)
     if is_open and job.order.on_unknown == "resubmit" and not job.resubmitted:
         return _resubmit(job, "resubmit", now)
@@ -219,7 +219,7 @@ def _kept(attempts: tuple[Attempt, ...]) -> tuple[Attempt, ...]:
 
 
 def _recalled(job: Job, number: int) -> Job:
-    """The job with an attempt that has left its record as one of many refusals: its callback says that it was none."""
+    """The job with an old attempt that had left the record as refused, but whose callback says that it was taken."""
     newest = job.attempt
     if newest is None or not 0 < number < newest.number or job.numbered(number):
         return job

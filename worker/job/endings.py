@@ -1,6 +1,6 @@
-"""How a job ends, and what an end that comes too late or twice still changes. Pure; part of decisions.py.
+"""How a job ends, and what a late or second end still changes. Pure; part of decisions.py.
 
-The first end of the first attempt wins; whatever comes later is recorded and shown, never hidden.
+The first end of the first attempt wins. Everything that comes later is recorded and shown.
 """
 
 from dataclasses import replace
@@ -14,9 +14,9 @@ from worker.job.timing import Durations, next_late_look
 
 
 def ended(job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations) -> Step | None:
-    """The upstream's part is over: the first end of the first attempt wins, later ones are recorded.
+    """The upstream's part of an attempt is over: the first end wins, later ones are recorded.
 
-    `attempt` is one of the job's, but for what this very answer says of it; not its status.
+    `attempt` is one of the job's, already with what this answer says about it, except its status.
     """
     attempt = replace(attempt, request_id=attempt.request_id or answer.request_id)
     if answer.kind == "success":
@@ -39,7 +39,7 @@ def overdue(job: Job, now: Milliseconds) -> Step:
     if job.status is not Status.STORING:
         expired = expire(job, now)
         return replace(expired, due_in=next_late_look(expired.job, now))
-    if job.images:  # some are there and the rest has run out of time
+    if job.images:  # some images are stored, and there is no time for the rest
         return succeed(job, job.images, now)
     failure = Failure("images_unavailable", "the images could not be fetched and stored before the deadline")
     return fail(job, "deadline", now, failure)
@@ -64,7 +64,7 @@ def _result(
         return _result_again(job, attempt, answer, via, now, durations)
     if attempt.status == "failed":
         return contradiction(job, now, durations)
-    if job.completed_via:  # another attempt has won: its twin was paid for as well
+    if job.completed_via:  # another attempt has won; this one was paid for as well
         twin = job.with_attempt(replace(attempt, status="duplicate"))
         return replace(recorded(twin, "duplicate_spend", now, durations), frees_place=not twin.may_be_upstream)
     return _first_result(job, attempt, answer, via, now, durations)
@@ -73,7 +73,7 @@ def _result(
 def _result_again(
     job: Job, attempt: Attempt, answer: Answer, via: Via, now: Milliseconds, durations: Durations
 ) -> Step | None:
-    """The attempt has a result already: what may still be new are the addresses, or the request's id."""
+    """The attempt has a result already; only its addresses or its request id may be new."""
     noted = job.with_attempt(attempt)
     if attempt.status == "succeeded" and not job.links and answer.links and job.status is not Status.SUCCEEDED:
         found = recorded(replace(noted, links=answer.links), via, now, durations)
@@ -88,7 +88,7 @@ def _first_result(
 ) -> Step:
     won = job.with_attempt(replace(attempt, status="succeeded"))
     won = replace(won, links=answer.links, seed=answer.seed, nsfw=answer.nsfw, completed_via=via)
-    frees = not won.may_be_upstream  # a newer attempt may still be there
+    frees = not won.may_be_upstream  # a newer attempt may still be upstream
     if job.is_terminal and not won.accepts_late_result:
         return replace(recorded(won, via, now, durations), frees_place=frees)
     collecting = won.moved(job.status, now, tries=0) if job.is_terminal else won.moved(Status.STORING, now)

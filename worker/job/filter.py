@@ -1,4 +1,4 @@
-"""Which jobs a list or a bulk verb is about: one filter for both, so that what is listed is what is removed."""
+"""The filter of lists and of bulk verbs: the same for both, so that the jobs removed are the jobs listed."""
 
 import json
 from collections.abc import Mapping
@@ -12,13 +12,13 @@ END_OF_TIME: Milliseconds = 2**53
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """What is not given matches every job. `metadata` has values as JSON writes them, text without its quotes."""
+    """A field that is not given matches every job. `metadata` has values as in JSON, text without its quotes."""
 
     statuses: frozenset[Status] = EVERY_STATUS
     track_id: str | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
     after: Milliseconds = 0
-    """Created then or later. This and `before` are for the store, which pages by time: not looked at by `matches`."""
+    """Created then or later (ms). The store uses this and `before`, because it pages by time; `matches` does not."""
     before: Milliseconds = END_OF_TIME
     """Created before then."""
 
@@ -33,5 +33,5 @@ class Filter:
 
 
 def _written(value: object) -> str | None:
-    """A value of `metadata` as JSON writes it, text without its quotes; None where there is none."""
+    """A value of `metadata` as in JSON, text without its quotes; None if there is none."""
     return value if value is None or isinstance(value, str) else json.dumps(value)

@@ -1,4 +1,4 @@
-"""Where a job's images and manifest lie: one folder, named by nothing but what is ours."""
+"""The folder of a job's images and manifest. Its name contains only our own ids."""
 
 from datetime import UTC, datetime
 

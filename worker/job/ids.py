@@ -1,4 +1,4 @@
-"""The ids we make: of a job, and of one attempt of it, by which the upstream and its callbacks name it."""
+"""The ids that we make: of a job, and of one attempt (its `track_id`, which the upstream repeats)."""
 
 import secrets
 
@@ -6,16 +6,16 @@ from worker.job.record import Milliseconds
 
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 MOST_DIGITS = 9
-"""Of an attempt's number: a job that is refused again and again until its deadline makes thousands of them."""
+"""Most digits of an attempt's number: a job that is refused until its deadline makes thousands of attempts."""
 
 _newest = 0
-"""The number of the id made last by this process."""
+"""The newest id of this process, as a number."""
 
 
 def new_job_id(now: Milliseconds) -> str:
     """A ULID: 48 bits of time, 79 random bits, 26 characters; sorts by age.
 
-    Those of one process and millisecond grow, so that the requests of a batch keep their order.
+    Ids of the same process and millisecond grow, so that the jobs of a batch keep their order.
     """
     global _newest
     fresh = (now << 80) | secrets.randbits(79)  # room to grow by
@@ -30,7 +30,7 @@ def is_job_id(text: str) -> bool:
 
 
 def created_at(job_id: str) -> Milliseconds:
-    """When a job was made, as its id tells."""
+    """The time in a job's id."""
     number = 0
     for letter in job_id[:10]:
         number = number * 32 + CROCKFORD.index(letter)
@@ -38,7 +38,7 @@ def created_at(job_id: str) -> Milliseconds:
 
 
 def attempt_track_id(job_id: str, number: int) -> str:
-    """The track_id of one attempt, which is also the name that its callback token carries."""
+    """The track_id of one attempt; its callback token carries it as well."""
     return f"{job_id}-{number}"
 
 

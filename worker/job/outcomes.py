@@ -1,6 +1,7 @@
-"""What the outcome of a submit makes of its attempt, and so of the job. Pure; part of decisions.py.
+"""What follows from the outcome of a submit, for the attempt and for the job. Pure; part of decisions.py.
 
-Only a proven refusal leads back to the queue; what is open stays open, until a callback, a poll or the policy decides.
+Only a proven refusal leads back to the queue. An open outcome stays open until a callback, a poll or the policy
+decides.
 """
 
 from dataclasses import replace
@@ -15,7 +16,7 @@ from worker.job.timing import SECOND, Durations
 
 
 def judged(job: Job, attempt: Attempt, outcome: Outcome, now: Milliseconds, durations: Durations) -> Step | None:
-    """The step after the POST of that attempt came to this; None where it changes nothing."""
+    """The step after this outcome of the attempt's POST; None if it changes nothing."""
     match outcome:
         case Taken(answer) if contradicts(attempt, answer):
             return _foreign_answer(job, attempt, now, durations)
@@ -42,16 +43,16 @@ def _taken(job: Job, attempt: Attempt, answer: Answer, now: Milliseconds, durati
 
 
 def _foreign_answer(job: Job, attempt: Attempt, now: Milliseconds, durations: Durations) -> Step | None:
-    """Something on the way gave us another request's answer: it says nothing of ours, which may have been taken."""
+    """We got the answer to another request. It says nothing about ours, which may have been taken."""
     counted = replace(job, contradictions=job.contradictions + 1)
     left = left_open(counted, attempt, Open("foreign_answer"), now, durations)
     return left or contradiction(job, now, durations)
 
 
 def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds, durations: Durations) -> Step | None:
-    if attempt.status == "refused":  # recorded before, by a write whose reply was lost
+    if attempt.status == "refused":  # recorded already, by a write whose reply was lost
         return None
-    if attempt.status not in ("submitting", "unknown"):  # its callback was quicker, and the upstream's word is proof
+    if attempt.status not in ("submitting", "unknown"):  # its callback came first, and is proof
         return contradiction(job, now, durations)
     attempt = replace(attempt, status="refused", outcome=refusal.reason.value, message=refusal.message or None)
     noted = job.with_attempt(attempt)
@@ -65,8 +66,8 @@ def _not_taken(job: Job, attempt: Attempt, refusal: NotTaken, now: Milliseconds,
 
 
 def left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, durations: Durations) -> Step | None:
-    """Nobody knows whether it was taken; None where something was heard of it already."""
-    if attempt.status != "submitting":  # a callback was quicker than the broken answer
+    """Nobody knows whether it was taken. None if something is known already."""
+    if attempt.status != "submitting":  # a callback came before the broken answer
         return None
     attempt = replace(attempt, status="unknown", outcome=outcome.reason, message=outcome.message or None)
     noted = job.with_attempt(attempt)
@@ -80,7 +81,7 @@ def left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, dura
 
 
 def _key_news(attempt: Attempt, refusal: NotTaken) -> KeyNews:
-    """A full queue pauses the key, a dead or refused one trips its breaker, a refused request says that it works."""
+    """What a refusal says of the account: full queue: pause; down or key refused: breaker; request refused: works."""
     pause = int((refusal.retry_after_seconds or 0) * SECOND)
     if refusal.reason is Reason.REJECTED:
         return KeyNews("ok", attempt.upstream)

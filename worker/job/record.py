@@ -1,7 +1,7 @@
-"""The record: what a job is, the statuses it can have, and which status may follow which. Pure; read this first.
+"""The record: what a job is, its statuses, and which status may follow which. Pure; read this first.
 
-Everything else refers to this file: Redis applies what is decided here (lua/advance.lua), docs/states.md draws it,
-and a test compares the three. Times are integer milliseconds since 1970 by the clock of Redis.
+lua/advance.lua writes the transitions of this file, docs/states.md draws them, and a test compares the three. Times are
+integer milliseconds since 1970 by the clock of Redis.
 """
 
 from dataclasses import dataclass, field, replace
@@ -14,39 +14,39 @@ OnUnknown = Literal["hold", "resubmit", "fail"]
 
 
 class Status(StrEnum):
-    """Where a job is. The same word is the log event, the metric label, the event name and the docs heading."""
+    """The status of a job. The same word is the log event, the metric label, the event name and the docs heading."""
 
     QUEUED = "queued"
-    """Accepted, waiting for a place upstream. Moved by: the worker that gets its message.
-    A crash here: the message, or the due-time index, brings it back."""
+    """Accepted; waits for a place upstream. Moved by: the worker that gets its message.
+    After a crash here the message or the index of due times brings it back."""
 
     SUBMITTING = "submitting"
     """The intent is on disk and the POST may be on the wire. Moved by: the worker that wrote the intent; a callback.
-    A crash here: once its lease is over it becomes `unknown`; there is never a second POST by itself."""
+    After a crash here it becomes `unknown` when its lease is over; there is never an automatic second POST."""
 
     UNKNOWN = "unknown"
     """The POST may or may not have been taken. Moved by: a callback, a poll if the request id is known, the policy.
-    A crash here: stays, the due-time index wakes it."""
+    After a crash here it stays, and the index of due times wakes it."""
 
     PROCESSING = "processing"
     """The upstream has it and we know its request id. Moved by: callback, poll.
-    A crash here: the poll at its due time goes on; nothing is submitted twice."""
+    After a crash here the poll at its due time continues; nothing is submitted twice."""
 
     STORING = "storing"
-    """The result is known; its images are being fetched and kept. Moved by: the worker.
-    A crash here: collected again from the recorded addresses."""
+    """The result is known; its images are being downloaded and stored. Moved by: the worker.
+    After a crash here they are collected again from the recorded addresses."""
 
     SUCCEEDED = "succeeded"
-    """Every image that exists is in the store, decoded, hashed and durable. Final."""
+    """Every image that exists is in the store, decoded, hashed and durable. Terminal."""
 
     FAILED = "failed"
-    """Ended with a stable error code and the upstream's own words. Final, but for a late result after a time-out."""
+    """Ended with a stable error code and the upstream's words. Terminal, except for a late result (INFERRED_CODES)."""
 
     CANCELLED = "cancelled"
-    """Ended by the caller; `charged` says honestly whether the upstream had been asked. Final."""
+    """Ended by the caller; `charged` says whether the upstream had been asked. Terminal."""
 
     EXPIRED = "expired"
-    """The deadline passed with nothing stored. A late result still turns it into `succeeded`, marked `late`."""
+    """The deadline passed with nothing stored. Terminal, but a late result makes it `succeeded`, marked `late`."""
 
 
 TERMINAL = frozenset({Status.SUCCEEDED, Status.FAILED, Status.CANCELLED, Status.EXPIRED})
@@ -55,7 +55,7 @@ OPEN = frozenset(Status) - TERMINAL
 NOT_SUCCEEDED = TERMINAL - {Status.SUCCEEDED}
 TRANSITIONS: dict[Status | None, frozenset[Status]] = {
     None: frozenset({Status.QUEUED}),
-    # unknown, processing, storing: an earlier attempt that was believed lost turns out to be taken
+    # unknown, processing, storing: an earlier attempt, which seemed lost, turns out to be taken
     Status.QUEUED: NOT_SUCCEEDED | {Status.SUBMITTING, Status.UNKNOWN, Status.PROCESSING, Status.STORING},
     Status.SUBMITTING: NOT_SUCCEEDED | {Status.QUEUED, Status.UNKNOWN, Status.PROCESSING, Status.STORING},
     Status.UNKNOWN: NOT_SUCCEEDED | {Status.QUEUED, Status.PROCESSING, Status.STORING},
@@ -69,14 +69,14 @@ TRANSITIONS: dict[Status | None, frozenset[Status]] = {
 }
 
 INFERRED_CODES = frozenset({"submit_unknown", "images_unavailable", "stalled", "upstream_rejected"})
-"""Errors that are our inference ("we stopped waiting", "that was a refusal"), not the upstream's word on a request that
-it had taken: its success, whenever it comes, still turns these into `succeeded`."""
+"""Errors that Darkroom concluded itself ("we stopped waiting", "that was a refusal"). A later success of the upstream
+still turns such a job into `succeeded`."""
 OPEN_UPSTREAM = frozenset({"submitting", "unknown", "processing"})
 """Statuses of an attempt that the upstream has, or may have."""
 
 
 class ForbiddenTransition(Exception):
-    """A status was asked to follow one that it may not follow: a bug, never an expected outcome."""
+    """A transition that the table does not allow: a bug, never an expected outcome."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +86,7 @@ class Attempt:
     number: int
     track_id: str
     upstream: str
-    """Name of the key it was submitted with; fetch goes to the same one."""
+    """Name of the account that submitted it; fetch uses the same one."""
     started_at: Milliseconds
     status: str = "submitting"
     """submitting, unknown, processing, refused, failed, succeeded or duplicate (a second paid result)."""
@@ -95,13 +95,13 @@ class Attempt:
     outcome: str | None = None
     message: str | None = None
     claim: str | None = None
-    """What tells the worker that wrote this intent that it was the one, where Redis' reply to it was lost."""
+    """A random mark of the worker that wrote this intent: it recognises its own intent after a lost reply of Redis."""
     server: str | None = None
-    """The base address it was sent to (upstream/accounts.py): only there does its request id mean this image."""
+    """The base address it was sent to (upstream/accounts.py): its request id is valid only there."""
 
     @property
     def possibly_charged(self) -> bool:
-        """False only where it is proven that the upstream did not take it."""
+        """False only if it is proven that the upstream did not take it."""
         return self.status != "refused"
 
 
@@ -146,7 +146,7 @@ class Order:
     track_id: str | None = None
     retry_of: str | None = None
     shape: str = "job"
-    """What its caller is told at the end: a name of worker/shown/shapes.py."""
+    """The shape of its webhook deliveries: a name in worker/shown/shapes.py."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,10 @@ class Job:
     order: Order
     status: Status = Status.QUEUED
     version: int = 1
-    """Grows by one with every write; the compare-and-set that makes one writer win."""
+    """Grows by one with every write. The compare-and-set on it lets one writer win (fencing token)."""
     attempts: tuple[Attempt, ...] = ()
     links: tuple[str, ...] = ()
-    """Addresses of the result, recorded before they are fetched."""
+    """Addresses of the images, recorded before they are downloaded."""
     seed: int | None = None
     nsfw: bool = False
     images: tuple[Image, ...] = ()
@@ -170,18 +170,18 @@ class Job:
     updated_at: Milliseconds = 0
     finished_at: Milliseconds | None = None
     eta_at: Milliseconds | None = None
-    """When the upstream said that it would be done."""
+    """The end that the upstream announced."""
     unknown_until: Milliseconds | None = None
     """When the policy for `unknown` acts."""
     resubmitted: bool = False
     tries: int = 0
-    """Polls without news, or collections without all images, since the last transition: spaces the next one."""
+    """Polls without news, or incomplete collections, since the last transition; the next pause grows with it."""
     contradictions: int = 0
     """Answers that contradicted what was known, such as another request's: counted, `darkroom explain` tells."""
     place: str | None = None
-    """The upstream key on which a place is held; kept by the scripts, not by the record."""
+    """Name of the account at which a place is held; the scripts keep it, not the record."""
     stalls: int = 0
-    """Wake-ups since the last recorded step: three without any mean that the job kills its worker."""
+    """Wake-ups since the last recorded step. More than three mean that the job kills its worker."""
 
     @property
     def id(self) -> str:
@@ -198,9 +198,9 @@ class Job:
 
     @property
     def may_be_upstream(self) -> bool:
-        """Whether the upstream has the newest attempt, or may have it: only when that is over is its place free.
+        """Whether the upstream has the newest attempt, or may have it. Its place is free only when that is over.
 
-        A queued job's place is for an attempt that was not sent yet.
+        The place of a queued job is for an attempt that was not sent yet.
         """
         attempt = None if self.status is Status.QUEUED else self.attempt
         return attempt is not None and attempt.status in OPEN_UPSTREAM
@@ -215,7 +215,7 @@ class Job:
     @property
     def accepts_late_result(self) -> bool:
         """Whether a result that comes after the end still turns it into `succeeded`."""
-        # one attempt failed, and another, which had seemed to be refused, brought a result all the same
+        # completed_via: one attempt failed, and another one, which had seemed refused, had a result
         inferred = self.error is not None and (self.error.code in INFERRED_CODES or self.completed_via is not None)
         return self.status is Status.EXPIRED or (self.status is Status.FAILED and inferred)
 
@@ -224,14 +224,14 @@ class Job:
         return next((attempt for attempt in self.attempts if attempt.number == number), None)
 
     def with_attempt(self, attempt: Attempt) -> "Job":
-        """The same job with that attempt put in place of the one with its number."""
+        """The same job; the attempt with that number is replaced by this one."""
         kept = tuple(attempt if old.number == attempt.number else old for old in self.attempts)
         return replace(self, attempts=kept)
 
     def moved(self, status: Status, now: Milliseconds, **changes: Any) -> "Job":
         """The next version of the record, in `status`.
 
-        Raises ForbiddenTransition where TRANSITIONS has no such arrow; staying where it is, is always allowed.
+        Raises ForbiddenTransition if TRANSITIONS does not allow it. The same status again is always allowed.
         """
         if status is not self.status and status not in TRANSITIONS[self.status]:
             raise ForbiddenTransition(f"{self.status} → {status}")

@@ -1,4 +1,4 @@
-"""A step: one write to a record, as a value. Built by decisions, applied by lua/advance.lua. Pure."""
+"""A step: one write to a record, as a value. Made by decisions.py, written by lua/advance.lua. Pure."""
 
 from dataclasses import dataclass
 from typing import Literal
@@ -9,9 +9,10 @@ from worker.job.timing import Durations, next_look
 
 @dataclass(frozen=True, slots=True)
 class KeyNews:
-    """What an attempt taught about its upstream key.
+    """What an attempt has shown about its upstream account; lua/includes/governor.lua uses it. `pause` is in ms.
 
-    It works (ok), a result came from it (heard), its queue is full, it answers oddly, it is down.
+    ok: it works; heard: a result came from it; busy: its queue is full; shaky: an answer proved nothing; down: it is
+    down.
     """
 
     kind: Literal["ok", "heard", "busy", "shaky", "down"]
@@ -22,23 +23,23 @@ class KeyNews:
 
 @dataclass(frozen=True, slots=True)
 class Step:
-    """One write: the next version of the record and what follows from it in the same transaction."""
+    """One write: the next version of the record, and what else the same transaction changes."""
 
     job: Job
     cause: str
     due_in: Milliseconds | None
-    """When somebody must look again; None: nothing is left to do."""
+    """Milliseconds until the job is due again; None: nothing is left to do."""
     collects: bool = False
     frees_place: bool = False
-    """The upstream's part is over, or never began. A place that is kept beyond that, or while nobody knows what came of
-    the POST, is given back by itself after a while (lua/includes/queue.lua)."""
+    """Frees the place: the upstream's part is over, or never began. A place not freed here, because nobody knows
+    about the POST, is freed after a while anyway (lua/includes/queue.lua)."""
     buys_again: bool = False
-    """Sends once more what may have been bought: only where the tenant's budget has room for it."""
+    """The request may have been bought already and is sent again: only if the tenant's budget has room."""
     key_news: KeyNews | None = None
 
 
 def recorded(job: Job, cause: str, now: Milliseconds, durations: Durations) -> Step:
-    """Kept on the record without a change of status."""
+    """Something noted on the record without a change of status."""
     noted = job.moved(job.status, now)
     return Step(noted, cause, next_look(noted, now, durations))
 

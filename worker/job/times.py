@@ -1,4 +1,4 @@
-"""Times in text: what we write, and what we read. A record's own times are whole milliseconds (record.py)."""
+"""Times as text (RFC 3339): formatting and parsing. Records have integer milliseconds (record.py)."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ def rfc3339(at: Milliseconds | None) -> str | None:
 def from_rfc3339(text: str, *, needs_zone: bool = False) -> Milliseconds:
     """The time that the text names; without a zone it is UTC, never the machine's own.
 
-    Raises ValueError for what is no time, and, with `needs_zone`, for a time without a zone.
+    In ms since 1970. Raises ValueError if it is no time, and, with `needs_zone`, for a time without a zone.
     """
     parsed = datetime.fromisoformat(text)
     if needs_zone and parsed.tzinfo is None:

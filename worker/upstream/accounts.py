@@ -1,4 +1,4 @@
-"""The upstream keys of this installation, by names that may be shown; changed at run time by changing their file."""
+"""The upstream accounts of this installation, by names that may be shown. Their file may change at run time."""
 
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -13,7 +13,7 @@ log = structlog.get_logger()
 
 
 class BadKeys(ValueError):
-    """The text is no list of keys. Says why, without any of it."""
+    """The text is not a list of keys. Says why, without repeating any of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,15 +21,15 @@ class Account:
     """One account or server of the upstream."""
 
     name: str
-    """First digits of the key's SHA-256: stable over restarts, tells nothing."""
+    """The first digits of the key's SHA-256: stable over restarts, and reveals nothing."""
     base_url: str
     key: str = field(repr=False)
 
     @property
     def server(self) -> str:
-        """The base address, as short and as silent as the name: request ids are unique on one server only.
+        """A short hash of the base address, because request ids are unique on one server only.
 
-        Two spellings are one server: letters of the host in capitals, the scheme's own port.
+        Different spellings are one server: capital letters in the host, the default port of the scheme.
         """
         parts = urlsplit(self.base_url)
         usual = {"http": 80, "https": 443}.get(parts.scheme)
@@ -39,33 +39,33 @@ class Account:
 
 
 class Accounts:
-    """The keys of DARKROOM_UPSTREAM_KEY; with `@file`, of that file as it is now.
+    """The accounts of DARKROOM_UPSTREAM_KEY; with `@file`, of that file as it is now.
 
-    A key that leaves the file gets no more jobs, and is kept here as long as this process lives, so that jobs which
-    were submitted with it are still fetched with it.
+    An account that leaves the file gets no more jobs. It stays known while this process runs, so that jobs that it
+    submitted can still be fetched with it.
     """
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._known = upstream_pool(settings)
         self.used = tuple(self._known)
-        """Names of the keys that may be given jobs."""
+        """Names of the accounts that may get jobs."""
 
     def account(self, name: str) -> Account | None:
-        """The key with that name; None where this process never had it. No other may buy in its place."""
+        """The account with that name; None if this process never had it. No other account may use its place."""
         return self._known.get(name)
 
     def account_to_ask(self, name: str, server: str | None) -> Account | None:
-        """The key to ask about a request that was submitted with that one: itself, or another of the same server.
+        """The account to ask about a request: the one that submitted it, or another one of the same server.
 
         A rotated key has a new name and the same server. On another server the same request id is somebody else's
-        image: None, however long nobody can be asked.
+        image; so without an account of that server the result is None.
         """
         stand_ins = (self._known[each] for each in self.used if self._known[each].server == server)
         return self._known.get(name) or next(stand_ins, None)
 
     def refresh(self) -> None:
-        """Reads the file again, if there is one. One that cannot be used changes nothing."""
+        """Reads the file again, if there is one. An invalid file changes nothing."""
         try:
             keys = _read(self._settings)
         except BadKeys as error:
@@ -79,7 +79,7 @@ class Accounts:
 
 
 def upstream_pool(settings: Settings) -> dict[str, Account]:
-    """The keys of DARKROOM_UPSTREAM_KEY by name; stops the process where there is none."""
+    """The accounts of DARKROOM_UPSTREAM_KEY by name; stops the process if there is none."""
     try:
         return _read(settings)
     except BadKeys as error:
@@ -87,7 +87,7 @@ def upstream_pool(settings: Settings) -> dict[str, Account]:
 
 
 def upstream_hosts(settings: Settings) -> tuple[str, ...]:
-    """The hosts of the configured servers, as they are now; images come from there as well."""
+    """The hosts of the servers that are configured now; images come from there as well."""
     try:
         urls = {each.base_url for each in _read(settings).values()}
     except BadKeys:

@@ -1,4 +1,4 @@
-"""Where the provider calls back: our public address, the provider's path, and a token that proves the attempt."""
+"""The callback URL: our public address, the provider's path, and a token that proves the attempt."""
 
 from config.settings import Settings
 from worker.signing import callback_token
@@ -6,5 +6,5 @@ from worker.upstream.chosen import PROVIDER
 
 
 def callback_url(settings: Settings, track_id: str) -> str:
-    """The address of that attempt's callbacks. A secret: who knows it can say how the attempt ended."""
+    """The callback URL of that attempt. It is a secret: whoever knows it can forge the attempt's callback."""
     return f"{settings.public_url}{PROVIDER.callback_path}{callback_token(track_id, settings.secrets)}"

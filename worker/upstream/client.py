@@ -1,4 +1,4 @@
-"""Our side of the wire: one POST that is never repeated, and a fetch that may be. Foreign errors end here."""
+"""Our HTTP client of the upstream: one POST that is never repeated, and a fetch that may be. Translates all errors."""
 
 import asyncio
 from collections import Counter
@@ -17,11 +17,11 @@ from worker.upstream.provider import Call
 
 FETCH_SECONDS = 20.0
 MOST_ANSWER_BYTES = 64 * 1024 * 1024
-"""Four images as base64 in the answer itself are the largest that is documented."""
+"""The largest documented answer holds four images as base64."""
 HEADERS = {
     "content-type": "application/json",
     "accept": "application/json",
-    "accept-encoding": "identity",  # nothing here unpacks: a compressed answer would be one that cannot be read
+    "accept-encoding": "identity",  # nothing here unpacks, so a compressed answer would be unreadable
     "user-agent": "darkroom",
 }
 
@@ -31,7 +31,7 @@ class AnswerTooLarge(Exception):
 
 
 class UpstreamClient:
-    """Speaks to any server of the pool. The key travels in the body, which is never logged."""
+    """The client for all servers of the pool. The key is in the body, which is never logged."""
 
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
@@ -48,7 +48,7 @@ class UpstreamClient:
         await self._client.aclose()
 
     async def submit(self, account: Account, request: Mapping[str, object], track_id: str) -> Outcome:
-        """POSTs that attempt once and says what is proven of it. Raises nothing: what is not proven is Open.
+        """POSTs that attempt once and returns what is proven. Never raises: what is not proven is Open.
 
         A crash in here leaves the attempt `submitting`, which becomes `unknown` when its lease is over.
         """
@@ -70,10 +70,10 @@ class UpstreamClient:
         return PROVIDER.judge(status, headers, answer, echoes)
 
     async def fetch(self, account: Account, request_id: str, seconds: float = FETCH_SECONDS) -> Answer:
-        """What the upstream says of one request, in so many seconds. Raises UpstreamError; repeating it is harmless.
+        """The state of one request, within so many seconds. Raises UpstreamError; repeating it is harmless.
 
-        A server that hangs gets no more questions than half of a settling worker's places: the others are for
-        callbacks, deadlines and other servers, which never wait for it.
+        A server that hangs gets at most half of a settling worker's concurrency. The rest is for callbacks, deadlines
+        and other servers, which never wait for it.
         """
         server = account.base_url
         if self._fetches[server] >= self._most_fetches:

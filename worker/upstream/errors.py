@@ -1,10 +1,10 @@
-"""What can go wrong when the upstream is only asked, which is harmless to repeat.
+"""Errors of asking the upstream (fetch), which is harmless to repeat.
 
 UpstreamError
   UpstreamUnavailable    no answer, or one that says "not now": ask again later
-  Unreadable     an answer that cannot be read: ask again later, and say so in the log
+  Unreadable             an answer that cannot be read: ask again later, and log it
 
-What can go wrong when something is bought is not an error but an outcome (outcome.py).
+A failed submit is not an error but an outcome (worker/job/answer.py).
 """
 
 

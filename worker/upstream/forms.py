@@ -1,7 +1,7 @@
-"""The forms that an attribute of a request may come in: what validation takes, and what OpenAPI shows of it.
+"""The types of request attributes, for validation and for OpenAPI.
 
-A provider's attributes and Darkroom's own are written with the same forms. Numbers may come as text, flags as
-booleans, and what is null or empty is not given.
+A provider's attributes and Darkroom's own use the same types. Numbers may come as text, flags as booleans; null and
+empty values count as not given.
 """
 
 from collections.abc import Callable
@@ -12,11 +12,11 @@ from pydantic import ConfigDict, Field
 from worker.upstream.numbers import decimal_pattern, whole_pattern
 
 STRICT = ConfigDict(extra="forbid", coerce_numbers_to_str=True)
-"""Of every TypedDict of such forms."""
+"""The pydantic configuration of every TypedDict with such types."""
 Flag = Literal["yes", "no"]
 
 MOST_NUMBER = 9 * 10**18
-"""Fits 64 bits, and is the same number for readers of JSON that know only doubles."""
+"""Fits into 64 bits, and is the same number for JSON readers that only have doubles."""
 Boolean = Annotated[bool, Field(strict=True)]
 Integer = Annotated[int, Field(strict=True, ge=-MOST_NUMBER, le=MOST_NUMBER)]
 Real = Annotated[float, Field(strict=True, ge=-MOST_NUMBER, le=MOST_NUMBER, allow_inf_nan=False)]
@@ -26,7 +26,7 @@ NO_NUL = r"^[^\x00]*$"
 
 
 def shown_as(schema: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
-    """Puts what is accepted into the documentation in place of the narrower type that it is turned into."""
+    """Shows what is accepted in OpenAPI, instead of the narrower type that it is converted to."""
 
     def replace(shown: dict[str, Any]) -> None:
         kept = {name: shown[name] for name in ("title", "description") if name in shown}
@@ -52,7 +52,7 @@ def number_field(
     whole: bool = True,
     least: int | None = None,
 ) -> Any:
-    """As `number`, with a pattern of one's own for text; `least` is shown in place of `low`."""
+    """As `number`, with its own pattern for text; `least` is shown instead of `low`."""
     forms = [
         {"type": "integer" if whole else "number", "minimum": low if least is None else least, "maximum": high},
         {"type": "string", "pattern": or_empty(pattern), "description": "The number as text"},
@@ -63,12 +63,12 @@ def number_field(
 
 
 def optional(description: str, *forms: dict[str, Any]) -> Callable[[dict[str, Any]], None]:
-    """One of these forms, or what stands for "not given"."""
+    """One of these types, or "not given" (null, empty)."""
     return shown_as({"description": description, "anyOf": [*forms, {"type": "null"}]})
 
 
 def or_empty(pattern: str) -> str:
-    """The pattern, or an empty text: one form for both, as readers of a schema take each form by itself."""
+    """The pattern, or an empty text, as one pattern, because schema tools treat alternatives separately."""
     return f"^({pattern.removeprefix('^').removesuffix('$')})?$"
 
 
@@ -80,14 +80,14 @@ def flag(description: str, default: str) -> Any:
 
 
 def text_forms(least: int, most: int, pattern: str) -> list[dict[str, Any]]:
-    """Text, a number that is turned into it, and what stands for "not given" where nothing has to be."""
+    """Text, a number that is converted to text, and "not given" if the attribute is optional."""
     text = {"type": "string", "minLength": least, "maxLength": most, "pattern": pattern}
     numbers = [{"type": kind, "minimum": -MOST_NUMBER, "maximum": MOST_NUMBER} for kind in ("integer", "number")]
     return [text, *numbers, *([] if least else [{"type": "null"}])]
 
 
 def text(description: str, most: int = 255, pattern: str = NO_CONTROL) -> Any:
-    """Text of up to `most` characters, or a number that is turned into it."""
+    """Text of up to `most` characters, or a number that is converted to text."""
     schema = {"description": description, "anyOf": text_forms(0, most, pattern)}
     return Field(max_length=most, pattern=pattern, json_schema_extra=shown_as(schema))
 

@@ -1,6 +1,6 @@
-"""The seam: what this service asks of the provider that it buys images from, and what a provider may be able to do.
+"""The seam (interface) to the provider: what Darkroom needs from it, and what a provider may be able to do.
 
-Everything that knows a provider's words lies in that provider's folder and is reached through `PROVIDER` (chosen.py).
+Everything that knows a provider's words is in that provider's folder and is used through `PROVIDER` (chosen.py).
 """
 
 from collections.abc import Collection, Mapping
@@ -14,20 +14,20 @@ from worker.upstream.vocabulary import Vocabulary
 
 @dataclass(frozen=True, slots=True)
 class Capabilities:
-    """What a provider can do beyond taking a request, telling its end, and being asked by its own request id.
+    """What a provider can do beyond taking a request, calling back, and being asked by its own request id.
 
-    The service is written for a provider that can do none of it; WITHOUT says what follows. A field that becomes true
-    has no effect by itself: it names the places that may then promise more.
+    Darkroom is written for a provider that can do none of these; WITHOUT says what follows. Setting a field to true has
+    no effect by itself: each field names the code that could then promise more.
     """
 
     finds_by_our_id: bool
-    """Says by the id that we gave to an attempt whether it was taken. Would settle `unknown` (worker/asking.py)."""
+    """Can be asked by our own id whether an attempt was taken. Would resolve `unknown` (worker/asking.py)."""
     takes_idempotency_key: bool
-    """Takes the same submit twice and bills it once. Would let `unknown` be sent again (decisions.woken)."""
+    """Bills the same submit only once if it is sent twice. Would allow sending `unknown` again (decisions.woken)."""
     cancels: bool
-    """Stops one request that it has taken. Would let a cancel stop the charge (decisions.cancelled)."""
+    """Can stop a request that it has taken. Then a cancel could stop the charge (decisions.cancelled)."""
     signs_callbacks: bool
-    """Proves that a callback is its own. Would let its body be believed (api/endpoints/callbacks.py, recording.py)."""
+    """Signs its callbacks. Then their bodies could be believed (api/endpoints/callbacks.py, recording.py)."""
 
 
 WITHOUT = {
@@ -36,11 +36,11 @@ WITHOUT = {
     "cancels": "cannot cancel a request: a cancel after the submit does not stop the charge (`charged` says so)",
     "signs_callbacks": "does not sign callbacks: the token in the address is the proof of one",
 }
-"""For each capability, what follows where a provider lacks it: for the operator (`darkroom doctor`) and the docs."""
+"""For each capability, what follows if a provider lacks it; shown by `darkroom doctor` and the docs."""
 
 
 def missing(capabilities: Capabilities) -> list[str]:
-    """What follows from each capability that is not there."""
+    """The sentences for all capabilities that the provider lacks."""
     return [WITHOUT[each.name] for each in fields(capabilities) if not getattr(capabilities, each.name)]
 
 
@@ -57,7 +57,7 @@ class Provider(Protocol):
 
     @property
     def name(self) -> str:
-        """As people write it."""
+        """Its name as people write it."""
 
     @property
     def capabilities(self) -> Capabilities:
@@ -69,39 +69,39 @@ class Provider(Protocol):
 
     @property
     def base_path(self) -> str:
-        """Where its API begins at a server: what follows host and port in a base address."""
+        """The path of its API in a base address, after host and port."""
 
     @property
     def callback_path(self) -> str:
-        """Where our API takes its callbacks; ends with a slash, the token follows. Addresses in flight hold it."""
+        """The path of its callbacks at our API, before the token; ends with a slash. Must not change: it is in use."""
 
     @property
     def results_live_seconds(self) -> int:
-        """How long it keeps an image: until then it is worth asking for."""
+        """How many seconds it keeps an image."""
 
     def is_at(self, base_url: str) -> bool:
-        """Whether that is an address of its own, not of a sandbox or a proxy."""
+        """Whether that is the provider's own address, not one of a sandbox or a proxy."""
 
     def submit_call(self, account: Account, request: Mapping[str, object], track_id: str, callback_url: str) -> Call:
-        """Buys what `request` asks for. The end is told to `callback_url`, with `track_id`."""
+        """The call that submits `request`. The provider will call `callback_url` with `track_id`."""
 
     def fetch_call(self, account: Account, request_id: str) -> Call:
-        """Asks how a request stands that it has taken under that id of its own."""
+        """The call that asks for the state of a request, by the provider's id."""
 
     def greeting_call(self, account: Account) -> Call:
-        """A call that costs nothing and that a wrong key makes fail."""
+        """A call that costs nothing and fails with a wrong key."""
 
     def judge(self, http_status: int, headers: Mapping[str, str], body: bytes, echoes: Collection[str] = ()) -> Outcome:
         """What the answer to a submit proves. `headers` has lower-case names, `echoes` are the caller's own texts."""
 
     def parse(self, body: bytes) -> Answer:
-        """An answer to a fetch or a callback. Never raises: what cannot be read is `unreadable`."""
+        """Parses the answer to a fetch, or a callback. Never raises: what cannot be read is `unreadable`."""
 
     def empty_callback(self, track_id: str) -> bytes:
-        """The body of a callback that tells of no image, for a probe of the way back."""
+        """The body of a callback without images, to test the callback URL."""
 
     def serves_text(self, image_url: str) -> bool:
-        """Whether an image's address gives base64 text instead of the image's bytes."""
+        """Whether an image's address returns base64 text instead of bytes."""
 
     def may_blank(self, request: Mapping[str, object]) -> bool:
-        """Whether it may have put a blank image in the place of one that it found unsafe."""
+        """Whether it may have replaced an unsafe image by a blank one."""

@@ -1,4 +1,4 @@
-"""A provider's request vocabulary: the attributes that the API takes, checks and documents, and that are sent on."""
+"""A provider's request vocabulary: the attributes that the API accepts, validates, documents and sends on."""
 
 import re
 from collections.abc import Callable, Mapping
@@ -10,14 +10,14 @@ Values = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class Vocabulary:
-    """What a request may hold. Values are checked by name first, then by form, then adjusted."""
+    """What a request may contain. Names are checked first, then types; then values are adjusted."""
 
     attributes: Any
-    """A TypedDict: every attribute with its form (forms.py), in the order of the documentation."""
+    """A TypedDict: every attribute with its type (forms.py), in the order of the documentation."""
     ranges: Mapping[str, tuple[int, int]]
     """Lowest and highest value of attributes that are whole numbers."""
     number_texts: Mapping[str, re.Pattern[str]]
-    """Attributes that are numbers, and which texts are taken for one."""
+    """By attribute that is a number: the texts that are accepted as numbers."""
     flags: frozenset[str]
     """Attributes that are `yes` or `no`, and may come as booleans."""
     free_text: frozenset[str]
@@ -27,6 +27,6 @@ class Vocabulary:
     prompt_characters: int
     schedulers: tuple[str, ...]
     adjust_given: Callable[[Values], list[Values]]
-    """Changes what was given before it is checked; returns each change as field, from, to, reason."""
+    """Adjusts a request before validation; returns each change as field, from, to, reason."""
     adjust_checked: Callable[[Values, Values], list[Values]]
-    """The same for a checked request; its second argument is what was given."""
+    """The same after validation; its second argument is the request as given."""

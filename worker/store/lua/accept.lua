@@ -1,5 +1,5 @@
--- Accepts one request or one batch of a tenant: record, idempotency row, budget, place in the queue, Celery message; all
--- or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
+-- Accepts one request or one batch of a tenant: record, idempotency row, budget, place in the queue, Celery message;
+-- all or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
 -- Arguments and reply: worker/store/admission.py.
 -- @include budget
 -- @include standing

@@ -1,6 +1,6 @@
 -- Applies one step: compare-and-set on the version, and with it the timeline row, the due time, the place upstream, the
--- news of the account, the Celery message and the delivery to the caller. A terminal status is left for `succeeded` only.
--- Arguments and reply: worker/store/advancing.py.
+-- news of the account, the Celery message and the delivery to the caller. A terminal status is left for `succeeded`
+-- only. Arguments and reply: worker/store/advancing.py.
 -- @include budget
 -- @include governor
 -- @include timeline

@@ -1,5 +1,5 @@
--- Removes every trace of a finished job but its folder, which a tombstone names for the sweep: a worker may be storing an
--- image of it at this moment. Arguments: worker/store/jobs.py.
+-- Removes every trace of a finished job but its folder, which a tombstone names for the sweep: a worker may be storing
+-- an image of it at this moment. Arguments: worker/store/jobs.py.
 -- @include prelude
 redis.call('ZADD', KEY.tombstones, now + tombstone_ms, folder)
 redis.call('HDEL', KEY.removals_failing, 'finished ' .. job_id)

@@ -1,5 +1,5 @@
--- Somebody's script was refused although it came in time by their own clock: where Redis' clock was set, lets `now` go on
--- from where it was. Any number of processes may say so: who comes second finds that `now` is as they believe.
+-- Somebody's script was refused although it came in time by their own clock: where Redis' clock was set, lets `now` go
+-- on from where it was. Any number of processes may say so: who comes second finds that `now` is as they believe.
 -- `under_way`: ms that this script may have been on its way.
 local step = now - believed
 if step >= -doubt and step <= under_way + doubt then return reply{step = 0} end

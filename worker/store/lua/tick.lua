@@ -1,7 +1,7 @@
--- Moves jobs and deliveries whose time has come into Celery. Any number of processes may run it at any time.
--- A job comes back a lease later unless a worker records a step: whatever is lost on the way is only late.
--- Thousands may wait until one and the same deadline: those that only have to be ended get no message, which would stand
--- before callbacks and polls, but a way out of their own (overdue.lua). Arguments and reply: worker/store/queue.py.
+-- Moves jobs and deliveries whose time has come into Celery. Any number of processes may run it at any time. A job
+-- comes back a lease later unless a worker records a step: whatever is lost on the way is only late. Thousands may wait
+-- until one and the same deadline: those that only have to be ended get no message, which would stand before callbacks
+-- and polls, but a way out of their own (overdue.lua). Arguments and reply: worker/store/queue.py.
 -- @include queue
 redis.call('HSET', KEY.clock, 'seen', now)
 local TASKS = {queued = 'rescue', submitting = 'rescue', unknown = 'rescue', processing = 'poll', storing = 'collect'}
@@ -19,8 +19,8 @@ end
 
 local ACCOUNT_FORGOTTEN_MS, ACCOUNT_KEPT_SECONDS = 600000, 30 * 86400
 
--- An account that left the configuration leaves the queue and the metrics. What was learned of it, and what an operator has
--- set, is kept: it may only be a night without workers.
+-- An account that left the configuration leaves the queue and the metrics. What was learned of it, and what an operator
+-- has set, is kept: it may only be a night without workers.
 local function forget_unused(name)
   local seen = tonumber(redis.call('HGET', KEY.upstream .. name, 'seen'))
   if seen and now - seen > ACCOUNT_FORGOTTEN_MS and redis.call('EXISTS', KEY.places .. name) == 0 then

@@ -1,7 +1,7 @@
-"""Every body attribute of the documented request, with the page's own words, limits and defaults.
+"""Every attribute of the documented request body, with the page's own words, limits and defaults.
 
-Source: the provider's text-to-image page for enterprise servers, and where it is silent the sibling pages named in
-tests/recordings. What is not given is not sent.
+Source: the provider's text-to-image page for enterprise servers, and where it says nothing, the related pages named in
+tests/recordings. Attributes that are not given are not sent.
 """
 
 from typing import Annotated, Any, Literal, Required
@@ -52,7 +52,7 @@ AlgorithmType = Literal["none", "dpmsolver+++"]
 ALLOWED_STEPS = (21, 31, 41)
 MAX_SEED = 2**32 - 1
 RANDOM_SEED = -1
-"""What clients of this field send for "any"."""
+"""What clients of image APIs send for "any seed"."""
 RANGES = {
     "width": (1, 1024),
     "height": (1, 1024),
@@ -69,14 +69,14 @@ STRENGTHS = rf"^{STRENGTH}(,{STRENGTH})*$"
 
 
 def _seed(description: str) -> Any:
-    """What is taken has one number more than what is sent on: -1, which means none."""
+    """Accepts one number more than is sent on: -1, which means "not given"."""
     pattern = f"{RANDOM_SEED}|{whole_pattern(*RANGES['seed'])[1:-1]}"
     return number_field(description, *RANGES["seed"], pattern, least=RANDOM_SEED)
 
 
 @with_config(STRICT)
 class Attributes(TypedDict, total=False):
-    """The page's body attributes, less `key`, `webhook` and `track_id`."""
+    """The page's body attributes, without `key`, `webhook` and `track_id`."""
 
     model_id: Required[
         Annotated[

@@ -1,23 +1,23 @@
-"""What became of a POST: taken, not taken, or open. One function; whether anything is bought twice hangs on it.
+"""What the answer to a POST proves: taken, not taken, or open (nobody knows). Decides whether a job is bought twice.
 
-Only the provider's own documented shapes prove a refusal. Anything may stand between it and us (a firewall, a gateway,
-a login page, a cache), and what that says of the answer says nothing of the request: it may have been passed on.
+Only the provider's own documented shapes prove a refusal. A firewall, a gateway, a login page or a cache may answer
+instead of the provider. Such an answer says nothing about the request, which may have been passed on.
 
 | HTTP status | body | outcome |
 |---|---|---|
 | 2xx | `success`, `processing`, `failed` | Taken |
 | 2xx, 400, 404 to 422 | `error` with a message | NotTaken, by the message's first words: busy, key_refused, rejected; \
-Open where it speaks of a failure of the server |
+Open if it speaks of a failure of the server |
 | 401, 402, 403 | `error` or `failed` with a message | NotTaken key_refused |
 | 429 | `error` or `failed` with a message | NotTaken busy |
 | 2xx to 4xx | `{"message": ""}` alone, the provider's "wrong URL" | NotTaken misconfigured |
-| 307, 308 with a `location` | any but an answer | NotTaken misconfigured: HTTP says that it was not acted on |
-| 521, 523, 525, 526 of the CDN's edge | any but an answer | NotTaken unreachable: the edge had no way to it |
+| 307, 308 with a `location` | any but an answer | NotTaken misconfigured: by HTTP it was not acted on |
+| 521, 523, 525, 526 of the CDN's edge | any but an answer | NotTaken unreachable: the edge did not reach it |
 | 3xx, 4xx | `success`, `processing` | Open: status and body contradict each other |
 | everything else: other 5xx, 408, HTML, nothing, half an answer, an `error` without words | | Open |
 
-The content type decides nothing: the provider names none, and a shape is a shape. A connection that was never made is
-NotTaken unreachable; the client says so.
+The content type decides nothing, because the provider documents none. A connection that was never made is NotTaken
+unreachable; the client knows that.
 """
 
 import re
@@ -29,24 +29,24 @@ from typing import Any, NamedTuple
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
 from worker.upstream.modelslab.wire import answer_of, content_of, is_wrong_url, names_fields, retry_after_of
 
-# in a refusal's first words only: what follows a colon or a quotation mark is somebody's text, often the caller's own
+# only in a refusal's first words: the text after a colon or a quotation mark is often the caller's own
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)
 KEY = re.compile(r"api[ _-]?key|credit|subscription|premium|unauthori[sz]ed|plan\b|trial", re.IGNORECASE)
 SERVER = re.compile(r"internal server|temporarily unavailable|try again|server error|timed? ?out", re.IGNORECASE)
 AFTER_FIRST_WORDS = re.compile(r"[:\"'`“‘«\n]")
 FEWEST_ECHOED_CHARACTERS = 4
-"""Shorter than that, a caller's text is no echo but chance."""
+"""A shorter text of the caller in a message is no echo but coincidence."""
 KEY_STATUSES = frozenset({401, 402, 403})
 REFUSING_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 414, 415, 422})
 UNTOUCHED_REDIRECTS = frozenset({307, 308})
 EDGE = "cloudflare"
 EDGE_STATUSES = frozenset({521, 523, 525, 526})
-"""Origin refused the connection, is unreachable, TLS with it failed: the edge's own answers, before any request."""
+"""The edge's own answers before any request: origin refused the connection, is unreachable, or TLS failed."""
 LONGEST_WAIT_SECONDS = 1e7
 
 
 class Said(NamedTuple):
-    """An HTTP answer as its judges read it."""
+    """An HTTP answer as the functions below read it."""
 
     answer: Answer
     content: dict[str, Any]
@@ -57,8 +57,8 @@ class Said(NamedTuple):
 def judge_answer(http_status: int, headers: Mapping[str, str], body: bytes, echoes: Collection[str] = ()) -> Outcome:
     """The outcome that an HTTP answer proves.
 
-    `headers` has lower-case names. `echoes` are the caller's own texts: where the upstream repeats them, they decide
-    nothing about its key or its queue.
+    `headers` has lower-case names. `echoes` are the caller's own texts: if the upstream repeats them, they must not
+    decide anything about the account or its queue.
     """
     content = content_of(body)
     answer = answer_of(content)
@@ -113,7 +113,7 @@ def _judge_error(said: Said) -> Outcome:
 
 
 def _own_words(message: str, echoes: Collection[str]) -> str:
-    """The upstream's first words, without what it repeats of the caller's: nobody's prompt closes a key for all."""
+    """The upstream's first words without the caller's texts, so that no prompt can close an account for everybody."""
     words = message.lower()
     for echo in sorted((each.strip().lower() for each in echoes), key=len, reverse=True):
         if len(echo) >= FEWEST_ECHOED_CHARACTERS:
@@ -126,7 +126,7 @@ def _never_arrived(http_status: int, headers: Mapping[str, str]) -> bool:
 
 
 def _wait_seconds(said: Said) -> float | None:
-    """Seconds to wait: from the body, where the documents put it, else from the header, as seconds or as a date."""
+    """Seconds to wait: from the body, as documented, else from the header (seconds or a date)."""
     in_body = retry_after_of(said.content)
     if in_body is not None:
         return in_body

@@ -1,4 +1,4 @@
-"""ModelsLab's side of the seam: which of its calls, words and limits answers each question of provider.py.
+"""ModelsLab as a Provider (worker/upstream/provider.py): its calls, words and limits.
 
 What is known of it, with sources: tests/recordings. Images are deleted after 24 hours [documentation].
 """
@@ -21,9 +21,9 @@ class ModelsLab:
 
     name = "ModelsLab"
     capabilities = Capabilities(
-        finds_by_our_id=False,  # fetch takes its own request id only
+        finds_by_our_id=False,  # fetch takes only its own request id
         takes_idempotency_key=False,
-        cancels=False,  # clear_queue clears everybody's
+        cancels=False,  # clear_queue would clear the whole queue
         signs_callbacks=False,
     )
     vocabulary = VOCABULARY

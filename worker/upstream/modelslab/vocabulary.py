@@ -1,4 +1,4 @@
-"""The documented request in tables: which texts are numbers, what is allowed in words, what is adjusted and said."""
+"""The documented request as tables: texts that count as numbers, allowed values in words, adjustments."""
 
 import re
 from typing import Any, get_args, get_type_hints
@@ -45,14 +45,14 @@ ALLOWED = (
 
 
 def drop_random_seed(given: dict[str, Any]) -> list[dict[str, Any]]:
-    """-1 stands for "any" wherever images are made: taken as not given, and said."""
+    """-1 means "any seed": it counts as not given, and is listed in `adjustments`."""
     if given.get("seed") not in (RANDOM_SEED, str(RANDOM_SEED)):
         return []
     return [{"field": "seed", "from": given.pop("seed"), "to": None, "reason": "-1 means random"}]
 
 
 def raise_steps(request: dict[str, Any], given: dict[str, Any]) -> list[dict[str, Any]]:
-    """The page's own example sends 20 although it allows 21, 31 and 41: it is raised and said, never refused."""
+    """The page's example sends 20, but allowed are 21, 31 and 41: it is raised and listed, never refused."""
     steps = request.get("num_inference_steps")
     if steps is None or steps in ALLOWED_STEPS:
         return []

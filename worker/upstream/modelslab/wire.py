@@ -1,7 +1,7 @@
-"""The upstream's messages as they are on the wire: the only place that knows its field names.
+"""The provider's messages on the wire: the only place that knows their field names.
 
-Sources disagree about nearly every field (tests/recordings). Every documented form is accepted here, and the rest of
-the code sees one clean shape.
+The sources disagree about nearly every field (tests/recordings). Every documented form is accepted here, and the rest
+of the code gets an Answer.
 """
 
 import math
@@ -30,7 +30,7 @@ WAIT_IN_WORDS = re.compile(r"wait\s+(?:for\s+)?(\d{1,6})\s*second", re.IGNORECAS
 
 
 def submit_body(request: Mapping[str, object], *, key: str, track_id: str, webhook: str) -> bytes:
-    """The body of POST /text2img. What the caller did not give is not sent: the upstream's own default applies."""
+    """The body of POST /text2img. Attributes that were not given are not sent; the upstream's defaults apply."""
     given = {name: value for name, value in request.items() if value is not None}
     return orjson.dumps({"key": key, **given, "webhook": webhook, "track_id": track_id})
 
@@ -41,12 +41,12 @@ def fetch_body(key: str, request_id: str) -> bytes:
 
 
 def parse_answer(body: bytes) -> Answer:
-    """Whatever came, as an Answer. Never raises: what cannot be read is `unreadable`."""
+    """Parses any body to an Answer. Never raises: what cannot be read is `unreadable`."""
     return answer_of(content_of(body))
 
 
 def content_of(body: bytes) -> dict[str, Any]:
-    """The fields of a body; none where it cannot be read or is no JSON object."""
+    """The fields of a body; none if it cannot be read or is no JSON object."""
     try:
         content = from_json(body, allow_inf_nan=False)
     except ValueError:
@@ -55,7 +55,7 @@ def content_of(body: bytes) -> dict[str, Any]:
 
 
 def answer_of(content: dict[str, Any]) -> Answer:
-    """The fields of an answer or a callback in one clean shape."""
+    """The Answer in the fields of an answer or a callback."""
     status = content.get("status")
     outputs = _outputs(content)
     return Answer(
@@ -77,12 +77,12 @@ def names_fields(content: dict[str, Any]) -> bool:
 
 
 def is_wrong_url(content: dict[str, Any]) -> bool:
-    """`{"message": ""}` and nothing else: how an address is answered that does not exist."""
+    """Whether it is `{"message": ""}` and nothing else: the answer for an unknown address."""
     return content == {"message": ""}
 
 
 def retry_after_of(content: dict[str, Any]) -> float | None:
-    """Seconds to wait, as a number of their own or in the message's words; None where nothing is said."""
+    """Seconds to wait, from a field or from the message's words; None if nothing is said."""
     told = _number(content.get("retry_after"))
     if told is not None:
         return told
@@ -92,7 +92,7 @@ def retry_after_of(content: dict[str, Any]) -> float | None:
 
 
 def _outputs(content: dict[str, Any]) -> tuple[str, ...]:
-    """The first of the fields that names an image: clients of the enterprise API fall back in this order."""
+    """The image addresses from the first field that has any, in the order of the enterprise API's clients."""
     return next((found for name in LINK_FIELDS if (found := _texts(content.get(name)))), ())
 
 

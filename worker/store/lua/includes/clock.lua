@@ -2,8 +2,8 @@
 -- may run. Who asked has given up on what comes later: it must not happen behind their back.
 --
 -- `now` is Darkroom's own time. It is Redis' clock, but where that was set while we ran (step_clock.lua): then `now`
--- goes on as before, ahead of it or behind, and the difference wears off by 20 ms a second. So nothing that is kept with
--- a time, no deadline, due time, lease or pause, is early or late by more than that.
+-- goes on as before, ahead of it or behind, and the difference wears off by 20 ms a second. So nothing that is kept
+-- with a time, no deadline, due time, lease or pause, is early or late by more than that.
 --
 -- The two last arguments, the earliest and latest time, are taken off; they are empty where any time is right.
 -- Reply {now, 'too_late'} or {now, 'too_early'}, and nothing is changed.

@@ -28,8 +28,8 @@ local function learn_more(name, id)
   if known[4] then redis.call('HSET', key, 'probe_at', now + tonumber(known[4])) end
 end
 
--- A POST whose place was given before the key was last found full, or down, belongs to that moment: however many of them
--- are refused, they say what the first has said. The next moment begins with one try (dispatch).
+-- A POST whose place was given before the key was last found full, or down, belongs to that moment: however many of
+-- them are refused, they say what the first has said. The next moment begins with one try (dispatch).
 local function is_of_before(placed, moment)
   return placed and moment and tonumber(placed) < tonumber(moment)
 end
@@ -47,8 +47,8 @@ local function cut(key, name, probed)
 end
 
 -- The upstream's queue is full: one cut, then a pause, then one try. A try that is refused says that the queue is still
--- full, not that the limit is too high: the pauses grow. What the upstream asks for is waited for, and a little more, so
--- that not everybody comes back at once.
+-- full, not that the limit is too high: the pauses grow. What the upstream asks for is waited for, and a little more,
+-- so that not everybody comes back at once.
 local function learn_less(name, placed, probed, pause, jitter)
   local key = KEY.upstream .. name
   if is_of_before(placed, redis.call('HGET', key, 'full_at')) then return end
@@ -84,8 +84,8 @@ local function close_breaker(key)
   if redis.call('HDEL', key, 'failures') == 1 then redis.call('HDEL', key, 'reason', 'paused_until', 'tried') end
 end
 
--- An answer that shows that the key works: a tripped breaker closes. The pause of a full queue ends with a POST that was
--- taken since: any other says nothing about the queue.
+-- An answer that shows that the key works: a tripped breaker closes. The pause of a full queue ends with a POST that
+-- was taken since: any other says nothing about the queue.
 local function heal(name, placed)
   local key = KEY.upstream .. name
   redis.call('HDEL', key, 'strains')
@@ -116,8 +116,8 @@ local function smooth(field, ms)
 end
 
 -- A tenant's quickest job of late, from its intent to its end: a quicker one sets it, a slower one moves it a little
--- towards its own time, so that it follows an upstream that has become slow. Of one tenant: that somebody's jobs are slow
--- says nothing of another's.
+-- towards its own time, so that it follows an upstream that has become slow. Of one tenant: that somebody's jobs are
+-- slow says nothing of another's.
 local function note_quickest(tenant, ms)
   local key = KEY.quickest .. tenant
   local known = tonumber(redis.call('GET', key))

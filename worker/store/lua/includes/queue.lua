@@ -79,7 +79,8 @@ local function is_used(seen, drained)
   return not drained and is_seen(seen)
 end
 
--- The least loaded upstream account with a free place. One that is down or full is given one try when its pause is over.
+-- The least loaded upstream account with a free place. One that is down or full is given one try when its pause is
+-- over.
 local function free_account()
   if held_back() then return nil end
   local best, best_load

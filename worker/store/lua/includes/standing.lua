@@ -6,8 +6,9 @@ local MOST_SURVEYED = 64 -- tenants that are counted one by one; those behind ar
 local FEW = 8 -- tenants that are always counted afresh
 local FRESH_MS = 250
 
--- The tenants that are served next, as parallel lists: name, when, jobs, length of a turn; and how many come after them.
--- With many of them it is read again four times a second: reading it for every accept would cost more than the accept.
+-- The tenants that are served next, as parallel lists: name, when, jobs, length of a turn; and how many come after
+-- them. With many of them it is read again four times a second: reading it for every accept would cost more than the
+-- accept.
 local function line_of_tenants()
   local many = redis.call('ZCARD', KEY.fair) > FEW
   local kept = many and redis.call('GET', KEY.fair_line)
@@ -36,8 +37,8 @@ local function survey(tenant, size)
   return {tenant = tenant, at = clock and math.max(at, clock) or at, size = size, turn = turn, line = line_of_tenants()}
 end
 
--- How many jobs of all tenants go before the one with `own` jobs of its tenant before it: of each other tenant its turns
--- that start before ours, or at the same time where its name comes first. Plain arithmetic, without a call.
+-- How many jobs of all tenants go before the one with `own` jobs of its tenant before it: of each other tenant its
+-- turns that start before ours, or at the same time where its name comes first. Plain arithmetic, without a call.
 local function jobs_before(crowd, own, priority)
   local at = crowd.at + own * crowd.turn - (priority - 5) * TURN
   local line, before = crowd.line, 0

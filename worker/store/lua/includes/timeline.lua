@@ -1,8 +1,8 @@
 -- Put before the script that writes a timeline's next row: it stays small however often a job is refused.
 --
 -- A timeline is rows, one a line, oldest first: [at, to, cause, attempt]. One that grows beyond MOST_BYTES loses its
--- middle: the first rows and the newest stay, and between them a line says what is gone:
--- [how many rows are left out, status that the last of them led to]. So rows keep their numbers, which events have as ids.
+-- middle: the first rows and the newest stay, and between them a line says what is gone: [how many rows are left out,
+-- status that the last of them led to]. So rows keep their numbers, which events have as ids.
 local MOST_BYTES, NEWEST_BYTES, FIRST_ROWS = 6144, 3072, 10
 
 local function with_row(timeline, row)
