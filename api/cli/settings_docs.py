@@ -47,11 +47,11 @@ def run(arguments: argparse.Namespace) -> int:
 
 def markdown() -> str:
     """The page docs/configuration.md."""
-    rows = "\n".join(
-        f"| `{_name(name)}` | {f'`{default}`' if (default := _default(name)) else '–'} | {_cell(_text(name))} |"
-        for name in Settings.model_fields
-    )
-    return f"{HEAD}| name | default | meaning |\n|---|---|---|\n{rows}\n{FOOT}"
+    rows = ""
+    for name in Settings.model_fields:
+        default, words = _default(name), _text(name).replace("|", "\\|")
+        rows += f"| `{_name(name)}` | {f'`{default}`' if default else '–'} | {words} |\n"
+    return f"{HEAD}| name | default | meaning |\n|---|---|---|\n{rows}{FOOT}"
 
 
 def environment() -> str:
@@ -66,10 +66,6 @@ def _name(field: str) -> str:
 
 def _text(field: str) -> str:
     return Settings.model_fields[field].description or ""
-
-
-def _cell(text: str) -> str:
-    return text.replace("|", "\\|")
 
 
 def _default(field: str) -> str:

@@ -62,8 +62,10 @@ def _save(api: Api, job_id: str, image: Row, arguments: argparse.Namespace, prog
     name = f"{job_id}-{image['index']}.{EXTENSIONS.get(image['format'], 'bin')}"
     target: Path = arguments.out / name
     if target.exists():
-        if _sha256(target) == image["sha256"]:
-            return Saved(image["index"], str(target), image["sha256"], image["bytes"], True)
+        with target.open("rb") as file:
+            is_the_same = hashlib.file_digest(file, "sha256").hexdigest() == image["sha256"]
+        if is_the_same:
+            return Saved(image["index"], str(target), image["sha256"], image["bytes"], already_there=True)
         if not arguments.force:
             raise refused(f"{target} is there and holds something else: --force overwrites it.")
     with tempfile.NamedTemporaryFile(dir=arguments.out, prefix=f".{name}.", delete=False) as part:
@@ -72,7 +74,7 @@ def _save(api: Api, job_id: str, image: Row, arguments: argparse.Namespace, prog
             _name(Path(part.name), target, force=arguments.force)
         finally:
             Path(part.name).unlink(missing_ok=True)
-    return Saved(image["index"], str(target), image["sha256"], image["bytes"], False)
+    return Saved(image["index"], str(target), image["sha256"], image["bytes"], already_there=False)
 
 
 def _fetch(api: Api, path: str, image: Row, part: "tempfile._TemporaryFileWrapper[bytes]", progress: Progress,
@@ -112,8 +114,3 @@ def _umask() -> int:
     mask = os.umask(0)
     os.umask(mask)
     return mask
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -64,8 +64,9 @@ def _lines(job: Row) -> Iterator[tuple[str, str]]:
     if job["retry_of"]:
         yield "retry of", job["retry_of"]
     yield "bought", CHARGED[job["charged"]]
-    if job["error"]:
-        yield "error", _error(job["error"])
+    if error := job["error"]:
+        words = f": {plain(error['upstream_message'])}" if error["upstream_message"] else ""
+        yield "error", f"{error['code']}: {plain(error['message'])}{words}"
     for adjustment in job["adjustments"]:
         yield "adjusted", plain(f"{adjustment['field']}: {adjustment['from']} → {adjustment['to']}")
     for image in job["images"]:
@@ -84,8 +85,3 @@ def _request(request: Row) -> str:
     shown = prompt if len(prompt) <= SHOWN_PROMPT else f"{prompt[: SHOWN_PROMPT - 1]}…"
     rest = ", ".join(f"{name} {plain(value)[:40]}" for name, value in request.items() if name != "prompt")
     return f"“{shown}” {rest}"
-
-
-def _error(error: Row) -> str:
-    words = f": {plain(error['upstream_message'])}" if error["upstream_message"] else ""
-    return f"{error['code']}: {plain(error['message'])}{words}"

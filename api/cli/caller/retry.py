@@ -3,7 +3,7 @@
 import argparse
 
 from api.cli.caller.accepted import add_wait_option, show_accepted
-from api.cli.caller.connection import Api, add_connection_options, with_api
+from api.cli.caller.connection import add_connection_options, with_api
 from api.cli.caller.rendering import job_path
 
 
@@ -16,9 +16,5 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Prints the new job's id."""
-    return with_api(arguments, lambda api: _retry(api, arguments))
-
-
-def _retry(api: Api, arguments: argparse.Namespace) -> int:
-    job = api.call("POST", f"{job_path(arguments.job)}/retry")
-    return show_accepted(api, [job], arguments)
+    path = f"{job_path(arguments.job)}/retry"
+    return with_api(arguments, lambda api: show_accepted(api, [api.call("POST", path)], arguments))
