@@ -11,20 +11,20 @@ which it may run (lua/includes/clock.lua), and what was not done until then neve
 import asyncio
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass, field
 from typing import Any, NamedTuple, ParamSpec, TypeVar, cast
 
 import structlog
-from hiredis import pack_command
 from redis.asyncio import Redis
-from redis.exceptions import NoScriptError, ReadOnlyError, RedisError, ResponseError
+from redis.exceptions import NoScriptError, ResponseError
 
 from worker.store.clock import Milliseconds, SharedClock, steady_ms
 from worker.store.connection import SentinelPool as SentinelPool
 from worker.store.connection import connect as connect
-from worker.store.fitness import Unfit, Verdict
-from worker.store.gate import Gate
+from worker.store.fitness import Verdict
+from worker.store.round_trip import Call, RoundTrips
 from worker.store.script import Script, script
+from worker.store.unavailable import RedisUnavailable as RedisUnavailable
+from worker.store.unavailable import RedisUnfit as RedisUnfit
 
 log = structlog.get_logger()
 P = ParamSpec("P")
@@ -36,23 +36,6 @@ MOST_WAITING = 4096
 """Calls that have not left yet; more are refused at once."""
 HEARD_MS = 20
 """Longer than a trip takes where Redis is well."""
-RUN_SHARE = 0.8
-"""Of the time-out: until then a script may run. The rest is its answer's, so that what was done is heard of."""
-EARLY_MS = 100
-"""Redis' clock may be that far behind what is believed of it before a script is refused."""
-WAIT_SHARE = 0.8
-"""Of a round trip's time, for the replicas: their answer must come before the round trip is given up."""
-
-
-class RedisUnavailable(Exception):
-    """Redis did not answer in time, or will not write."""
-
-    may_be_done = False
-    """Whether what was asked for may have happened: it was on its way, and no reply to it was read."""
-
-
-class RedisUnfit(RedisUnavailable):
-    """There is a Redis, but not one that jobs can be trusted to (worker/store/fitness.py). Nothing was done."""
 
 
 class Written(NamedTuple):
@@ -78,17 +61,6 @@ def step_clock(*, believed: Milliseconds, doubt: Milliseconds, under_way: Millis
     """Lets `now` go on from `believed`, which may be wrong by `doubt`, where Redis' clock was set."""
 
 
-@dataclass(slots=True)
-class Call:
-    """A command that waits or is under way; `made` on our own clock. `clock` tells a script when it may run."""
-
-    command: tuple[Any, ...]
-    made: Milliseconds
-    clock: SharedClock | None = None
-    has_left: bool = False
-    answer: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
-
-
 class Lane:
     """Runs commands and scripts; see the module's words on batching.
 
@@ -98,12 +70,8 @@ class Lane:
 
     def __init__(self, redis: Redis, timeout_seconds: float, replicas: int = 0) -> None:
         self.redis = redis
-        self._gate = Gate(redis, replicas)
         self.timeout_seconds = timeout_seconds
-        self._run_ms = int(timeout_seconds * RUN_SHARE * 1000)
-        wait: tuple[Any, ...] = ("WAIT", replicas, int(timeout_seconds * WAIT_SHARE * 1000))
-        self._wait = pack_command(wait) if replicas else b""
-        self._replicas = replicas
+        self._round_trips = RoundTrips(redis, timeout_seconds, replicas)
         self.clock = SharedClock()
         self._waiting: deque[Call] = deque()
         self._answered_at: Milliseconds = 0
@@ -112,7 +80,7 @@ class Lane:
     @property
     def verdict(self) -> Verdict:
         """On the server that was looked at last."""
-        return self._gate.verdict
+        return self._round_trips.gate.verdict
 
     @property
     def is_heard(self) -> bool:
@@ -169,7 +137,7 @@ class Lane:
         """
         if not self.clock.contradicts(redis_now):
             return self.clock.set(redis_now)
-        named = {"believed": self.clock.now(), "doubt": self.clock.doubt(), "under_way": self._run_ms}
+        named = {"believed": self.clock.now(), "doubt": self.clock.doubt(), "under_way": self._round_trips.run_ms}
         reply = await self._run_once(step_clock, step_clock.words((), named), steady_ms(), SharedClock(redis_now))
         if _was_refused(reply) and self.clock.contradicts(reply[0]):
             raise RedisUnavailable("Redis' clock was set, and Redis is slow")
@@ -185,7 +153,7 @@ class Lane:
         if len(self._waiting) >= MOST_WAITING:
             raise RedisUnavailable("too many calls wait for Redis already")
         left = self.timeout_seconds - (steady_ms() - call.made) / 1000
-        giving_up = asyncio.get_running_loop().call_later(left, _settle, call.answer, TimeoutError())
+        giving_up = asyncio.get_running_loop().call_later(left, call.settle, TimeoutError())
         self._waiting.append(call)
         if len(self._trips) < TRIPS_AT_ONCE:
             self._trips.add(asyncio.create_task(self._travel()))
@@ -199,15 +167,15 @@ class Lane:
             giving_up.cancel()
 
     def _has_time(self, made: Milliseconds) -> bool:
-        return steady_ms() - made < self._run_ms
+        return steady_ms() - made < self._round_trips.run_ms
 
     async def _travel(self) -> None:
         """Round trips until nobody waits. Ends in the turn in which it sees that: a later call starts another."""
         try:
             while self._waiting:
                 calls = self._board()
-                if calls:
-                    await self._round_trip(calls)
+                if calls and await self._round_trips.make(calls):
+                    self._answered_at = steady_ms()
         finally:
             self._trips.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
@@ -220,98 +188,6 @@ class Lane:
                 calls.append(call)
         return calls
 
-    async def _round_trip(self, calls: list[Call]) -> None:
-        try:
-            async with asyncio.timeout(self.timeout_seconds):
-                await self._exchange(calls)
-            self._answered_at = steady_ms()
-        except Exception as error:  # noqa: BLE001 - whatever it is, nobody may wait for ever
-            for call in calls:
-                _settle(call.answer, error)
-
-    def _words(self, call: Call) -> tuple[Any, ...]:
-        """What is sent. The times are told by what is believed of Redis' clock now, not when the call was made."""
-        if call.clock is None:
-            return call.command
-        made = call.clock.at(call.made)
-        return (*call.command, made - EARLY_MS, made + self._run_ms)
-
-    async def _exchange(self, calls: list[Call]) -> None:
-        """Writes all the commands at once and reads their replies in order.
-
-        A connection on which that did not go to its end is closed: the next reader must not get our answers.
-        """
-        pool = self.redis.connection_pool
-        connection = await pool.get_connection()  # type: ignore[no-untyped-call]
-        try:
-            await self._gate.check(connection)
-            # packed by hiredis in C: redis-py's own packing is a third of an accept
-            packed = b"".join(pack_command(self._words(call)) for call in calls)
-            for call in calls:
-                call.has_left = True
-            await connection.send_packed_command(packed + self._wait)
-            moved_away = await (self._read_replicated if self._wait else _read)(connection, calls)
-            if moved_away:  # a primary that became a replica: the next connection may reach the new one
-                await connection.disconnect(nowait=True)
-        except BaseException:
-            await connection.disconnect(nowait=True)
-            raise
-        finally:
-            await pool.release(connection)
-
-    async def _read_replicated(self, connection: Any, calls: list[Call]) -> bool:
-        """Nobody is told before the replicas have it: one WAIT at the end of the trip covers all of its writes."""
-        replies = [await _reply(connection) for _ in calls]
-        have_it = await _reply(connection)
-        if isinstance(have_it, Exception) or have_it < self._replicas:
-            raise TimeoutError(f"{have_it} of {self._replicas} replicas")
-        for call, reply in zip(calls, replies, strict=True):
-            _settle(call.answer, reply)
-        return any(isinstance(reply, ReadOnlyError) for reply in replies)
-
-
-async def _read(connection: Any, calls: list[Call]) -> bool:
-    """Tells each caller as its reply comes; whether one of them said that this is no primary."""
-    moved_away = False
-    for call in calls:
-        reply = await _reply(connection)
-        moved_away = moved_away or isinstance(reply, ReadOnlyError)
-        _settle(call.answer, reply)
-    return moved_away
-
-
-async def _reply(connection: Any) -> Any:
-    try:
-        return await connection.read_response()
-    except ResponseError as error:
-        return error
-
 
 def _was_refused(reply: Any) -> bool:
     return len(reply) == 2 and reply[1] in (b"too_late", b"too_early")
-
-
-def _settle(future: "asyncio.Future[Any]", reply: Any) -> None:
-    if future.done():
-        return
-    if isinstance(reply, Exception):
-        future.set_exception(_translated(reply))
-    else:
-        future.set_result(reply)
-
-
-CANNOT_WRITE = ("READONLY", "OOM", "MISCONF", "NOREPLICAS", "LOADING", "BUSY", "MASTERDOWN", "CLUSTERDOWN")
-
-
-def _translated(error: Exception) -> Exception:
-    """Foreign errors become RedisUnavailable with the cause kept, but for a script that is not loaded, and bugs."""
-    text = str(error)
-    if isinstance(error, Unfit):
-        return RedisUnfit(text)
-    if isinstance(error, NoScriptError) or not isinstance(error, RedisError | OSError | TimeoutError):
-        return error
-    if type(error) is ResponseError and not any(word in text for word in CANNOT_WRITE):
-        return error
-    unavailable = RedisUnavailable(type(error).__name__)
-    unavailable.__cause__ = error
-    return unavailable

@@ -1,4 +1,4 @@
--- Put before scripts that report how an upstream key behaves: its learned limit and its breaker.
+-- For scripts that report how an upstream account behaves: its learned limit and its circuit breaker.
 -- @include queue
 
 local PROBE_MS = 60000        -- how long a learned limit is kept before one more place is tried
@@ -8,8 +8,8 @@ local LONGEST_RETRY_AFTER_MS = 300000 -- what an upstream may ask for, whatever 
 local STRAINS = 5
 local LONGEST_ROUND = 16
 
--- A taken request. Additive increase: a key that stays full for a round of requests without a refusal is tried with one
--- place more, never with two that are not proven, and after a refusal only once a window.
+-- A taken request. Additive increase: an account that stays full for a round of requests without a refusal is tried
+-- with one place more, never with two that are not proven, and after a refusal only once a window.
 local function learn_more(name, id)
   local key = KEY.upstream .. name
   local known = redis.call('HMGET', key, 'learned', 'limit', 'probe_at', 'window', 'probing')
@@ -28,7 +28,7 @@ local function learn_more(name, id)
   if known[4] then redis.call('HSET', key, 'probe_at', now + tonumber(known[4])) end
 end
 
--- A POST whose place was given before the key was last found full, or down, belongs to that moment: however many of
+-- A POST whose place was given before the account was last found full, or down, belongs to that moment: however many of
 -- them are refused, they say what the first has said. The next moment begins with one try (dispatch).
 local function is_of_before(placed, moment)
   return placed and moment and tonumber(placed) < tonumber(moment)
@@ -84,7 +84,7 @@ local function close_breaker(key)
   if redis.call('HDEL', key, 'failures') == 1 then redis.call('HDEL', key, 'reason', 'paused_until', 'tried') end
 end
 
--- An answer that shows that the key works: a tripped breaker closes. The pause of a full queue ends with a POST that
+-- An answer that shows that the account works: a tripped breaker closes. The pause of a full queue ends with a POST that
 -- was taken since: any other says nothing about the queue.
 local function heal(name, placed)
   local key = KEY.upstream .. name
@@ -97,7 +97,7 @@ local function heal(name, placed)
 end
 
 -- A result came by callback or poll: its POST was taken, whatever its answer was. It closes a breaker that lost answers
--- have tripped; an old one says nothing of a key that cannot be reached, or is refused, since.
+-- have tripped; an old one says nothing of an account that cannot be reached, or is refused, since.
 local function hear(name, placed)
   local key = KEY.upstream .. name
   local known = redis.call('HMGET', key, 'strains', 'tripped_at')
