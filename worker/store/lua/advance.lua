@@ -6,8 +6,9 @@
 -- @include timeline
 
 local key = KEY.job .. job_id
-local its_version, from, tenant, place, rank, timeline, was_open, was_spent, placed, claimed = unpack(redis.call('HMGET',
-  key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed', 'claimed'))
+local its_version, from, tenant, place, rank, timeline, was_open, was_spent, placed, claimed = unpack(
+  redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed',
+    'claimed'))
 if tonumber(its_version) ~= version then return reply{done = false} end
 local ended = status == 'succeeded' or status == 'failed' or status == 'cancelled' or status == 'expired'
 

@@ -61,7 +61,8 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0
     redis.call('ZADD', KEY.overdue_of .. tenant, 'NX', deadline, id)
     redis.call('ZADD', KEY.overdue, 'NX', now, tenant)
   elseif status == 'queued' and not place and redis.call('LLEN', KEY.inbox .. id) <= tonumber(inbox_read or 0) then
-    redis.call('ZADD', KEY.due, deadline, id) -- it waits for a place: who gives it one books a lease (includes/queue.lua)
+    -- it waits for a place: who gives it one books a lease (includes/queue.lua)
+    redis.call('ZADD', KEY.due, deadline, id)
   else
     local task = task_for(status, place, is_overdue)
     local queue = QUEUES[task]

@@ -65,7 +65,8 @@ local function trip(name, placed, jitter, reason)
   if is_of_before(placed, redis.call('HGET', key, 'tripped_at')) then return end
   local failures = redis.call('HINCRBY', key, 'failures', 1)
   local pause = math.min(LONGEST_PAUSE_MS, 250 * 2 ^ math.min(failures, 10))
-  redis.call('HSET', key, 'tripped_at', now, 'paused_until', now + math.floor(pause * (0.75 + jitter / 2)), 'reason', reason)
+  local paused_until = now + math.floor(pause * (0.75 + jitter / 2))
+  redis.call('HSET', key, 'tripped_at', now, 'paused_until', paused_until, 'reason', reason)
 end
 
 -- An answer that proves nothing (time-out, 5xx): one is an accident, several in a row are an outage.
@@ -84,8 +85,8 @@ local function close_breaker(key)
   if redis.call('HDEL', key, 'failures') == 1 then redis.call('HDEL', key, 'reason', 'paused_until', 'tried') end
 end
 
--- An answer that shows that the account works: a tripped breaker closes. The pause of a full queue ends with a POST that
--- was taken since: any other says nothing about the queue.
+-- An answer that shows that the account works: a tripped breaker closes. The pause of a full queue ends with a POST
+-- that was taken since: any other says nothing about the queue.
 local function heal(name, placed)
   local key = KEY.upstream .. name
   redis.call('HDEL', key, 'strains')

@@ -1,4 +1,4 @@
--- Put before the script that writes a timeline's next row: it stays small however often a job is refused.
+-- For the script that writes a timeline's next row: it stays small however often a job is refused.
 --
 -- A timeline is rows, one a line, oldest first: [at, to, cause, attempt]. One that grows beyond MOST_BYTES loses its
 -- middle: the first rows and the newest stay, and between them a line says what is gone: [how many rows are left out,
