@@ -15,11 +15,11 @@ from worker.app import app
 from worker.store.connection import connect
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
+from worker.store.loaded import load
 from worker.store.messages import message_template
-from worker.store.script import positional
 
 TIMEOUT = 1.0
-LOAD = positional("load")
+
 TEN_MINUTES = 600
 
 
@@ -47,7 +47,7 @@ async def lanes(server: SteppedRedis) -> AsyncIterator[list[Lane]]:
 
 async def now(lane: Lane) -> int:
     """The time that scripts go by."""
-    return int((await lane.run(LOAD, "nobody"))[0])
+    return int((await lane.run(load, job_id="nobody")).now)
 
 
 async def ticking(lane: Lane) -> None:

@@ -15,11 +15,10 @@ from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from worker.store.clock import STEP_MS
 from worker.store.connection import connect
 from worker.store.lane import MOST_CALLS_PER_TRIP, MOST_WAITING, Lane, RedisUnavailable
-from worker.store.script import positional
+from worker.store.loaded import load
 
 pytestmark = pytest.mark.leaves_keys("its keys are of no job: what is asked is how a command travels")
 TIMEOUT = 1.0
-LOAD = positional("load")
 
 
 @pytest.fixture
@@ -95,7 +94,7 @@ async def test_no_call_is_left_behind_without_redis(callers: int) -> None:
 
 async def test_a_call_waits_no_longer_than_the_timeout(lane: Lane, redis_server: EmbeddedRedis) -> None:
     """However long Redis hangs and however many ask: each is told within the time-out, and was not done afterwards."""
-    await lane.run(LOAD, "nobody")
+    await lane.run(load, job_id="nobody")
     waits: list[float] = []
 
     async def one(number: int) -> None:
@@ -115,7 +114,7 @@ async def test_a_call_waits_no_longer_than_the_timeout(lane: Lane, redis_server:
 
 async def test_the_waiting_list_is_bounded(lane: Lane, redis_server: EmbeddedRedis) -> None:
     """Beyond the bound a call is told at once."""
-    await lane.run(LOAD, "nobody")
+    await lane.run(load, job_id="nobody")
     with stopped(redis_server):
         calls = [asyncio.ensure_future(lane.call("PING")) for _ in range(MOST_WAITING + 3 * MOST_CALLS_PER_TRIP)]
         results = await asyncio.gather(*calls, return_exceptions=True)
@@ -142,7 +141,7 @@ async def test_a_wrong_belief_of_the_clock_costs_one_question_more(lane: Lane, r
     """A machine's own time that is off, or a clock that was set a little: corrected, and asked again, as nothing was
     done the first time. Nobody says that Redis' clock was set."""
     if abs(wrong) < STEP_MS:
-        await lane.run(LOAD, "nobody")
+        await lane.run(load, job_id="nobody")
     lane.clock.set(int(time.time() * 1000) + wrong)
     lane.clock.told = abs(wrong) < STEP_MS
     assert await lane.write("INCR", "count") == 1
