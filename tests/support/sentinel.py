@@ -70,9 +70,8 @@ class Cluster:
         return Redis(port=port, password=PASSWORD, db=3, socket_timeout=2)
 
     def primary(self) -> int:
-        """The port that the sentinels give."""
-        with Redis(port=self.sentinel_ports[0], password=SENTINEL_PASSWORD, socket_timeout=2) as sentinel:
-            return int(sentinel.sentinel_get_master_addr_by_name(NAME)[1])
+        """The port that the sentinels give; the first of them may be too busy to say."""
+        return int(until(self._told_by_a_sentinel, what="a sentinel that answers"))
 
     def replicas(self, port: int) -> int:
         """How many replicas have everything that this server was given."""
@@ -82,6 +81,15 @@ class Cluster:
                 return int(redis.wait(len(self.ports), 200))
         except RedisError:
             return 0
+
+    def _told_by_a_sentinel(self) -> int | None:
+        for port in self.sentinel_ports:
+            try:
+                with Redis(port=port, password=SENTINEL_PASSWORD, socket_timeout=2) as sentinel:
+                    return int(sentinel.sentinel_get_master_addr_by_name(NAME)[1])
+            except RedisError:
+                continue
+        return None
 
     def _start_sentinel(self, port: int) -> None:
         watch = f"sentinel monitor {NAME} 127.0.0.1 {self.ports[0]} 2"
