@@ -9,7 +9,6 @@ from typing import cast
 
 import structlog
 import uvicorn
-from fastapi import FastAPI
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp
 
@@ -43,11 +42,22 @@ def main() -> int:
     check_installation_at_start(settings)
     raise_descriptor_limit()
     listener = _listen(settings)
-    app = create_app(settings)
-    config = uvicorn.Config(
-        _application(app, settings),
+    try:
+        GracefulServer(_server_config(settings)).run(sockets=[listener])
+    except KeyboardInterrupt:  # uvicorn has finished what was in flight, and passes Ctrl-C on
+        return INTERRUPTED
+    return 0
+
+
+def _server_config(settings: Settings) -> uvicorn.Config:
+    application: ASGIApp = FastPath(create_app(settings), settings.max_body_bytes)
+    if "*" not in settings.allowed_hosts:
+        application = TrustedHostMiddleware(application, list(settings.allowed_hosts))
+    crowd = Crowd(settings.max_connections, settings.max_connections_per_address)
+    return uvicorn.Config(
+        application,
         loop="uvloop",
-        http=_protocol(settings),
+        http=cast("type[asyncio.Protocol]", partial(GuardedProtocol, crowd)),
         ws="none",
         lifespan="on",
         log_config=None,
@@ -58,21 +68,6 @@ def main() -> int:
         timeout_graceful_shutdown=DRAIN_SECONDS,
         backlog=4096,
     )
-    try:
-        GracefulServer(config).run(sockets=[listener])
-    except KeyboardInterrupt:  # uvicorn has finished what was in flight, and passes Ctrl-C on
-        return INTERRUPTED
-    return 0
-
-
-def _application(app: FastAPI, settings: Settings) -> ASGIApp:
-    both: ASGIApp = FastPath(app, settings.max_body_bytes)
-    return both if "*" in settings.allowed_hosts else TrustedHostMiddleware(both, list(settings.allowed_hosts))
-
-
-def _protocol(settings: Settings) -> type[asyncio.Protocol]:
-    crowd = Crowd(settings.max_connections, settings.max_connections_per_address)
-    return cast("type[asyncio.Protocol]", partial(GuardedProtocol, crowd))
 
 
 def _listen(settings: Settings) -> socket.socket:

@@ -82,7 +82,9 @@ def complete(schema: dict[str, Any]) -> None:
 
 
 def _complete_call(path: str, method: str, call: dict[str, Any]) -> None:
-    _drop_the_frameworks_refusal(call["responses"])
+    # FastAPI's own 422: a path parameter of the wrong type is answered with our problem `not_found`
+    if "HTTPValidationError" in str(call["responses"].get("422")):
+        del call["responses"]["422"]
     call["responses"].setdefault("405", problem_responses("method_not_allowed")[405])
     if path.startswith("/v1/"):
         call["security"] = [{"key": []}, {}] if path in KEYLESS_TOO else [{"key": []}]
@@ -93,12 +95,6 @@ def _complete_call(path: str, method: str, call: dict[str, Any]) -> None:
         call["parameters"] = [*call.get("parameters", []), *added]
         if IDEMPOTENCY in added:
             _declare(call, "invalid_request", "idempotency_mismatch")
-
-
-def _drop_the_frameworks_refusal(responses: dict[str, Any]) -> None:
-    """Removes FastAPI's own 422: a path parameter of the wrong type is answered with our problem `not_found`."""
-    if "HTTPValidationError" in str(responses.get("422")):
-        del responses["422"]
 
 
 def _declare(call: dict[str, Any], *codes: str) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from api.cli.stack.running import settings_here
 from config.broker import QUEUES
 from config.settings import Settings
-from worker.store.condition import ALIVE_MS
+from worker.store.condition import alive_among
 
 SECONDS = 3.0
 ROLES = len(QUEUES)
@@ -59,8 +59,6 @@ async def _heard(settings: Settings, names: list[str]) -> int:
     redis = connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
         async with asyncio.timeout(SECONDS):
-            seconds, _ = await redis.time()
-            heard = await redis.zmscore("workers", names) if names else []
-            return sum(at is not None and at > seconds * 1000 - ALIVE_MS for at in heard)
+            return await alive_among(redis, names)
     finally:
         await redis.aclose(close_connection_pool=True)

@@ -1,7 +1,6 @@
 """Health checks: alive and ready. They need no key and say nothing about any job."""
 
 import asyncio
-import secrets
 from collections.abc import Awaitable
 from typing import Any
 from urllib.parse import urlsplit
@@ -9,7 +8,7 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 
 from api.http.json_answer import json_answer
-from api.state import State, state
+from api.state import state
 from worker.images.store import StoreError
 from worker.store.lane import RedisUnavailable, RedisUnfit
 from worker.upstream.chosen import PROVIDER
@@ -35,8 +34,9 @@ async def alive() -> dict[str, str]:
 async def ready(request: Request) -> Response:
     """Readiness: tests each dependency by a real write; 503 names what is away. No worker is only a warning."""
     here = state(request)
-    redis, images = await asyncio.gather(_state_of(_write_redis(here)), _state_of(here["images"].check()))
-    workers = await _workers(here) if redis == "ok" else 0
+    condition = here["store"].condition
+    redis, images = await asyncio.gather(_state_of(condition.prove_writable()), _state_of(here["images"].check()))
+    workers = await condition.workers_alive() if redis == "ok" else 0
     well = redis == images == "ok"
     facts: dict[str, Any] = {
         "status": "ready" if well else "unavailable",
@@ -51,10 +51,6 @@ async def ready(request: Request) -> Response:
     return json_answer(facts) if well else json_answer(facts, 503, {"retry-after": "2"})
 
 
-async def _write_redis(here: State) -> None:
-    await here["lane"].write("SET", "ready", secrets.token_hex(4), "EX", 60)
-
-
 async def _state_of(check: Awaitable[object]) -> str:
     try:
         await check
@@ -63,7 +59,3 @@ async def _state_of(check: Awaitable[object]) -> str:
     except (RedisUnavailable, StoreError) as error:
         return f"away ({error})"
     return "ok"
-
-
-async def _workers(here: State) -> int:
-    return await here["store"].condition.workers_alive()

@@ -33,15 +33,26 @@ class CensusCollector(Collector):
         self._oldest = max(0, now - (census.oldest_waiting_at or now)) / 1000
 
     def collect(self) -> Iterator[Metric]:
+        """Every family, in an order that stays."""
+        yield from self._jobs()
+        yield from self._queue()
+        yield from self._condition()
         census = self._census
-        jobs = GaugeMetricFamily("darkroom_jobs", "Jobs by status", labels=["status"])
-        for status in Status:
-            jobs.add_metric([status.value], census.by_status.get(status.value, 0))
-        yield jobs
+        yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
+        yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
+        yield from _labelled("darkroom_deliveries", "Deliveries to callers by state", self._deliveries, "state")
+        yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)
+
+    def _jobs(self) -> Iterator[Metric]:
+        by_status = {status.value: self._census.by_status.get(status.value, 0) for status in Status}
+        yield from _labelled("darkroom_jobs", "Jobs by status", by_status, "status")
         steps = CounterMetricFamily("darkroom_steps", "Recorded steps by status and cause", labels=["status", "cause"])
-        for (status_name, cause), times in census.steps.items():
+        for (status_name, cause), times in self._census.steps.items():
             steps.add_metric([status_name, cause], times)
         yield steps
+
+    def _queue(self) -> Iterator[Metric]:
+        census = self._census
         yield GaugeMetricFamily("darkroom_waiting_jobs", "Jobs that wait for a place upstream", census.waiting)
         yield GaugeMetricFamily(
             "darkroom_oldest_waiting_seconds", "Age of the oldest job that waits for a place upstream", self._oldest
@@ -49,6 +60,10 @@ class CensusCollector(Collector):
         yield from _labelled("darkroom_tenant_waiting_jobs", "Waiting jobs by tenant", census.tenants, "tenant")
         yield GaugeMetricFamily("darkroom_paused", "1 while an operator has paused everything", int(census.paused))
         yield GaugeMetricFamily("darkroom_overdue_seconds", "Age of the oldest due step", census.overdue_seconds)
+
+    def _condition(self) -> Iterator[Metric]:
+        """Whether callbacks, clock, stores and promises are as they should be."""
+        census = self._census
         trusted = callbacks_arrive(census.callbacks, census.winning_polls)
         yield GaugeMetricFamily(
             "darkroom_callbacks_arrive", "0 while callbacks do not come, and polls do", int(trusted)
@@ -65,10 +80,6 @@ class CensusCollector(Collector):
             "darkroom_removals_failing", "Jobs and folders that could not be removed", census.removals_failing
         )
         yield GaugeMetricFamily("darkroom_audit_findings", "Findings of the last audit", census.audit_findings)
-        yield from _labelled("darkroom_upstream_in_flight", "Places held by upstream key", census.in_flight)
-        yield from _labelled("darkroom_upstream_limit", "Places there are by upstream key", census.limits)
-        yield from _labelled("darkroom_deliveries", "Deliveries to callers by state", self._deliveries, "state")
-        yield from _labelled("darkroom_queue_messages", "Celery messages by queue", census.messages)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse,

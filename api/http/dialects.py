@@ -26,7 +26,8 @@ def upstream_message(code: str, detail: str, errors: Sequence[Any], limit: int |
     """The message in the upstream's words: by field, or one sentence; a full queue names its limit."""
     if limit is not None:
         return f"Rate limit exceeded. Maximum {limit} queued requests allowed."
-    return _by_field(errors) or UPSTREAM_WORDS.get(code, detail)
+    by_field = {each["field"]: [_sentence(each)] for each in errors if each["field"]}
+    return by_field or UPSTREAM_WORDS.get(code, detail)
 
 
 def upstream_error(message: Any, status: int, detail: str, retry_after: str | None) -> tuple[int, dict[str, Any]]:
@@ -45,10 +46,6 @@ def openai_error(code: str, status: int, detail: str, errors: Sequence[Any]) -> 
     kind = OPENAI_KINDS.get(status, "server_error" if status >= 500 else "invalid_request_error")
     error = {"message": message, "type": kind, "param": field, "code": OPENAI_CODES.get(code, code)}
     return (400 if status == 422 else status), {"error": error}
-
-
-def _by_field(errors: Sequence[Any]) -> dict[str, list[str]]:
-    return {each["field"]: [_sentence(each)] for each in errors if each["field"]}
 
 
 def _sentence(error: dict[str, str]) -> str:

@@ -54,10 +54,7 @@ def refused(name: str, value: Any) -> FieldError:
 def _shown(name: str, value: Any) -> str:
     if value is None or name in FREE_TEXT:
         return ""
-    if isinstance(value, bool | int | float) or (isinstance(value, str) and _is_numeric(value)):
+    numeric = isinstance(value, str) and len(value) <= SHOWN_CHARACTERS and NUMERIC.fullmatch(value)
+    if numeric or isinstance(value, bool | int | float):
         return f"; it is {json.dumps(value)[:SHOWN_CHARACTERS]}"
     return f"; it is {'a long text' if isinstance(value, str) else 'not of that kind'}"
-
-
-def _is_numeric(text: str) -> bool:
-    return len(text) <= SHOWN_CHARACTERS and NUMERIC.fullmatch(text) is not None

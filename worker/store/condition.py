@@ -1,11 +1,15 @@
 """How the whole installation is, as all of its processes see it: workers alive, results, the image store, counts."""
 
+from collections.abc import Sequence
 from dataclasses import replace
+from secrets import token_hex
 from typing import NamedTuple
+
+from redis.asyncio import Redis
 
 from worker.job.record import Milliseconds
 from worker.store.census import Census, census, counted
-from worker.store.keys import STORE_AWAY, WORKERS
+from worker.store.keys import READY, STORE_AWAY, WORKERS
 from worker.store.lane import Lane
 from worker.store.push import Push
 from worker.store.script import script
@@ -13,6 +17,7 @@ from worker.store.script import script
 HEALTH_MINUTES = 5
 ALIVE_MS: Milliseconds = 10_000
 """A worker not heard of for that long counts as gone."""
+READY_SECONDS = 60
 
 
 class Results(NamedTuple):
@@ -44,6 +49,10 @@ class Condition:
         await self._forget_silent()
         return int(await self._lane.call("ZCARD", WORKERS()))
 
+    async def prove_writable(self) -> None:
+        """Writes something, for /readyz: a Redis that answers may still take no writes."""
+        await self._lane.write("SET", READY(), token_hex(4), "EX", READY_SECONDS)
+
     async def results(self) -> Results:
         """How results came of late, and whether images can be stored."""
         return await self._lane.run(health, minutes=HEALTH_MINUTES)
@@ -68,3 +77,15 @@ class Condition:
 
     async def _forget_silent(self) -> None:
         await self._lane.write("ZREMRANGEBYSCORE", WORKERS(), "-inf", self._lane.now() - ALIVE_MS)
+
+
+async def alive_among(redis: Redis, workers: Sequence[str]) -> int:
+    """How many of these worker processes (`<host>:<pid>`) have been heard of lately, by Redis' own time.
+
+    For a health check, which has no lane. Raises what the client raises.
+    """
+    if not workers:
+        return 0
+    seconds, _ = await redis.time()
+    heard = await redis.zmscore(WORKERS(), list(workers))
+    return sum(at is not None and at > seconds * 1000 - ALIVE_MS for at in heard)

@@ -9,7 +9,7 @@ from api.cli.operator.times import read_time_with_zone
 from config.settings import stop
 from worker.images.removal import Forgetting
 from worker.images.store import StoreError
-from worker.installation import Installation, OtherInstallation
+from worker.installation import OtherInstallation
 from worker.job.filter import END_OF_TIME, Filter
 from worker.job.record import OPEN, TERMINAL, Status
 from worker.operate.bulk import cancel_matching, matching, purge_matching
@@ -44,27 +44,26 @@ async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
         found = [job.status async for job in matching(engine.store, tenants, chosen)]
         print(f"{len(found)} jobs match; to {arguments.act} them add --yes")
         return 0 if found else 1
-    if arguments.act == "cancel":
-        done = await cancel_matching(engine.store, tenants, chosen)
-    else:
-        installation = installation_of(engine)
-        await _checked(installation)
-        forgetting = Forgetting(engine.lane, engine.store, installation.images)
-        purged = await purge_matching(engine.store, forgetting, tenants, chosen)
-        print(f"{purged.jobs} jobs removed, {purged.files} files with them")
-        if purged.folders_left:
-            print(f"the folders of {purged.folders_left} could not be removed yet: the workers go on trying")
-        return 0 if purged.jobs else 1
+    if arguments.act == "purge":
+        return await _purge(engine, tenants, chosen)
+    done = await cancel_matching(engine.store, tenants, chosen)
     print(f"{done} jobs cancelled")
     return 0 if done else 1
 
 
-async def _checked(installation: Installation) -> None:
+async def _purge(engine: Engine, tenants: list[str], chosen: Filter) -> int:
     """Stops if Redis and the image store do not belong together: records must not be removed without their images."""
+    installation = installation_of(engine)
     try:
         await installation.check()
     except (OtherInstallation, StoreError) as error:
         stop(f"nothing was removed: {error}")
+    forgetting = Forgetting(engine.lane, engine.store, installation.images)
+    purged = await purge_matching(engine.store, forgetting, tenants, chosen)
+    print(f"{purged.jobs} jobs removed, {purged.files} files with them")
+    if purged.folders_left:
+        print(f"the folders of {purged.folders_left} could not be removed yet: the workers go on trying")
+    return 0 if purged.jobs else 1
 
 
 def _filter(arguments: argparse.Namespace) -> Filter:
