@@ -92,14 +92,14 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
 
     Returns False if it must be confirmed and could not be; then it stays unread.
     """
-    _, number, body = loaded.inbox[0].split(b" ", 2)
+    _, number, body = loaded.inbox[0]
     answer = PROVIDER.parse(body)
     if r.settings.confirm_callbacks and answer.kind == "success":
-        confirmed = await _confirmed(r, loaded.job, int(number), answer)
+        confirmed = await _confirmed(r, loaded.job, number, answer)
         if confirmed is None:
             return False
         answer = confirmed
-    step = decisions.called_back(loaded.job, int(number), answer, loaded.now, r.durations)
+    step = decisions.called_back(loaded.job, number, answer, loaded.now, r.durations)
     if step is None:
         await r.store.inbox.mark_read(loaded)
     elif await write(r.store, loaded, step, inbox_read=loaded.inbox_read + 1):

@@ -17,6 +17,7 @@ from config.settings import Settings
 from worker.images.store import StoreError, open_store
 from worker.network.transport import open_transport
 from worker.startup import check_redis
+from worker.store import keys
 from worker.store.lane import connect
 from worker.store.memory import Memory
 from worker.upstream.accounts import upstream_pool
@@ -85,7 +86,7 @@ async def _clock(settings: Settings) -> str | None:
     redis = connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
         seconds, microseconds = await redis.time()
-        steps, last, at = map(int, (each or 0 for each in await redis.hmget("clock", STEPS)))
+        steps, last, at = map(int, (each or 0 for each in await redis.hmget(keys.CLOCK(), STEPS)))
     finally:
         await redis.aclose(close_connection_pool=True)
     skew = abs(time.time() - seconds - microseconds / 1e6)
@@ -121,9 +122,9 @@ async def _drop_probes(settings: Settings) -> None:
     """Removes the orphan that the test callback made."""
     redis = connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
-        for row in await redis.lrange("orphans", 0, -1):
+        for row in await redis.lrange(keys.ORPHANS(), 0, -1):
             if orjson.loads(row)["job"] == PROBE_TRACK_ID.partition("-")[0]:
-                await redis.lrem("orphans", 1, row)  # type: ignore[arg-type]
+                await redis.lrem(keys.ORPHANS(), 1, row)  # type: ignore[arg-type]
     finally:
         await redis.aclose(close_connection_pool=True)
 
@@ -145,8 +146,8 @@ async def _strays(settings: Settings) -> str | None:
     """Jobs upstream whose account left the configuration: only an account of the same server can ask for them."""
     known, redis = upstream_pool(settings), connect(settings.redis_url.get_secret_value(), SECONDS)
     try:
-        names = {bytes(name).decode() for name in await redis.smembers("upstreams")} - known.keys()  # type: ignore[arg-type]
-        held = {name: count for name in sorted(names) if (count := await redis.zcard(f"places:{name}"))}
+        names = {bytes(name).decode() for name in await redis.smembers(keys.UPSTREAMS())} - known.keys()  # type: ignore[arg-type]
+        held = {name: count for name in sorted(names) if (count := await redis.zcard(keys.PLACES(name)))}
     finally:
         await redis.aclose(close_connection_pool=True)
     words = (

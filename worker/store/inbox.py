@@ -8,7 +8,7 @@ from typing import Literal, NamedTuple
 from worker.job.record import Milliseconds
 from worker.store.keys import INBOX, ORPHANS
 from worker.store.lane import Lane
-from worker.store.loaded import Loaded
+from worker.store.loaded import Loaded, read_callback
 from worker.store.push import Push
 from worker.store.script import script
 
@@ -65,8 +65,8 @@ class Inbox:
 
     async def of_attempt(self, job_id: str, attempt: int) -> list[bytes]:
         """The bodies of all kept callbacks of one attempt, oldest first, read or not."""
-        rows = (row.split(b" ", 2) for row in await self._lane.call("LRANGE", INBOX(job_id), 0, -1))
-        return [body for _, number, body in rows if int(number) == attempt]
+        kept = map(read_callback, await self._lane.call("LRANGE", INBOX(job_id), 0, -1))
+        return [each.body for each in kept if each.attempt == attempt]
 
     async def mark_read(self, before: Loaded) -> None:
         """Notes that the oldest unread callback was decided on and changed nothing, if the record is still the same."""

@@ -10,6 +10,20 @@ from worker.store.script import script
 from worker.store.standing import Standing
 
 
+class Callback(NamedTuple):
+    """A callback as it came, for one attempt of its job; `at` in ms since 1970."""
+
+    at: Milliseconds
+    attempt: int
+    body: bytes
+
+
+def read_callback(row: bytes) -> Callback:
+    """A row of the inbox, as lua/callback.lua writes it."""
+    at, attempt, body = row.split(b" ", 2)
+    return Callback(int(at), int(attempt), body)
+
+
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """A record with its timeline and the callbacks that nobody has decided on yet, at Redis' own time."""
@@ -19,7 +33,7 @@ class Loaded:
     timeline: bytes
     inbox_read: int
     """How many of its callbacks have been decided on."""
-    inbox: tuple[bytes, ...]
+    inbox: tuple[Callback, ...]
     """The others, the oldest first."""
     standing: Standing | None = None
     quickest_ms: Milliseconds | None = None
@@ -74,5 +88,5 @@ def _loaded(reply: LoadReply | ViewReply, standing: Standing | None, quickest_ms
     row = reply.job
     if b"doc" not in row:  # there is none; or a ghost: what an older version wrote for a job that was gone
         return None
-    read = int(row.get(b"inbox_read", 0))
-    return Loaded(decode_job(row), reply.now, row[b"timeline"], read, reply.inbox, standing, quickest_ms)
+    read, callbacks = int(row.get(b"inbox_read", 0)), tuple(map(read_callback, reply.inbox))
+    return Loaded(decode_job(row), reply.now, row[b"timeline"], read, callbacks, standing, quickest_ms)
