@@ -1,1 +1,1 @@
-"""Everything that speaks to Redis: the connection, the scripts, the job records, the queue, API keys and messages."""
+"""Everything that talks to Redis: the connection, the scripts, job records, the queue, API keys, Celery messages."""

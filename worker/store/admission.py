@@ -1,4 +1,4 @@
-"""What an accept asks of the queue and what it is answered: the calling contract of lua/accept.lua."""
+"""Accepting jobs: the calling contract of lua/accept.lua, its limits and its answers."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,14 +12,14 @@ from worker.store.script import AsText, script
 from worker.store.standing import PLACED, Standing
 
 HEAD_START_MS = 30_000
-"""What one step of priority is worth within a tenant: it ranks as if it had come that much earlier."""
+"""The head start of one step of priority within a tenant: the job ranks as if it had come so much earlier."""
 
 Verdict = Literal["created", "same", "mismatch", "full", "tenant_full", "rate", "budget", "late"]
 
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The answer to an accept: what happened, the jobs it is about and where they stand, or what refused them."""
+    """The answer to an accept: the verdict, the jobs with their positions, or the limit that refused them."""
 
     verdict: Verdict
     ids: tuple[str, ...] = ()
@@ -28,7 +28,7 @@ class Accepted:
 
 
 class Refusal(NamedTuple):
-    """What an accept ran against. `number` is ms until it is worth trying again; for `budget` 1 (day) or 2 (month)."""
+    """The limit that refused an accept. `number` is ms until a retry is worth it; for `budget` 1 (day) or 2 (month)."""
 
     number: int
     limit: int
@@ -36,7 +36,7 @@ class Refusal(NamedTuple):
 
 
 class OverBudget(Exception):
-    """A step would buy again what the tenant's images of the day or month have no room for. Nothing was written."""
+    """A step would buy again more than the tenant's budget of the day or month allows. Nothing was written."""
 
     def __init__(self, refusal: Refusal) -> None:
         super().__init__(f"{refusal.used} of {refusal.limit} images are bought or reserved")
@@ -45,20 +45,20 @@ class OverBudget(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Budget:
-    """Images that a tenant may buy, where an operator has set nothing else for it; 0 for no limit."""
+    """Images that a tenant may buy, unless an operator has set another limit for it; 0: no limit."""
 
     day: int = 0
     month: int = 0
 
 
 class Allowance(NamedTuple):
-    """What an accept may use, 0 for no limit: of the whole queue, and by a tenant for whom nothing else is set."""
+    """The limits of an accept (0: no limit): for the whole queue, and for a tenant without limits of its own."""
 
     max_waiting: int
     reserved: int = 0
-    """Beyond `max_waiting`, for a tenant of which fewer than that wait."""
+    """How far a tenant with fewer waiting jobs than this may exceed `max_waiting`."""
     rate: float = 0
-    """Requests a second."""
+    """Requests per second."""
     burst: int = 0
     """Requests at once."""
     tenant_waiting: int = 0
@@ -73,18 +73,18 @@ class NewJob(NamedTuple):
     order: bytes
     doc: bytes
     timeline: bytes
-    """Its first row."""
+    """The first row of its timeline."""
     created_at: AsText[Milliseconds]
     deadline: AsText[Milliseconds]
     rank: AsText[Milliseconds]
     priority: int
     images: AsText[int]
     refuse_late: bool
-    """Refused where it is not expected to end before its deadline."""
+    """Whether it is refused if it is not expected to end before its deadline."""
 
 
 class Place(NamedTuple):
-    """Where one of the jobs stands; without `own_position` where it has its place upstream already."""
+    """The position of one job; `own_position` is None if it already has its place upstream."""
 
     own_position: int | None
     position: int
@@ -92,12 +92,12 @@ class Place(NamedTuple):
 
 
 class AcceptReply(NamedTuple):
-    """With `refused_by` of a refusal; else with ids, joined by commas, and `standing` and `places` where some wait."""
+    """A refusal with `refused_by`; else ids, joined by commas, and `standing` and `places` if some jobs wait."""
 
     verdict: Verdict
     ids: str = ""
     standing: Standing | None = None
-    """What all of them share."""
+    """What is the same for all of the jobs."""
     places: tuple[Place, ...] = ()
     refused_by: Refusal | None = None
 
@@ -117,8 +117,8 @@ def accept(
 ) -> AcceptReply:
     """Accepts jobs of one tenant, all or nothing.
 
-    `idempotency_key` is empty, or the Redis key of its row. A fingerprint may have behind a colon the one that older
-    rows have. `may_be_late` says that one of the jobs is to be refused rather than late.
+    `idempotency_key` is empty, or the Redis key of its row. A fingerprint may be followed by a colon and the
+    fingerprint of older versions. `may_be_late`: one of the jobs must be refused if it would be late.
     """
 
 
@@ -139,7 +139,7 @@ def new_job(order: Order, *, refuse_late: bool) -> NewJob:
 
 
 def accepted(reply: AcceptReply) -> Accepted:
-    """The reply of lua/accept.lua with a standing for each job."""
+    """The reply of lua/accept.lua, with the position of each job."""
     if reply.refused_by:
         return Accepted(reply.verdict, refused_by=reply.refused_by)
     ids, shared = tuple(reply.ids.split(",")), reply.standing

@@ -1,4 +1,4 @@
-"""One step as Redis is told it: the calling contract of lua/advance.lua."""
+"""Writing one step: the calling contract of lua/advance.lua."""
 
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
@@ -16,50 +16,50 @@ from worker.store.script import AsText, script
 
 
 class Booking(NamedTuple):
-    """What the job costs its tenant's budget once the step is written."""
+    """The job's cost for its tenant's budget after the step."""
 
     images_open: AsText[int]
-    """That may still be bought, or are being bought."""
+    """Images that may still be bought, or are being bought."""
     images_spent: AsText[int]
     day: str
-    """Of the accept, in UTC."""
+    """The day of the accept, in UTC."""
     buys_again: bool
-    """Then it is refused where the budget has no room for it."""
+    """The step buys again, and is refused if the budget has no room."""
     images_day: int
     images_month: int
-    """Both where nothing else is set for the tenant; 0 for no limit."""
+    """Both limits apply if none is set for the tenant; 0: no limit."""
 
 
 class News(NamedTuple):
-    """What the step says of the account that the job was sent with; an empty `news` says nothing."""
+    """What the step has shown about the account of the job; an empty `news` is nothing."""
 
     news: str
     account: str
     pause_ms: Milliseconds
-    """That the upstream asked for; 0 where it did not."""
+    """The pause that the upstream asked for; 0: none."""
     jitter: float
-    """0 to 1, so that not everybody comes back at once."""
+    """0 to 1, so that retries do not all come at once."""
     reason: str
 
 
 class Learned(NamedTuple):
-    """The index row of a request id that the step brings; an empty key for none."""
+    """The index row of a new request id; an empty key: none."""
 
     request_key: str
     track_id: str
     request_ms: Milliseconds
-    """How long the row is kept: as long as anybody may be asked for by that id."""
+    """How long the row is kept: as long as somebody may poll by that id."""
 
 
 class GivenBack(NamedTuple):
-    """The place of an attempt that is over, beside which another one was sent."""
+    """The place of an earlier attempt that is over; another attempt was sent beside it."""
 
     account: str
     track_id: str
 
 
 class Advanced(NamedTuple):
-    """Whether the step was written: another writer may have been quicker, or the budget has no room."""
+    """Whether the step was written. If not, another writer was quicker, or the budget has no room."""
 
     done: bool
     refused_by: Refusal | None = None
@@ -85,7 +85,7 @@ def advance(
     learned: Learned,
     given_back: Sequence[GivenBack],
 ) -> Advanced:
-    """Writes one step to the record of `version`, and what follows from it. `delivery_id` is empty for none."""
+    """Writes one step to the record of that `version`, and what follows from it. An empty `delivery_id`: none."""
 
 
 def booking(job: Job, step: Step, budget: Budget) -> Booking:
@@ -95,7 +95,7 @@ def booking(job: Job, step: Step, budget: Budget) -> Booking:
 
 
 def news_of(job: Job, news: KeyNews | None) -> News:
-    """What the step says of an account."""
+    """What the step has shown about its account."""
     return News(news.kind, news.upstream, news.pause, jitter(job), news.reason) if news else News("", "", 0, 0, "")
 
 
@@ -106,12 +106,12 @@ def timeline_row(step: Step) -> bytes:
 
 
 def request_key(attempt: Attempt, request_id: str) -> str:
-    """The index row of an id that the upstream gave to an attempt."""
+    """The Redis key of the index row for a request id of an attempt."""
     return REQUEST(attempt.server or "", request_id)
 
 
 def learned_id(before: Job, after: Job) -> Learned:
-    """The request id that this step brings."""
+    """The request id that is new with this step."""
     for attempt in after.attempts:
         known = before.numbered(attempt.number)
         if attempt.server and attempt.request_id and (known is None or known.request_id is None):
@@ -121,15 +121,15 @@ def learned_id(before: Job, after: Job) -> Learned:
 
 
 def delivery_id(before: Job, after: Job) -> str:
-    """The id of what the caller is to be told, constant over all tries: one per end, so a late result tells again."""
+    """The id of the webhook delivery, the same for all tries. One per end of the job, so a late result has another."""
     ended = after.status in TERMINAL and before.status is not after.status
     return f"msg_{after.id}_{after.version}" if ended and after.order.webhook else ""
 
 
 def given_back(before: Job, after: Job) -> Iterator[GivenBack]:
-    """The places of attempts that others were to be sent beside, and that are over by this step.
+    """The places of earlier attempts that are over by this step.
 
-    The newest attempt may have one as well: its job was queued again, and then it turned out to be taken after all.
+    The newest attempt may have one as well: its job was queued again, and then the attempt turned out to be taken.
     """
     for attempt in after.attempts:
         known = before.numbered(attempt.number)
@@ -138,5 +138,5 @@ def given_back(before: Job, after: Job) -> Iterator[GivenBack]:
 
 
 def jitter(job: Job) -> float:
-    """0 to 1, spread over jobs, the same for one version in every process: nothing that a step needs is random."""
+    """0 to 1, spread over jobs, and the same for one version in every process, so that a step can be repeated."""
     return crc32(f"{job.id} {job.version}".encode()) % 1000 / 1000

@@ -1,6 +1,6 @@
-"""API keys made by the operator: kept in Redis by their SHA-256, each with its tenant and what it may do.
+"""API keys made by the operator: stored in Redis by their SHA-256, each with its tenant and scopes.
 
-The key itself is shown once, by whoever makes it, and is nowhere else.
+The key itself is shown once, when it is made, and is stored nowhere.
 """
 
 import re
@@ -26,7 +26,7 @@ SCOPES: tuple[Scope, ...] = get_args(Scope)
 TENANT_PATTERN = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}")
 TENANT_ALLOWED = "1 to 63 of a-z 0-9 _ -, beginning with a letter or a digit"
 MOST_KEYS = 5000
-"""Every API process holds a copy of them all."""
+"""Most keys, because every API process holds a copy of all."""
 ID_LETTERS = string.ascii_lowercase + string.digits
 ID_LENGTH = 8
 MADE_KEY = re.compile(r"dk_[a-z0-9]{8}[A-Za-z0-9_-]{43}")
@@ -34,7 +34,7 @@ MADE_KEY = re.compile(r"dk_[a-z0-9]{8}[A-Za-z0-9_-]{43}")
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """What is known of a key. `id` is the beginning of the key itself: enough to name it, too little to use it."""
+    """The record of a key. `id` is the beginning of the key: enough to name it, too little to use it."""
 
     id: str
     tenant: str
@@ -44,7 +44,7 @@ class Key:
     expires_at: Milliseconds | None = None
 
     def allows(self, scope: Scope) -> bool:
-        """Whether the key may do that; `admin` may do everything."""
+        """Whether the key has that scope; `admin` includes all."""
         return scope in self.scopes or "admin" in self.scopes
 
     def expired(self, now: Milliseconds) -> bool:
@@ -57,21 +57,21 @@ Keys = Mapping[bytes, Key]
 
 
 class TooManyKeys(Exception):
-    """There are as many keys as an installation may have."""
+    """The installation has MOST_KEYS keys already."""
 
 
 def digest_of(key: str) -> bytes:
-    """The SHA-256 by which a key is known, of any text at all."""
+    """The SHA-256 of any text that may be a key."""
     return sha256(key.encode(errors="surrogatepass")).digest()
 
 
 def is_made_key(text: str) -> bool:
-    """Whether the text has the form of a key that was made here, before anything is looked up with it."""
+    """Whether the text has the form of our keys; checked before anything is looked up with it."""
     return MADE_KEY.fullmatch(text) is not None
 
 
 def new_key() -> tuple[str, str]:
-    """A key of 256 random bits beside its id, and the id."""
+    """(key, id): the key has 256 random bits beside its id."""
     key_id = "".join(secrets.choice(ID_LETTERS) for _ in range(ID_LENGTH))
     return f"dk_{key_id}{secrets.token_urlsafe(32)}", key_id
 
@@ -82,7 +82,7 @@ def encode_key(key: Key) -> bytes:
 
 
 def decode_key(record: bytes) -> Key:
-    """The record out of its JSON. A scope that this version does not know gives no right."""
+    """The record from its JSON. A scope that this version does not know is ignored."""
     values = orjson.loads(record)
     values["scopes"] = tuple(scope for scope in values["scopes"] if scope in SCOPES)
     return Key(**{name: values[name] for name in Key.__slots__ if name in values})
@@ -95,7 +95,7 @@ class KeyStore:
         self._lane = lane
 
     async def changed(self, version: bytes | None) -> tuple[bytes, Keys] | None:
-        """Version and all keys, or None where the asker's version is the one that stands."""
+        """(version, all keys), or None if the given version is the current one."""
         reply = await self._lane.run(CHANGED_KEYS, "none" if version is None else version)
         if len(reply) == 1:
             return None
@@ -111,7 +111,7 @@ class KeyStore:
     async def make(
         self, tenant: str, scopes: tuple[Scope, ...], name: str = "", lasts: Milliseconds | None = None
     ) -> tuple[str, Key]:
-        """A new key, for the only time that it is seen, and its record. Raises TooManyKeys."""
+        """(new key, its record); the key is shown this once. Raises TooManyKeys."""
         now = await self._now()
         text, key_id = new_key()
         key = Key(key_id, tenant, scopes, name, now, None if lasts is None else now + lasts)
@@ -122,7 +122,7 @@ class KeyStore:
         return text, key
 
     async def revoke(self, key_id: str) -> Key | None:
-        """Ends a key. None where there is no such id."""
+        """Revokes a key. None if there is no such id."""
         found = {digest: key for digest, key in (await self.all()).items() if key.id == key_id}
         if not found:
             return None

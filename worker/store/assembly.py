@@ -1,10 +1,10 @@
-"""What a Lua script is made of: the parts that it includes, its arguments as locals, its reply by name.
+"""Assembles a Lua script: included files, arguments as locals, and its reply by name.
 
-The order is: flags, clock.lua, the other included files, the arguments, the script itself. What a script needs of
-lua/includes/ it names in lines of their own, `-- @include queue`; a file there may include others, and each is taken in
-once. Two things are written otherwise than Redis gets them, so that names cost nothing there: `KEY.job .. id` names a
-key by its family in worker/store/keys.py, and becomes 'job:' .. id; `return reply{…}` names values, and becomes an
-array (worker/store/reply.py). Lines keep their numbers.
+The order is: flags, clock.lua, the other included files, the arguments, the script itself. A script includes a file of
+lua/includes/ by a line `-- @include queue`. An included file may include others; each is included once. Two things are
+expanded here, so that they cost nothing in Redis: `KEY.job .. id` names a key by its family in worker/store/keys.py,
+and becomes 'job:' .. id. `return reply{…}` names values, and becomes an array (worker/store/reply.py). Lines keep their
+numbers.
 """
 
 import re
@@ -21,11 +21,11 @@ KEY = re.compile(r"\bKEY\.(\w+)")
 
 
 class ScriptError(Exception):
-    """A script that cannot be put together. Found when its module is imported, never later."""
+    """A script cannot be assembled. Raised when its module is imported, never later."""
 
 
 class Line(NamedTuple):
-    """One line of a script that was put together, and where it is from; number 0 where it was generated."""
+    """One line of an assembled script, and its origin; number 0: generated."""
 
     text: str
     file: str
@@ -33,7 +33,7 @@ class Line(NamedTuple):
 
 
 class Assembly:
-    """Puts scripts together out of a folder."""
+    """Assembles the scripts of a folder."""
 
     def __init__(self, folder: Traversable = LUA) -> None:
         self._folder = folder
@@ -41,7 +41,7 @@ class Assembly:
     def lines(
         self, name: str, flags: str, arguments: Sequence[str] = (), expand: Callable[[str, str], str] | None = None
     ) -> list[Line]:
-        """A whole script. `expand` writes the replies of a file's text out; without it an array is replied as it is."""
+        """The lines of a whole script. `expand` expands the replies in a file; without it, replies are plain arrays."""
         file = f"{name}.lua"
         text = self._read(file)
         return [
@@ -67,7 +67,7 @@ class Assembly:
             yield Line(KEY.sub(lambda found: f"'{FAMILIES[found[1]].prefix}'", code) + dashes + comment, file, number)
 
     def _included(self, text: str) -> list[str]:
-        """The names of what a script includes, each once and after what it includes itself. All include `clock`."""
+        """Names of the included files, each once, after those that it includes itself. All scripts include `clock`."""
         found: list[str] = []
 
         def take(name: str, path: tuple[str, ...]) -> None:

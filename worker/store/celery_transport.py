@@ -1,8 +1,8 @@
-"""kombu's Redis transports, for a Redis that may be full: a worker must start and consume all the same.
+"""kombu's Redis transports, changed so that a worker can start and consume while Redis is full.
 
-A consumer notes which queue belongs to which exchange (SADD) each time it connects. Our messages are pushed to the
-lists by name, so nobody reads that but remote control; what was noted earlier is still there. Refused for want of
-memory, it must not keep a worker from the work that would make room.
+A consumer writes which queue belongs to which exchange (SADD) each time it connects. Only remote control reads that,
+because our messages are pushed to the lists by name; and earlier entries are still there. If Redis has no memory for
+this write, the worker must start nevertheless, because its work frees memory.
 """
 
 from typing import Any
@@ -12,7 +12,7 @@ from redis.exceptions import OutOfMemoryError
 
 
 class Channel(redis.Channel):
-    """One to a single Redis."""
+    """A channel to a single Redis."""
 
     def _queue_bind(self, *arguments: Any) -> None:
         try:
@@ -22,13 +22,13 @@ class Channel(redis.Channel):
 
 
 class Transport(redis.Transport):
-    """To a single Redis."""
+    """A transport to a single Redis."""
 
     Channel = Channel
 
 
 class SentinelChannel(redis.SentinelChannel):
-    """One to the primary that the sentinels name."""
+    """A channel to the primary that the sentinels name."""
 
     def _queue_bind(self, *arguments: Any) -> None:
         try:
@@ -38,13 +38,13 @@ class SentinelChannel(redis.SentinelChannel):
 
 
 class SentinelTransport(redis.SentinelTransport):
-    """To the primary that the sentinels name."""
+    """A transport to the primary that the sentinels name."""
 
     Channel = SentinelChannel
 
 
 def install() -> None:
-    """Makes them what kombu takes for our addresses. The name of a class is looked up when a connection is opened."""
+    """Makes kombu use them for our addresses. kombu looks up the class by name when it opens a connection."""
     for scheme in ("redis", "rediss"):
         TRANSPORT_ALIASES[scheme] = f"{__name__}:Transport"
     TRANSPORT_ALIASES["sentinel"] = f"{__name__}:SentinelTransport"

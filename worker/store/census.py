@@ -1,4 +1,4 @@
-"""What the whole store holds at one moment, counted by Redis itself: the calling contract of lua/census.lua."""
+"""The census: counts over the whole store at one moment, for metrics. The calling contract of lua/census.lua."""
 
 from dataclasses import dataclass, field
 from typing import NamedTuple
@@ -26,20 +26,20 @@ class Census:
     tenants: dict[str, int] = field(default_factory=dict)
     """Waiting jobs by tenant, of at most 200 tenants."""
     oldest_waiting_at: Milliseconds | None = None
-    """When the oldest of the jobs that go first was accepted."""
+    """When the oldest of the jobs at the head of their backlogs was accepted (ms since 1970)."""
     paused: bool = False
     removals_failing: int = 0
-    """Jobs and folders of forgotten jobs that could not be removed so far."""
+    """Jobs and folders that could not be removed so far."""
     hold_seconds: float | None = None
-    """How long a place upstream was held of late."""
+    """How long places upstream have been held recently, in seconds."""
     clock_steps: int = 0
-    """How often Redis' clock was set while something of ours ran."""
+    """How often Redis' clock was set while Darkroom ran."""
     clock_ahead_seconds: float = 0.0
-    """How much of that has not worn off yet."""
+    """The part of the difference that has not worn off yet, in seconds."""
 
 
 class AccountRow(NamedTuple):
-    """An upstream account; without a limit where no worker has it in its configuration."""
+    """An upstream account; without a limit if no worker has it in its configuration."""
 
     name: str
     held: int
@@ -47,7 +47,7 @@ class AccountRow(NamedTuple):
 
 
 class TenantRow(NamedTuple):
-    """A tenant with waiting jobs, and the one that goes first."""
+    """A tenant with waiting jobs, and the first of them."""
 
     name: str
     waiting: int
@@ -55,7 +55,7 @@ class TenantRow(NamedTuple):
 
 
 class CensusReply(NamedTuple):
-    """All of it in one moment."""
+    """All counts, of the same moment."""
 
     by_status: dict[str, int]
     accounts: list[AccountRow]
@@ -64,7 +64,7 @@ class CensusReply(NamedTuple):
     tenants: list[TenantRow]
     paused: bool
     overdue_ms: Milliseconds
-    """That the oldest due step is late."""
+    """By how much the oldest due job is late."""
     removals_failing: int
     clock_ahead_ms: Milliseconds
     waiting: int = 0

@@ -1,4 +1,4 @@
-"""How the whole installation is, as all of its processes see it: workers alive, results, the image store, counts."""
+"""The condition of the installation, shared by all processes: workers alive, results, image store, counts."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -16,12 +16,12 @@ from worker.store.script import script
 
 HEALTH_MINUTES = 5
 ALIVE_MS: Milliseconds = 10_000
-"""A worker not heard of for that long counts as gone."""
+"""A worker without a heartbeat for so long counts as gone."""
 READY_SECONDS = 60
 
 
 class Results(NamedTuple):
-    """How results came in the last minutes, and why the image store cannot be written; empty where it can."""
+    """How results came in the last minutes, and why the image store cannot be written (empty: it can)."""
 
     callbacks: int
     winning_polls: int
@@ -34,18 +34,18 @@ def health(*, minutes: int) -> Results:
 
 
 class Condition:
-    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+    """Reads and writes the condition. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, lane: Lane, push: Push) -> None:
         self._lane, self._push = lane, push
 
     async def note_alive(self, worker: str) -> None:
-        """One worker process's word that it is there; forgets those that have not said so for long."""
+        """The heartbeat of one worker process; removes workers without one for long."""
         await self._lane.write("ZADD", WORKERS(), self._lane.now(), worker)
         await self._forget_silent()
 
     async def workers_alive(self) -> int:
-        """How many worker processes have been heard of lately; forgets those that have not."""
+        """How many worker processes are alive; removes those without a heartbeat."""
         await self._forget_silent()
         return int(await self._lane.call("ZCARD", WORKERS()))
 
@@ -54,11 +54,11 @@ class Condition:
         await self._lane.write("SET", READY(), token_hex(4), "EX", READY_SECONDS)
 
     async def results(self) -> Results:
-        """How results came of late, and whether images can be stored."""
+        """How results came recently, and whether images can be stored."""
         return await self._lane.run(health, minutes=HEALTH_MINUTES)
 
     async def note_images_away(self, reason: str | None, seconds: int) -> None:
-        """Holds everything back for so long while the image store cannot be written; None lets it go."""
+        """Holds back all jobs for so many seconds, because the image store cannot be written; None ends that."""
         if reason is None:
             await self._lane.write("DEL", STORE_AWAY())
         else:

@@ -1,4 +1,4 @@
-"""The one place that opens connections to Redis, but for Celery's own (config/broker.py)."""
+"""Opens all connections to Redis, except Celery's own (config/broker.py)."""
 
 from typing import Any
 
@@ -15,17 +15,17 @@ from config.redis_address import RedisAddress, parse_redis_address
 
 
 class SentinelPool(SentinelConnectionPool, BlockingConnectionPool):
-    """Connections to whatever the sentinels call the primary at the moment of connecting."""
+    """Connections to the server that the sentinels name as primary at the moment of connecting."""
 
     async def disconnect(self, inuse_connections: bool = True) -> None:
-        """Closes the connections; with those in use, which is the end of the pool, also those to the sentinels."""
+        """Closes the connections. With those in use (the end of the pool) also the connections to the sentinels."""
         await super().disconnect(inuse_connections)
         if inuse_connections:
             await self.sentinel_manager.aclose()
 
 
 def connect(url: str, timeout_seconds: float, connections: int = 8, health_check_seconds: int = 0) -> Redis:
-    """A client that gives up after `timeout_seconds` and never repeats a command by itself."""
+    """A client that gives up after `timeout_seconds`, and never repeats a command by itself."""
     address = parse_redis_address(url)
     options = {
         "max_connections": connections,
@@ -47,7 +47,7 @@ def connect(url: str, timeout_seconds: float, connections: int = 8, health_check
 
 
 def _sentinel_pool(address: RedisAddress, timeout_seconds: float, options: dict[str, Any]) -> SentinelPool:
-    # a sentinel whose machine is gone must leave time to ask the others: they are asked one after another
+    # sentinels are asked one after another: one whose machine is gone must leave time for the others
     share = timeout_seconds / (len(address.hosts) + 1)
     asking: dict[str, Any] = {"socket_connect_timeout": share, "socket_timeout": share, "retry": Retry(NoBackoff(), 0)}
     if address.tls is not None:

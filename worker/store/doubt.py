@@ -1,7 +1,7 @@
-"""What became of an accept whose reply was lost. It is asked for until it is known: a refusal must be one.
+"""Doubt: an accept whose reply was lost. Redis is asked until the result is known, because a refusal must be true.
 
-A connection that breaks while Redis is at work leaves open whether the job is there. Answering 503 then, a job might be
-bought behind the back of a caller who was told that nothing was accepted.
+If a connection breaks while Redis works, nobody knows whether the job exists. If the API then answered 503, a job might
+be bought although its caller was told that nothing was accepted.
 """
 
 import asyncio
@@ -17,19 +17,19 @@ log = structlog.get_logger()
 T = TypeVar("T")
 
 DOUBT_SECONDS = 10.0
-"""A Redis that was killed is back by then, or a failover is through."""
+"""Within this time a killed Redis is back, or a failover has ended."""
 PAUSE_SECONDS = 0.1
 
 
 class Doubtful(Exception):
-    """It cannot be said whether it was done. Whoever asked is told neither: no answer is the only true one."""
+    """Nobody knows whether it was done. The caller gets no answer, because any answer might be wrong."""
 
 
 async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[T]], seconds: float = DOUBT_SECONDS) -> T:
-    """The reply of a script that makes `key`, and says the same again where the key is there.
+    """The reply of a script that makes `key`, and that replies the same again if the key exists.
 
-    Raises RedisUnavailable only where it is certain that it was not done and never will be, otherwise Doubtful: only
-    those are left in doubt whose script was on its way in the moment in which Redis fell silent.
+    Raises RedisUnavailable only if it is certain that it was not done and never will be, otherwise Doubtful. Doubt is
+    only possible for scripts that were in flight when Redis stopped answering.
     """
     began = time.monotonic()
     await _is_heard(lane)
@@ -40,7 +40,7 @@ async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[T]], seconds
             raise
     while time.monotonic() - began < seconds:
         await asyncio.sleep(PAUSE_SECONDS)
-        # what Redis has not begun by now is refused by the time that the script carries (lua/includes/clock.lua)
+        # a script that Redis has not begun by now refuses to run: it carries its latest time (lua/includes/clock.lua)
         is_too_late = time.monotonic() - began > lane.timeout_seconds
         try:
             is_there = await lane.call("EXISTS", key)
@@ -55,7 +55,7 @@ async def settled(lane: Lane, key: str, run: Callable[[], Awaitable[T]], seconds
 
 
 async def _is_heard(lane: Lane) -> None:
-    """Asks a quiet Redis whether it is there, before anything is sent that leaves a doubt. Raises RedisUnavailable."""
+    """Checks that Redis answers before something is sent that could be left in doubt. Raises RedisUnavailable."""
     if lane.is_heard:
         return
     try:

@@ -1,4 +1,4 @@
-"""Whether a Redis is fit to keep jobs: judged at start and with every new connection, which may reach another one."""
+"""The fitness check: whether a Redis is safe for jobs. Made at start and for every new connection."""
 
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
@@ -23,16 +23,16 @@ UNWATCHED = (
 )
 
 Ask = Callable[..., Awaitable[Any]]
-"""Sends one command's words and gives its reply; raises redis' own errors."""
+"""Sends one command and returns its reply; raises redis' own errors."""
 
 
 class Unfit(RedisConnectionError):
-    """A server that must not be spoken to. The text says why, in one sentence."""
+    """A server that must not be used. The text says why, in one sentence."""
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Why a server may not be used, or '', and what its operator should know."""
+    """`refusal` says why a server must not be used, or is ''; `warnings` are for its operator."""
 
     refusal: str = ""
     warnings: tuple[str, ...] = ()
@@ -41,7 +41,7 @@ class Verdict:
 def judge(
     facts: Mapping[str, str], config: Mapping[str, str] | None, shards: int, *, sentinels: bool, replicas: int
 ) -> Verdict:
-    """The verdict on `INFO`, on what CONFIG shows (None: it is hidden) and on how many shards there are."""
+    """The verdict by `INFO`, by the configuration (None: it is hidden) and by the number of shards."""
     shown = config or {}
     version = facts.get("redis_version", str(OLDEST))
     policy = shown.get("maxmemory-policy") or facts.get("maxmemory_policy") or "noeviction"
@@ -66,7 +66,7 @@ def judge(
 
 
 async def examine(ask: Ask, *, sentinels: bool, replicas: int) -> Verdict:
-    """Looks at the server behind a connection. A managed one that hides CONFIG is believed, and said to be."""
+    """Examines the server behind a connection. A managed one that hides CONFIG is trusted, with a warning."""
     facts = _facts(await ask("INFO"))
     try:
         config = _texts(await ask("CONFIG", "GET", *DURABILITY))
@@ -77,7 +77,7 @@ async def examine(ask: Ask, *, sentinels: bool, replicas: int) -> Verdict:
 
 
 def _texts(reply: Any) -> dict[str, str]:
-    """A map as one version of the protocol or the other brings it."""
+    """A map in the form of RESP2 or RESP3."""
     pairs = reply.items() if isinstance(reply, dict) else zip(reply[::2], reply[1::2], strict=True)
     return {name.decode(): value.decode() for name, value in pairs}
 

@@ -1,4 +1,4 @@
-"""Judges the server behind each new connection of a lane before anything is asked of it (worker/store/fitness.py)."""
+"""The gate: checks the fitness of the server behind each new connection of a lane (worker/store/fitness.py)."""
 
 from typing import Any
 
@@ -13,11 +13,11 @@ from worker.store.fitness import Unfit, Verdict, examine
 log = structlog.get_logger()
 
 LOOK_AGAIN_MS = 15_000
-"""A server can be configured anew under us: how soon that is seen."""
+"""The pause between two checks: a server may be reconfigured while it runs."""
 
 
 class Gate:
-    """What was found of the server that was looked at last; one that is unfit is looked at again every time."""
+    """The verdict on the server that was checked last. An unfit server is checked again every time."""
 
     def __init__(self, redis: Redis, replicas: int) -> None:
         self._replicas = replicas
@@ -27,7 +27,7 @@ class Gate:
         redis.connection_pool.connection_kwargs["redis_connect_func"] = self._meet
 
     async def check(self, connection: Any) -> None:
-        """Looks where the last look is long ago. Raises Unfit, after saying so once."""
+        """Checks if the last check is long ago. Raises Unfit, and logs it once."""
         if steady_ms() - self._looked_at > LOOK_AGAIN_MS:
             await self._look(connection)
 
@@ -45,7 +45,7 @@ class Gate:
 
 
 async def look_at(connection: Any, *, sentinels: bool, replicas: int) -> Verdict:
-    """The verdict on what is behind a connection that nobody else uses meanwhile."""
+    """The verdict on the server behind a connection, which nobody else may use meanwhile."""
 
     async def ask(*words: str) -> Any:
         await connection.send_packed_command(pack_command(words))  # type: ignore[arg-type]

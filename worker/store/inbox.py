@@ -1,6 +1,6 @@
-"""The callbacks of each job as they came, kept before anything is decided: the inbox.
+"""The inbox: the raw callbacks of each job, stored before anything is decided.
 
-A job's callbacks are read in order; how many of them have been decided on is a field of its record.
+A job's callbacks are read in order. A field of its record says how many have been decided on.
 """
 
 from typing import Literal, NamedTuple
@@ -18,25 +18,25 @@ Kept = Literal["kept", "duplicate", "full", "orphan"]
 
 
 class CallbackReply(NamedTuple):
-    """What became of a callback."""
+    """Whether a callback was stored."""
 
     verdict: Kept
 
 
 class Done(NamedTuple):
-    """Whether it was done: the record may be another by now, or gone."""
+    """Whether it was done. If not, the record has changed, or is gone."""
 
     done: bool
 
 
 @script
 def callback(*, push: Push, job_id: str, attempt: int, body: bytes, most_unread: int, orphan: bytes) -> CallbackReply:
-    """Keeps a callback and wakes its job; `orphan` is kept where there is no such job."""
+    """Stores a callback and wakes its job; stores `orphan` if there is no such job."""
 
 
 @script
 def mark_read(*, job_id: str, version: int, inbox_read: int) -> Done:
-    """One more callback was decided on, and changed nothing."""
+    """Notes that one more callback was decided on, and changed nothing."""
 
 
 @script
@@ -45,13 +45,13 @@ def look_again(*, job_id: str, wait: Milliseconds, read_all_again: bool) -> Done
 
 
 class Inbox:
-    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+    """The inbox in Redis. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, lane: Lane, push: Push) -> None:
         self._lane, self._push = lane, push
 
     async def keep(self, job_id: str, attempt: int, body: bytes, orphan: bytes) -> Kept:
-        """Keeps a raw callback and wakes its job; bounded per job, duplicates are kept once."""
+        """Stores a raw callback and wakes its job. Their number per job is limited; duplicates are stored once."""
         reply = await self._lane.run(
             callback,
             push=self._push,
@@ -64,7 +64,7 @@ class Inbox:
         return reply.verdict
 
     async def of_attempt(self, job_id: str, attempt: int) -> list[bytes]:
-        """The bodies of all kept callbacks of one attempt, oldest first, read or not."""
+        """The bodies of all stored callbacks of one attempt, oldest first, read or not."""
         kept = map(read_callback, await self._lane.call("LRANGE", INBOX(job_id), 0, -1))
         return [each.body for each in kept if each.attempt == attempt]
 
@@ -74,7 +74,7 @@ class Inbox:
         await self._lane.run(mark_read, job_id=job.id, version=job.version, inbox_read=before.inbox_read)
 
     async def read_again(self, job_id: str) -> None:
-        """Has all kept callbacks of a job decided on again; deciding twice changes nothing."""
+        """Marks all stored callbacks of a job as unread; deciding twice changes nothing."""
         await self._lane.run(look_again, job_id=job_id, wait=0, read_all_again=True)
 
     async def orphans(self) -> list[bytes]:
@@ -83,5 +83,5 @@ class Inbox:
         return rows
 
     async def drop_orphan(self, row: bytes) -> None:
-        """Removes one, once it has been matched."""
+        """Removes an orphan after it was matched."""
         await self._lane.write("LREM", ORPHANS(), 1, row)

@@ -1,7 +1,7 @@
-"""The job store on Redis: accept once, compare-and-set, look-ups, forgetting.
+"""The job store in Redis: accept, compare-and-set, look-ups, removal.
 
-Python decides, Lua guards: every method is one script or one command over the shared lane. The store has three parts of
-their own: the inbox, the queue and the condition of the installation.
+Python decides, Lua guards: every method is one script or one command over the shared lane. The store has three parts in
+modules of their own: the inbox, the queue, and the condition of the installation.
 """
 
 from collections.abc import Collection, Sequence
@@ -28,31 +28,31 @@ from worker.store.script import script
 NO_BUDGET = Budget()
 IDEMPOTENCY_MS = 25 * 3_600_000
 TOMBSTONE_MS = 900_000
-"""Longer than whoever collects a job can be at it without asking Redis again (images/collect.py), threefold."""
+"""Three times the longest time for which a worker can collect a job without asking Redis (images/collect.py)."""
 
 
 @script
 def hand_over(*, push: Push, job_id: str) -> None:
-    """Wakes the collection of a job's images."""
+    """Sends the message that has a job's images collected."""
 
 
 @script
 def rest(*, job_id: str, version: int) -> None:
-    """Nobody needs to look at an ended job, unless something has come in meanwhile."""
+    """Removes an ended job from the due times, unless something has come in meanwhile."""
 
 
 @script
 def lay_ghost(*, job_id: str) -> None:
-    """Removes keys of a job that has no record."""
+    """Removes keys of a job that has no record (a ghost)."""
 
 
 @script
 def forget(*, job_id: str, tenant: str, folder: str, tombstone_ms: Milliseconds, request_keys: Sequence[str]) -> None:
-    """Removes a finished job, but for its folder, and leaves a tombstone for that. `request_keys`: its index rows."""
+    """Removes a finished job except its folder, for which it leaves a tombstone. `request_keys`: its index rows."""
 
 
 class JobStore:
-    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+    """Job records in Redis. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(
         self, lane: Lane, template: bytes, prefix: str, lease: Milliseconds, budget: Budget = NO_BUDGET
@@ -77,10 +77,9 @@ class JobStore:
     ) -> Accepted:
         """Writes a tenant's jobs, their idempotency row and their messages, all or nothing.
 
-        `idempotency` is the key's row and the fingerprint of the body; behind a colon the one that older rows have.
-        `refuse_late` has the ids of jobs to be refused where they are not expected to end before their deadline. Safe
-        to repeat with the same orders. Raises RedisUnavailable where nothing was accepted, Doubtful where that is
-        not known.
+        `idempotency` is (row of the key, fingerprint of the body); a colon and the fingerprint of older versions may
+        follow. `refuse_late` has the ids of jobs to refuse if they are not expected to end before their deadlines. Safe
+        to repeat with the same orders. Raises RedisUnavailable if nothing was accepted, Doubtful if that is not known.
         """
         key, fingerprint = idempotency or ("", "")
         first = orders[0]
@@ -109,7 +108,7 @@ class JobStore:
         return known.ids[0] if known and known.verdict == "same" else None
 
     async def accepted_before(self, idempotency: tuple[str, str]) -> Accepted | None:
-        """What an accept with this key is answered by an earlier one (`same` or `mismatch`), or None; only reads."""
+        """The answer for an accept whose key is known (`same` or `mismatch`), or None. Only reads."""
         row = await self._lane.call("GET", idempotency[0])
         if row is None:
             return None
@@ -117,17 +116,17 @@ class JobStore:
         return Accepted("same" if fingerprint in idempotency[1].split(":") else "mismatch", tuple(ids.split(",")))
 
     async def load(self, job_id: str) -> Loaded | None:
-        """The record, or None where there is none."""
+        """The record, or None if there is none."""
         return loaded.loaded(await self._lane.run(loaded.load, job_id=job_id))
 
     async def view(self, job_id: str, tenant: str = "") -> Loaded | None:
-        """The record, and where it stands in the queue if it waits, for whoever shows it; only that tenant's."""
+        """The record for showing it, with its position if it waits; None if it is not that tenant's."""
         return loaded.viewed(await self._lane.run(loaded.view, job_id=job_id, tenant=tenant))
 
     async def advance(self, before: Loaded, step: Step, *, inbox_read: int | None = None) -> bool:
-        """Applies one step; False where another writer was quicker, and then nothing has changed.
+        """Writes one step. Returns False if another writer was quicker; then nothing has changed.
 
-        Raises OverBudget where it buys again what the tenant's budget has no room for.
+        Raises OverBudget if it buys again and the tenant's budget has no room.
         """
         was, job = before.job, step.job
         reply = await self._lane.run(
@@ -159,11 +158,11 @@ class JobStore:
         return owner is None or owner.decode() == attempt.track_id
 
     async def hand_over(self, job_id: str) -> None:
-        """Wakes the collection of a job's images, for whoever must not wait for them itself."""
+        """Has a job's images collected by the `collect` process."""
         await self._lane.run(hand_over, push=self.push, job_id=job_id)
 
     async def rest(self, job: Job) -> None:
-        """Notes that nobody needs to look at an ended job, unless something has come in meanwhile."""
+        """Removes an ended job from the due times, unless something has come in meanwhile."""
         await self._lane.run(rest, job_id=job.id, version=job.version)
 
     async def again_at(self, job_id: str, wait: Milliseconds) -> None:
@@ -177,12 +176,12 @@ class JobStore:
         key, start = JOBS(tenant), 0
         if cursor:
             rank = await self._lane.call("ZREVRANK", key, cursor)
-            if rank is None:  # deleted meanwhile: go on from when it was made, which its id tells
+            if rank is None:  # deleted meanwhile: continue from the time in its id
                 before = min(before, created_at(cursor) + 1)
             else:
                 newer = await self._lane.call("ZCOUNT", key, before, "+inf")
                 start = max(0, rank + 1 - newer)
-        while True:  # a batch's jobs share a millisecond: those of it that were shown already are passed over
+        while True:  # jobs of a batch share a millisecond: skip those that were shown already
             arguments = (key, f"({before}", after, "LIMIT", start, most)
             ids = [each.decode() for each in await self._lane.call("ZREVRANGEBYSCORE", *arguments)]
             older = [each for each in ids if not cursor or each < cursor]
@@ -191,11 +190,11 @@ class JobStore:
             start += most
 
     async def lay_ghost(self, job_id: str) -> None:
-        """Removes keys of a job that has no record: an older version could write them after the job was gone."""
+        """Removes keys of a job that has no record; an older version could write them after the job was removed."""
         await self._lane.run(lay_ghost, job_id=job_id)
 
     async def forget(self, job: Job) -> None:
-        """Removes every trace of a finished job but its folder, for which it leaves a tombstone."""
+        """Removes a finished job completely except its folder, for which it leaves a tombstone."""
         rows = [request_key(each, each.request_id) for each in job.attempts if each.server and each.request_id]
         await self._lane.run(
             forget,

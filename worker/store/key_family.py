@@ -1,4 +1,4 @@
-"""What a family of Redis keys is: its pattern, its type, what it holds, how long it lives. The map is keys.py."""
+"""A family of Redis keys: its pattern, its type, what it holds, how long it lives. The map of all is keys.py."""
 
 import re
 from dataclasses import dataclass
@@ -7,7 +7,7 @@ from functools import cached_property
 
 
 class Type(StrEnum):
-    """As Redis' own TYPE answers."""
+    """The types of Redis' command TYPE."""
 
     STRING = "string"
     HASH = "hash"
@@ -21,40 +21,40 @@ class Life(StrEnum):
     """How long the keys of a family live."""
 
     JOB = "with its jobs"
-    """Its name, or each of its members, is that of a job or of a delivery of one: nothing of it outlives them."""
+    """The key or its members are named after jobs or their deliveries, and are removed with them."""
     TTL = "time to live"
-    """Each of them has one, from the write that makes it."""
+    """Each key has a TTL from the write that makes it."""
     EMPTY = "until it is empty"
-    """Members come and go, each by its own rule; Redis removes the key with the last."""
+    """Members come and go; Redis removes the key with its last member."""
     PERMANENT = "permanent"
-    """Its size does not grow with the number of jobs: `bound` says what it grows with."""
+    """It stays. Its size does not grow with the number of jobs; `bound` says what it grows with."""
     THEIRS = "Celery's"
-    """Not ours to remove."""
+    """Celery's own keys; we do not remove them."""
 
 
 @dataclass(frozen=True)
 class Family:
-    """The keys of one pattern. `<name>` in it stands for what tells one key from another."""
+    """The keys of one pattern. `<name>` is its variable part."""
 
     pattern: str
     type: Type
     life: Life
     holds: str
-    """Members or fields, and behind the arrow what is kept with each; behind a bar the fields that may be absent."""
+    """Members or fields; after the arrow the value of each; after a bar the fields that may be absent."""
     bound: str = ""
-    """What removes or bounds it, where its kind of life leaves that open."""
+    """What removes or limits it, if its `life` does not say that."""
 
     def __call__(self, *names: str) -> str:
-        """The key with these names, as many as the pattern has. Raises TypeError for more or fewer."""
+        """The key with these names for its variable parts. Raises TypeError for too many or too few."""
         return self._format % names
 
     @property
     def prefix(self) -> str:
-        """What each of its keys begins with; the whole key, where there is only one."""
+        """The constant beginning of its keys; the whole key if there is only one."""
         return self.pattern.partition("<")[0]
 
     def matches(self, key: str) -> bool:
-        """Whether the pattern fits the key. More than one may: keys.family_of() tells which it is."""
+        """Whether the key matches the pattern. Several patterns may match: keys.family_of() decides."""
         return self._shape.fullmatch(key) is not None
 
     @cached_property

@@ -1,8 +1,8 @@
 """The map of Redis: every family of keys that we write or read, what it holds, and how long it lives.
 
-No key is named anywhere else: Python makes it by its family (`JOB(job_id)`, `DUE()`), and Lua names the family. A test
-after which a key is left that belongs to no family, or outlives what it belongs to, fails (tests/support/key_leaks.py).
-docs/redis.md is made from this page.
+No key name is written anywhere else: Python makes it from its family (`JOB(job_id)`, `DUE()`), and Lua names the
+family. A test fails if it leaves a key that belongs to no family, or that outlives its job
+(tests/support/key_leaks.py). docs/redis.md is generated from this file.
 """
 # fmt: off
 
@@ -102,7 +102,7 @@ API_KEYS = Family("keys", HASH, Life.PERMANENT,
 API_KEYS_VERSION = Family("keys:version", STRING, Life.PERMANENT,
     "another one after every change of keys: a copy of another version is read anew", bound="one word")
 
-# Places, and lines before them: collecting images, telling callers (worker/store/lua, lines)
+# Places and lines: collecting images, webhook deliveries (worker/store/lua, lines)
 COLLECTING = Family("collecting:<tenant>", ZSET, Life.EMPTY,
     "job id → ms at which whoever collects it is believed dead")
 TELLING = Family("telling:<lane>", ZSET, Life.TTL,
@@ -167,13 +167,13 @@ OLD_CELERY = Family(f"{OLD_KEY_PREFIX}<name>", ANY, Life.THEIRS,
 FAMILIES: Mapping[str, Family] = {
     name.lower(): each for name, each in vars().copy().items() if isinstance(each, Family)
 }
-"""By name: that of the constant, in small letters. None can be forgotten."""
+"""All families by name (the constant in small letters), so that none can be forgotten."""
 
 KEYS: Mapping[str, str] = {name: each.prefix for name, each in FAMILIES.items()}
-"""What `KEY.<name>` stands for in a Lua script: one that ends in a colon is followed by the first of its names."""
+"""`KEY.<name>` in a Lua script becomes this text. If it ends with a colon, the first variable part follows."""
 
 
 def family_of(key: str) -> Family | None:
-    """The family that a key belongs to: of those whose pattern fits it, the one that spells out most of it."""
+    """The family of a key: of all that match, the one with the longest constant part."""
     fitting = (each for each in FAMILIES.values() if each.matches(key))
     return max(fitting, key=lambda each: len(each.prefix), default=None)

@@ -1,11 +1,11 @@
-"""One connection to Redis that everything of an event loop shares, pipelined by itself.
+"""The lane: one connection to Redis for everything in an event loop, with automatic pipelining (group commit).
 
-Calls made while a round trip is under way leave together in the next one, so that a burst of accepts costs one write,
-one fsync and one answer: group commit without a timer. What may have been done is not repeated here: a lost answer is
-the caller's to decide on, and the scripts are written so that deciding to ask again is safe.
+Calls made during a round trip leave together in the next one. So a burst of accepts costs one write, one fsync and one
+answer, without a timer. A call that may have been done is not repeated here. After a lost answer the caller decides,
+and the scripts are written so that asking again is safe.
 
-A round trip that is given up is not undone: its bytes may be executed later. So every script carries the time until
-which it may run (lua/includes/clock.lua), and what was not done until then never will be.
+A round trip that is given up is not undone: Redis may execute it later. So every script carries the time until which it
+may run (lua/includes/clock.lua). After that time it is never done.
 """
 
 import asyncio
@@ -33,19 +33,19 @@ R = TypeVar("R")
 MOST_CALLS_PER_TRIP = 256
 TRIPS_AT_ONCE = 2
 MOST_WAITING = 4096
-"""Calls that have not left yet; more are refused at once."""
+"""Most calls that wait for a round trip; further ones are refused at once."""
 HEARD_MS = 20
-"""Longer than a trip takes where Redis is well."""
+"""Longer than a round trip to a healthy Redis takes."""
 
 
 class Written(NamedTuple):
-    """What Redis says to a command that writes."""
+    """The reply to a command that writes."""
 
     answer: Any
 
 
 class Stepped(NamedTuple):
-    """The time, and by how much Redis' clock was set, if it was."""
+    """The time, and by how much Redis' clock was set (ms), if it was."""
 
     now: Milliseconds
     step: Milliseconds
@@ -58,14 +58,14 @@ def write(*, command: Sequence[Any]) -> Written:
 
 @script
 def step_clock(*, believed: Milliseconds, doubt: Milliseconds, under_way: Milliseconds) -> Stepped:
-    """Lets `now` go on from `believed`, which may be wrong by `doubt`, where Redis' clock was set."""
+    """If Redis' clock was set, lets `now` continue from `believed`, which may be wrong by `doubt` (ms)."""
 
 
 class Lane:
-    """Runs commands and scripts; see the module's words on batching.
+    """Runs commands and scripts; the module describes the batching.
 
-    Raises RedisUnavailable where Redis is away, hangs, is read-only or out of memory. With `replicas`, a round trip
-    counts only once so many replicas have everything that it wrote; else RedisUnavailable, which never says "not done".
+    Raises RedisUnavailable if Redis is away, hangs, is read-only or out of memory. With `replicas`, a round trip counts
+    only after so many replicas have all its writes; else it raises RedisUnavailable, although they may be done.
     """
 
     def __init__(self, redis: Redis, timeout_seconds: float, replicas: int = 0) -> None:
@@ -79,12 +79,12 @@ class Lane:
 
     @property
     def verdict(self) -> Verdict:
-        """On the server that was looked at last."""
+        """The fitness of the server that was checked last."""
         return self._round_trips.gate.verdict
 
     @property
     def is_heard(self) -> bool:
-        """Whether Redis is answering just now: a trip is under way, and the one before it has ended a moment ago."""
+        """Whether Redis is answering now: a round trip is in flight, and the one before ended a moment ago."""
         return bool(self._trips) and steady_ms() - self._answered_at <= HEARD_MS
 
     def now(self) -> Milliseconds:
@@ -92,10 +92,10 @@ class Lane:
         return self.clock.now()
 
     async def run(self, script: Script[P, R], *arguments: P.args, **named: P.kwargs) -> R:
-        """One script with its arguments, loaded first where this Redis does not know it. Its reply, by name.
+        """Runs one script with its arguments, loaded first if this Redis does not know it. Returns its reply, by name.
 
-        Refused by the time on Redis' clock although it came in time by ours, the clock was not what it was believed to
-        be: nothing was done, and it is asked once more.
+        If Redis' clock says too late although ours says in time, our estimate was wrong. Nothing was done, and the
+        script is sent once more.
         """
         made, words = steady_ms(), script.words(arguments, named)
         reply = await self._run_once(script, words, made, self.clock)
@@ -108,7 +108,7 @@ class Lane:
         return script.read(reply)
 
     async def write(self, *command: Any) -> Any:
-        """One command that writes, not later than a script may."""
+        """One command that writes, with the same time limit as a script."""
         return (await self.run(write, command=command)).answer
 
     async def call(self, *command: Any) -> Any:
@@ -116,7 +116,7 @@ class Lane:
         return await self._ask(Call(command, steady_ms()))
 
     async def aclose(self) -> None:
-        """Waits for what is under way, then closes the connections."""
+        """Waits for round trips in flight, then closes the connections."""
         while self._trips:
             await asyncio.gather(*self._trips)
         await self.redis.aclose(close_connection_pool=True)
@@ -130,10 +130,10 @@ class Lane:
             return await self._ask(Call(("EVAL", script.source, 0, *words), made, clock))
 
     async def _correct(self, redis_now: Milliseconds) -> None:
-        """Redis' clock is not what was believed. If it was set, `now` is to go on for all as if it had not been.
+        """Redis' clock differs from our estimate. If it was set, `now` must continue for all as if it had not been set.
 
-        Nothing of ours runs before: what is asked with the old belief is refused, and the new one is not told until
-        this is settled. A machine of ours that stood still is told from it by the ticks of the others.
+        Until this is settled no script of this process runs: with the old estimate they are refused. The ticks of other
+        machines show whether our own machine stood still instead.
         """
         if not self.clock.contradicts(redis_now):
             return self.clock.set(redis_now)
@@ -141,7 +141,7 @@ class Lane:
         reply = await self._run_once(step_clock, step_clock.words((), named), steady_ms(), SharedClock(redis_now))
         if _was_refused(reply) and self.clock.contradicts(reply[0]):
             raise RedisUnavailable("Redis' clock was set, and Redis is slow")
-        if _was_refused(reply):  # somebody else has settled it meanwhile
+        if _was_refused(reply):  # another process has settled it meanwhile
             return self.clock.learn(reply[0])
         now, step = step_clock.read(reply)
         if step:
@@ -149,7 +149,7 @@ class Lane:
         return self.clock.set(now)
 
     async def _ask(self, call: Call) -> Any:
-        """Answered or RedisUnavailable within the time-out from when it was made, whether it has left or not."""
+        """The reply. Raises RedisUnavailable when the time-out since `made` is over, sent or not."""
         if len(self._waiting) >= MOST_WAITING:
             raise RedisUnavailable("too many calls wait for Redis already")
         left = self.timeout_seconds - (steady_ms() - call.made) / 1000
@@ -160,7 +160,7 @@ class Lane:
         try:
             return await call.answer
         except RedisUnavailable as error:
-            # an error that Redis itself replied with says that it did nothing
+            # an error reply of Redis itself means that it did nothing
             error.may_be_done = call.has_left and not isinstance(error.__cause__, ResponseError)
             raise
         finally:
@@ -170,7 +170,7 @@ class Lane:
         return steady_ms() - made < self._round_trips.run_ms
 
     async def _travel(self) -> None:
-        """Round trips until nobody waits. Ends in the turn in which it sees that: a later call starts another."""
+        """Makes round trips until no call waits; a later call starts it again."""
         try:
             while self._waiting:
                 calls = self._board()
@@ -180,7 +180,7 @@ class Lane:
             self._trips.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
     def _board(self) -> list[Call]:
-        """Who leaves with the next trip. Who has been told already, or is not waited for any more, stays unsent."""
+        """The calls of the next round trip, without those that have timed out or were cancelled."""
         calls: list[Call] = []
         while self._waiting and len(calls) < MOST_CALLS_PER_TRIP:
             call = self._waiting.popleft()

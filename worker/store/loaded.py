@@ -1,4 +1,4 @@
-"""A record as it is read: with its timeline, its callbacks, and where it stands in the queue."""
+"""A record as it is loaded: with its timeline, its callbacks, and its position in the queue."""
 
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -26,27 +26,27 @@ def read_callback(row: bytes) -> Callback:
 
 @dataclass(frozen=True, slots=True)
 class Loaded:
-    """A record with its timeline and the callbacks that nobody has decided on yet, at Redis' own time."""
+    """A record with its timeline and its unread callbacks; `now` is by Redis' clock (ms since 1970)."""
 
     job: Job
     now: Milliseconds
     timeline: bytes
     inbox_read: int
-    """How many of its callbacks have been decided on."""
+    """How many of its callbacks have been read (decided on)."""
     inbox: tuple[Callback, ...]
-    """The others, the oldest first."""
+    """The unread callbacks, oldest first."""
     standing: Standing | None = None
     quickest_ms: Milliseconds | None = None
-    """From the intent to the end, as the quickest job of its tenant took of late."""
+    """How long the quickest recent job of its tenant took, from intent to end."""
 
     @property
     def has_just_ended(self) -> bool:
-        """Within the last second."""
+        """Whether it ended within the last second."""
         return self.job.finished_at is not None and self.now - self.job.finished_at < SECOND
 
 
 class LoadReply(NamedTuple):
-    """A record, empty where there is none, and its unread callbacks."""
+    """A record (empty: there is none) and its unread callbacks."""
 
     now: Milliseconds
     job: dict[bytes, bytes]
@@ -55,7 +55,7 @@ class LoadReply(NamedTuple):
 
 
 class ViewReply(NamedTuple):
-    """The same; `standing` of a job that waits, and from a job's place to its end as it took of late."""
+    """The same, with `standing` if the job waits, and the recent time from place to end."""
 
     now: Milliseconds
     job: dict[bytes, bytes]
@@ -71,22 +71,22 @@ def load(*, job_id: str) -> LoadReply:
 
 @script
 def view(*, job_id: str, tenant: str) -> ViewReply:
-    """One record for whoever shows it; only that tenant's, where one is named."""
+    """One record, to show it; only if it is that tenant's, if one is given."""
 
 
 def loaded(reply: LoadReply) -> Loaded | None:
-    """What lua/load.lua found."""
+    """The reply of lua/load.lua as Loaded."""
     return _loaded(reply, None, reply.quickest_ms)
 
 
 def viewed(reply: ViewReply) -> Loaded | None:
-    """What lua/view.lua found."""
+    """The reply of lua/view.lua as Loaded."""
     return _loaded(reply, reply.standing or Standing(done_ms=reply.done_ms), None)
 
 
 def _loaded(reply: LoadReply | ViewReply, standing: Standing | None, quickest_ms: Milliseconds | None) -> Loaded | None:
     row = reply.job
-    if b"doc" not in row:  # there is none; or a ghost: what an older version wrote for a job that was gone
+    if b"doc" not in row:  # there is none, or only a ghost that an older version wrote
         return None
     read, callbacks = int(row.get(b"inbox_read", 0)), tuple(map(read_callback, reply.inbox))
     return Loaded(decode_job(row), reply.now, row[b"timeline"], read, callbacks, standing, quickest_ms)

@@ -1,8 +1,8 @@
-"""Celery messages as bytes: one template, made by Celery and kombu themselves, that the scripts put a job id into.
+"""Celery messages as a template of bytes, made by Celery and kombu themselves; scripts insert the job id.
 
-A message written by `apply_async` is a second write beside the record's, and a crash between the two loses a job. So
-kombu publishes once, at start, into a transport that keeps the bytes; the scripts fill in the markers and push the
-message in the same transaction as the record. A test compares the result with what `apply_async` writes.
+`apply_async` would be a second write beside the record, and a crash between the two would lose a job. So kombu
+publishes once at start into a transport that keeps the bytes. The scripts fill the gaps and push the message in the
+same transaction as the record. A test compares the result with what `apply_async` writes.
 """
 
 import re
@@ -20,7 +20,7 @@ MARKER = re.compile("@([a-z]+)@")
 
 
 class Task(StrEnum):
-    """What a worker can be asked to do; Flower shows `darkroom.<name>`. Each takes one id and nothing else."""
+    """The Celery tasks; Flower shows `darkroom.<name>`. Each takes one id and nothing else."""
 
     SUBMIT = "submit"
     POLL = "poll"
@@ -35,7 +35,7 @@ class Task(StrEnum):
 
 
 class _KeptChannel(virtual.Channel):
-    """Keeps what would be written. Key and priority handling are those of kombu's Redis channel."""
+    """Keeps the bytes that would be written. Keys and priorities are handled as in kombu's Redis channel."""
 
     body_encoding = "utf-8"
     kept: str = ""
@@ -57,9 +57,9 @@ class _KeptTransport(virtual.Transport):
 
 
 def message_template(app: Celery) -> bytes:
-    """A message cut where a script fills in its own, as a JSON array: literal, one of id, uuid, task, queue, literal, …
+    """A message with gaps, as a JSON array: literal, name of a gap (id, uuid, task, queue), literal, …
 
-    The ids that go in are of our own alphabet (letters, digits, `-`, `_`), so no escaping is needed in JSON.
+    Our ids consist of letters, digits, `-` and `_`, so they need no escaping in JSON.
     """
     with Connection(transport=_KeptTransport) as connection, Producer(connection) as producer:
         app.send_task(

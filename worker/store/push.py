@@ -6,11 +6,11 @@ from worker.job.record import Milliseconds
 
 
 class Push(NamedTuple):
-    """Given to every script that may push: its locals `template`, `prefix` and `lease_ms`."""
+    """Given to every script that may push a message: its locals `template`, `prefix` and `lease_ms`."""
 
     template: bytes
-    """Celery's message with gaps, as worker/store/messages.py cuts it out of one that kombu made."""
+    """Celery's message with gaps, made by worker/store/messages.py."""
     prefix: str
-    """Before the name of a queue."""
+    """The prefix of Celery's queue names."""
     lease_ms: Milliseconds
-    """After which a job or a delivery is looked at again, if nobody has recorded a step."""
+    """The lease: after it a job or a delivery is due again, if nobody has recorded a step."""

@@ -1,6 +1,6 @@
-"""The queue between the door and the workers: what is due, what is overdue, which accounts take jobs.
+"""The queue between the API and the workers: due jobs, overdue jobs, and the accounts that take jobs.
 
-Any number of processes may do all of this at any time.
+Any number of processes may use it at the same time.
 """
 
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from worker.store.push import Push
 from worker.store.script import script
 
 FIRST_LIMIT_TRIED = 5
-"""The smallest plan's queue: where learning an account's limit starts."""
+"""The queue of the provider's smallest plan; learning an account's limit starts with it."""
 
 Mending = Literal["dequeue", "keep_place", "drop_place", "forget"]
 
@@ -36,7 +36,7 @@ class Configured(NamedTuple):
 
 
 class Ticked(NamedTuple):
-    """What one tick has moved, and how long until the next job is due; None where there is none."""
+    """What one tick has moved, and the time until the next job is due (ms); None: no job is."""
 
     jobs: int
     deliveries: int
@@ -44,7 +44,7 @@ class Ticked(NamedTuple):
 
 
 class OverdueReply(NamedTuple):
-    """Jobs that waited past their deadline."""
+    """Jobs that waited until their deadline."""
 
     ids: list[str]
 
@@ -57,12 +57,12 @@ class Adopted(NamedTuple):
 
 @script
 def tick(*, push: Push, most: int) -> Ticked:
-    """Moves what is due into Celery, so many jobs and so many deliveries at most."""
+    """Moves what is due into Celery: at most so many jobs and so many deliveries."""
 
 
 @script
 def overdue(*, lease_ms: Milliseconds, most: int) -> OverdueReply:
-    """Hands out jobs that waited past their deadline."""
+    """Returns jobs that waited until their deadline."""
 
 
 @script
@@ -72,40 +72,40 @@ def configure(*, push: Push, accounts: Sequence[Configured]) -> None:
 
 @script
 def adopt_messages(*, old_prefix: str, prefix: str, most: int, queues: Sequence[str]) -> Adopted:
-    """Takes over messages from where a version before this one keeps them."""
+    """Moves messages from the keys of an older version."""
 
 
 @script
 def put_back(*, push: Push, job_id: str) -> None:
-    """Puts a queued job that stands nowhere back into its queue."""
+    """Puts a queued job that is in no queue back into its backlog."""
 
 
 @script
 def mend(*, push: Push, what: str, job_id: str, account: str) -> None:
-    """Mends what an audit found, where it still is so."""
+    """Repairs what an audit found, if it is still wrong."""
 
 
 class Queue:
-    """See the module. Raises worker.store.lane.RedisUnavailable where Redis is away."""
+    """The queue in Redis. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
     def __init__(self, lane: Lane, push: Push) -> None:
         self._lane, self._push = lane, push
 
     async def tick(self, at_most: int = 500) -> Ticked:
-        """Wakes what is due."""
+        """Moves due jobs and deliveries into Celery."""
         return await self._lane.run(tick, push=self._push, most=at_most)
 
     async def overdue(self, most: int) -> list[str]:
-        """Ids of jobs that waited past their deadline, tenants in turn; nobody else gets them for a lease."""
+        """Ids of jobs that waited until their deadline, tenants in turn. No other process gets them for a lease."""
         return (await self._lane.run(overdue, lease_ms=self._push.lease_ms, most=most)).ids
 
     async def configure(self, upstreams: Sequence[UpstreamLimit]) -> None:
-        """Makes the pool known to the queue and hands out what waited for it."""
+        """Makes the accounts known to the queue, and hands out jobs that waited for them."""
         accounts = [Configured(each.name, each.limit, FIRST_LIMIT_TRIED) for each in upstreams]
         await self._lane.run(configure, push=self._push, accounts=accounts)
 
     async def adopt_messages(self, at_most: int = 1000) -> int:
-        """Takes over messages from where a version before this one keeps them; how many there were."""
+        """Moves messages from the keys of an older version. Returns how many there were."""
         prefix = self._push.prefix
         return (
             await self._lane.run(
@@ -114,9 +114,9 @@ class Queue:
         ).messages
 
     async def put_back(self, job: Job) -> None:
-        """Puts a queued job that stands nowhere back into its queue."""
+        """Puts a queued job that is in no queue back into its backlog."""
         await self._lane.run(put_back, push=self._push, job_id=job.id)
 
     async def mend(self, what: Mending, job_id: str, account: str = "") -> None:
-        """Mends what an audit found (lua/mend.lua says what), where it still is so."""
+        """Repairs what an audit found, if it is still wrong; lua/mend.lua has the kinds."""
         await self._lane.run(mend, push=self._push, what=what, job_id=job_id, account=account)

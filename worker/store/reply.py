@@ -1,8 +1,8 @@
 """Replies of scripts by name: `return reply{verdict = 'kept'}` in Lua becomes the array `{now, 'kept'}` on the wire.
 
-The names are those of a NamedTuple, and so is what Python reads. A value of it may be a NamedTuple itself, which in Lua
-is a table with its names, or a list of such. `false` stands for what a script leaves out: Redis ends an array at the
-first nil.
+The names are those of a NamedTuple, which Python gets. A value may be a NamedTuple itself (in Lua a table with its
+names), or a list of them. A value that a script leaves out becomes `false`, because Redis ends an array at the first
+nil.
 """
 
 import re
@@ -23,7 +23,7 @@ Read = Callable[[Any], Any]
 
 
 class Reply:
-    """The reply of one script. A field of its type that is named `now` is the time, which begins every reply."""
+    """The reply of one script. A field named `now` is the time, which begins every reply."""
 
     def __init__(self, name: str, kind: Any) -> None:
         if kind is not NoneType and not is_group(kind):
@@ -33,11 +33,11 @@ class Reply:
         self._first = 0 if kind is not NoneType and "now" in kind._fields else 1
 
     def read(self, reply: Sequence[Any]) -> Any:
-        """What came over the wire as that type."""
+        """The array from the wire as the reply's type."""
         return self._make and self._make(reply[self._first :] if self._first else reply)
 
     def expand(self, file: str, text: str) -> str:
-        """A script's text with its replies written out as arrays. Raises ScriptError for a wrong or missing name."""
+        """A script's text with its replies expanded to arrays. Raises ScriptError for a wrong or missing name."""
         if by_position := BY_POSITION.search(text):
             raise ScriptError(f"{file}: reply by name, not by position: {by_position[0].strip()}")
         parts, at = [], 0
@@ -60,7 +60,7 @@ class Reply:
 
 
 def _table(text: str, at: int) -> tuple[dict[str, str], int]:
-    """The fields of a Lua table by name, from behind its opening brace, and where it ends."""
+    """(fields of a Lua table by name, offset of its end); `at` is behind its opening brace."""
     fields: dict[str, str] = {}
     name, value, depth = "", "", 0
     for found in TOKEN.finditer(text, at):
@@ -80,7 +80,7 @@ def _table(text: str, at: int) -> tuple[dict[str, str], int]:
 
 
 def _values(kind: Any, given: Mapping[str, str], before: list[str]) -> Iterator[str]:
-    """An expression for each field of a NamedTuple; statements that must come first go to `before`.
+    """A Lua expression for each field of a NamedTuple; statements that must come first are added to `before`.
 
     Raises KeyError with the names that are unknown or missing.
     """
@@ -107,7 +107,7 @@ def _value(name: str, hint: Any, lua: str, before: list[str]) -> str:
     if lua.startswith("{"):
         return f"{{{', '.join(_values(kind, _table(lua, 1)[0], before))}}}"
     before.append(f"local reply_{name} = {lua}")
-    # what comes before the array is reached without it as well
+    # the statements before the array must not depend on it
     guarded = {each: f"reply_{name} and " for each, hint in get_type_hints(kind).items() if _has_names(hint)}
     given = {each: f"{guarded.get(each, '')}reply_{name}.{each}" for each in kind._fields}
     return f"reply_{name} and {{{', '.join(_values(kind, given, before))}}} or false"
@@ -118,13 +118,13 @@ def _has_names(hint: Any) -> bool:
 
 
 def _row_of(hint: Any) -> Any:
-    """The NamedTuple that a list or tuple is of, or None."""
+    """The NamedTuple of the items of a list or tuple, or None."""
     inside = get_args(hint)
     return inside[0] if get_origin(hint) in (list, tuple) and is_group(inside[0]) else None
 
 
 def _maker(kind: Any) -> Callable[[Sequence[Any]], Any]:
-    """Makes a NamedTuple of its values as they came."""
+    """A function that makes the NamedTuple from its values on the wire."""
     readers = [_reader(hint, kind._field_defaults.get(each)) for each, hint in get_type_hints(kind).items()]
     return lambda values: kind._make([read(value) for read, value in zip(readers, values, strict=True)])
 

@@ -13,16 +13,16 @@ from worker.store.gate import Gate
 from worker.store.unavailable import translated
 
 RUN_SHARE = 0.8
-"""Of the time-out: until then a script may run. The rest is its answer's, so that what was done is heard of."""
+"""The share of the time-out within which a script may run. The rest is for its answer."""
 EARLY_MS = 100
-"""Redis' clock may be that far behind what is believed of it before a script is refused."""
+"""How far (ms) Redis' clock may be behind our estimate before a script is refused."""
 WAIT_SHARE = 0.8
-"""Of a round trip's time, for the replicas: their answer must come before the round trip is given up."""
+"""The share of a round trip's time that WAIT may take; its answer must come before the time-out."""
 
 
 @dataclass(slots=True)
 class Call:
-    """A command that waits or is under way; `made` on our own clock. `clock` tells a script when it may run."""
+    """A command that waits or is in flight; `made` is by our own clock. With a `clock` it is a script with limits."""
 
     command: tuple[Any, ...]
     made: Milliseconds
@@ -31,14 +31,14 @@ class Call:
     answer: "asyncio.Future[Any]" = field(default_factory=lambda: asyncio.get_running_loop().create_future())
 
     def words(self, run_ms: Milliseconds) -> tuple[Any, ...]:
-        """What is sent. The times are told by what is believed of Redis' clock now, not when the call was made."""
+        """The command as it is sent. Its time limits use the present estimate of Redis' clock."""
         if self.clock is None:
             return self.command
         made = self.clock.at(self.made)
         return (*self.command, made - EARLY_MS, made + run_ms)
 
     def settle(self, reply: Any) -> None:
-        """Tells whoever waits, if anybody still does."""
+        """Gives the reply or error to the waiting caller, if it still waits."""
         if self.answer.done():
             return
         if isinstance(reply, Exception):
@@ -48,7 +48,7 @@ class Call:
 
 
 class RoundTrips:
-    """Makes them, each within the time-out. With `replicas`, one counts only once so many have all that it wrote."""
+    """Makes round trips, each within the time-out. With `replicas`, one counts only if so many have all its writes."""
 
     def __init__(self, redis: Redis, timeout_seconds: float, replicas: int) -> None:
         self._redis, self._timeout_seconds, self._replicas = redis, timeout_seconds, replicas
@@ -58,7 +58,7 @@ class RoundTrips:
         self._wait = pack_command(wait) if replicas else b""
 
     async def make(self, calls: list[Call]) -> bool:
-        """Tells each caller its reply, or what went wrong instead; whether nothing went wrong."""
+        """Settles each call with its reply, or with the error. Returns whether there was no error."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
                 await self._exchange(calls)
@@ -69,21 +69,21 @@ class RoundTrips:
         return True
 
     async def _exchange(self, calls: list[Call]) -> None:
-        """Writes all the commands at once and reads their replies in order.
+        """Writes all commands at once and reads their replies in order.
 
-        A connection on which that did not go to its end is closed: the next reader must not get our answers.
+        After an error in between the connection is closed, because the next reader must not get our replies.
         """
         pool = self._redis.connection_pool
         connection = await pool.get_connection()  # type: ignore[no-untyped-call]
         try:
             await self.gate.check(connection)
-            # packed by hiredis in C: redis-py's own packing is a third of an accept
+            # packed by hiredis in C: packing by redis-py would be a third of the cost of an accept
             packed = b"".join(pack_command(call.words(self.run_ms)) for call in calls)
             for call in calls:
                 call.has_left = True
             await connection.send_packed_command(packed + self._wait)
             moved_away = await (self._read_replicated if self._wait else _read)(connection, calls)
-            if moved_away:  # a primary that became a replica: the next connection may reach the new one
+            if moved_away:  # a primary that became a replica: a new connection may reach the new primary
                 await connection.disconnect(nowait=True)
         except BaseException:
             await connection.disconnect(nowait=True)
@@ -92,7 +92,7 @@ class RoundTrips:
             await pool.release(connection)
 
     async def _read_replicated(self, connection: Any, calls: list[Call]) -> bool:
-        """Nobody is told before the replicas have it: one WAIT at the end of the trip covers all of its writes."""
+        """Settles no call before the replicas have all writes: one WAIT at the end of the round trip covers them."""
         replies = [await _reply(connection) for _ in calls]
         have_it = await _reply(connection)
         if isinstance(have_it, Exception) or have_it < self._replicas:
@@ -103,7 +103,7 @@ class RoundTrips:
 
 
 async def _read(connection: Any, calls: list[Call]) -> bool:
-    """Tells each caller as its reply comes; whether one of them said that this is no primary."""
+    """Settles each call as its reply comes. Returns whether a reply said that this is not the primary."""
     moved_away = False
     for call in calls:
         reply = await _reply(connection)

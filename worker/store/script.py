@@ -1,4 +1,4 @@
-"""A Lua script as Python calls it: by a function without a body, whose signature is the calling contract.
+"""Lua scripts called from Python, by a function without a body whose signature is the calling contract.
 
     class Claimed(NamedTuple):
         verdict: str
@@ -7,9 +7,9 @@
     def claim(*, push: Push, job_id: str, version: int | None, urls: Sequence[str]) -> Claimed:
         \"\"\"What it does.\"\"\"
 
-That is lua/claim.lua. It finds its arguments as locals of these names, and replies `return reply{verdict = 'claimed'}`.
-What was declared is checked when the module is imported, and a call by the type checker: `await lane.run(claim, …)`,
-with its arguments by name. On the wire both are arrays.
+The script is the Lua file with the function's name, in worker/store/lua/. Its arguments are locals with these names,
+and it replies `return reply{verdict = 'claimed'}`. The declaration is checked when the module is imported. The type
+checker checks a call, `await lane.run(claim, …)` with arguments by name. On the wire both are arrays.
 
     in Python                in Lua
     str, bytes               text
@@ -20,8 +20,8 @@ with its arguments by name. On the wire both are arrays.
     Sequence of NamedTuples  a list of tables with these names; as the last argument only
     Sequence of others       a list of texts; as the last argument only
 
-A reply leaves out what has a default. Lua's true, false and nil come as bool or None, numbers as int, texts as str or
-bytes, what HGETALL says as a dict, a table with names as a NamedTuple, and a list of such as a list of NamedTuples.
+A reply may leave out fields with defaults. Lua's true, false and nil become bool or None, numbers int, texts str or
+bytes, the reply of HGETALL a dict, a table with names a NamedTuple, and a list of these a list of NamedTuples.
 """
 
 from collections.abc import Callable, Mapping, Sequence
@@ -40,8 +40,8 @@ R = TypeVar("R")
 class Script(Generic[P, R]):
     """A Lua script, known to Redis by its SHA-1. Made by @script; worker.store.lane.Lane.run runs it.
 
-    One that only brings new load is refused where Redis is out of memory; all others must go on, as what they record
-    is paid for, and what frees memory is among them.
+    A script that only brings new load is refused while Redis is out of memory. All others must run even then: they
+    record what is paid for, or free memory.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ def script(function: Callable[P, R], /) -> Script[P, R]: ...
 @overload
 def script(*, new_load: bool) -> Callable[[Callable[P, R]], Script[P, R]]: ...
 def script(function: Callable[P, R] | None = None, /, *, new_load: bool = False) -> Any:
-    """The script of that name, with the function's signature. Raises ScriptError where the two do not fit together."""
+    """The script of that name, with the function's signature. Raises ScriptError if they do not fit."""
     if function is None:
         return lambda function: _script(function, new_load=new_load)
     return _script(function, new_load=new_load)
@@ -81,5 +81,5 @@ def _script(function: Callable[P, R], *, new_load: bool) -> Script[P, R]:
 
 
 def positional(name: str, *, new_load: bool = False) -> Script[..., Any]:
-    """A script that still takes ARGV as it comes, and replies with an array."""
+    """A script with positional ARGV, which replies with an array."""
     return Script(name, (), None, lambda words, _: words, lambda reply: reply, new_load=new_load)

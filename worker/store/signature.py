@@ -1,4 +1,4 @@
-"""What a Python function's signature says of a script's arguments: words for the wire, locals for Lua."""
+"""The arguments of a script from a Python signature: words for the wire, and locals in Lua."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from inspect import Parameter, signature
@@ -10,13 +10,13 @@ from worker.store.assembly import ScriptError
 T = TypeVar("T")
 AS_TEXT = "as text"
 AsText = Annotated[T, AS_TEXT]
-"""A number that Lua gets as text: for one that only goes on to Redis, which is spared two conversions."""
+"""A number that Lua gets as text, which saves two conversions if the script only passes it to Redis."""
 Words = tuple[Any, ...]
 TAKEN = {"now", "shown", "reply", "redis", "cjson", "cmsgpack", "ARGV", "KEYS", "KEY"}
 
 
 class Arguments:
-    """The arguments of a script, in order: as words for the wire, and as locals for Lua."""
+    """The arguments of a script in order, as words for the wire and as locals in Lua."""
 
     def __init__(self, function: Callable[..., Any]) -> None:
         self._name = function.__name__
@@ -31,7 +31,7 @@ class Arguments:
         self.locals = tuple(self._locals())
 
     def words(self, named: Mapping[str, Any]) -> Words:
-        """The arguments as Redis is told them. Raises TypeError where one is missing, or is none."""
+        """The arguments as they are sent. Raises TypeError if one is missing or unknown."""
         given = {**self._defaults, **named}
         if given.keys() != self._hints.keys():
             raise TypeError(f"{self._name}: unknown or missing: {', '.join(sorted(given.keys() ^ self._hints.keys()))}")
@@ -49,19 +49,19 @@ class Arguments:
                 yield from _list(name, get_args(hint)[0], at)
                 continue
             for field, inner in (get_type_hints(hint, include_extras=True) if is_group(hint) else {name: hint}).items():
-                # of a group, which is the same for many scripts, not everybody needs everything
+                # a group is the same for many scripts, and not every script uses all of it
                 unused = " -- luacheck: ignore 211" if is_group(hint) else ""
                 yield f"local {field} = {_in_lua(inner, str(at))}{unused}"
                 at += 1
 
 
 def is_group(hint: Any) -> bool:
-    """Whether the type is a NamedTuple: several values, each with a name."""
+    """Whether the type is a NamedTuple, a group of values with names."""
     return isinstance(hint, type) and issubclass(hint, tuple) and hasattr(hint, "_fields")
 
 
 def optional(hint: Any) -> tuple[Any, bool]:
-    """The type itself, and whether it may be None instead."""
+    """(the type without None, whether None is allowed)."""
     if get_origin(hint) not in (Union, UnionType):
         return hint, False
     kinds = [each for each in get_args(hint) if each is not NoneType]

@@ -1,4 +1,4 @@
-"""Where a waiting job stands, as lua/includes/standing.lua tells it: before whom, behind whom, for how long."""
+"""The standing of a waiting job: its queue position and its predicted wait, from lua/includes/standing.lua."""
 
 from typing import NamedTuple
 
@@ -6,7 +6,7 @@ from worker.job.record import Milliseconds
 
 
 class AccountState(NamedTuple):
-    """One upstream account as waiting jobs see it."""
+    """One upstream account, as it matters for waiting jobs."""
 
     name: str
     held: int
@@ -18,7 +18,7 @@ class AccountState(NamedTuple):
 
 
 class Standing(NamedTuple):
-    """Where a job stands in the queue; what is not known is None."""
+    """The position of a job in the queue; an unknown value is None."""
 
     position: int | None = None
     """Jobs of all tenants that go before it."""
@@ -27,18 +27,18 @@ class Standing(NamedTuple):
     own_waiting: int = 0
     """Jobs of its tenant that wait, itself included."""
     wait_ms: Milliseconds | None = None
-    """Until it has its place upstream."""
+    """Time until it has its place upstream."""
     done_ms: Milliseconds | None = None
-    """From its place to its end, as it took of late."""
+    """Recent time from a job's place to its end."""
     held_back: str = ""
-    """Why nothing at all is handed out."""
+    """Why no job at all is handed out; empty: jobs are."""
     tenant_paused: str = ""
-    """Why nothing of its tenant is handed out."""
+    """Why no job of its tenant is handed out; empty: jobs are."""
     accounts: tuple[AccountState, ...] = ()
 
     @property
     def eta_seconds(self) -> float | None:
-        """Until the job is expected to end."""
+        """Seconds until the job is expected to end."""
         if self.wait_ms is None or self.done_ms is None:
             return None
         return round((self.wait_ms + self.done_ms) / 1000, 1)

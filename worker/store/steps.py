@@ -1,7 +1,7 @@
-"""Steps applied to records, one log line each: the same whoever decides, a worker, a caller or an operator.
+"""Applies steps to records, with one log line each, for workers, callers and operators.
 
-A record is read, what follows from it is decided, and the step is written by compare-and-set; a lost race reads and
-decides again, on what the other writer has left.
+A record is loaded, a step is decided, and it is written by compare-and-set. After a lost race the new record is loaded,
+and the step is decided again.
 """
 
 from collections.abc import Callable
@@ -17,21 +17,21 @@ from worker.store.loaded import Loaded
 log = structlog.get_logger()
 
 Decide = Callable[[Job, Milliseconds], Step | None]
-"""What follows from a record as it is at that time, or None where nothing does."""
+"""Decides the step that follows from a record at that time; None: nothing follows."""
 
 
 @dataclass(frozen=True, slots=True)
 class Applied:
-    """A record as it stands after `apply`; `step` is the one that was written, None where none followed."""
+    """A record after `apply`; `step` is the one that was written, or None."""
 
     job: Job
     step: Step | None
 
 
 async def apply(store: JobStore, job_id: str, decide: Decide) -> Applied | None:
-    """Writes what follows from the record as it stands; None where there is none.
+    """Writes what follows from the record; None if there is no record.
 
-    Raises OverBudget where the step buys again and the tenant's budget has no room, RedisUnavailable.
+    Raises OverBudget if the step buys again and the tenant's budget has no room, and RedisUnavailable.
     """
     while loaded := await store.load(job_id):
         step = decide(loaded.job, loaded.now)
@@ -43,7 +43,7 @@ async def apply(store: JobStore, job_id: str, decide: Decide) -> Applied | None:
 
 
 async def write(store: JobStore, before: Loaded, step: Step, *, inbox_read: int | None = None) -> bool:
-    """Writes one step, and says so; False where another writer was quicker. Raises as `apply` does."""
+    """Writes one step and its log line; False if another writer was quicker. Raises as `apply` does."""
     won = await store.advance(before, step, inbox_read=inbox_read)
     if won:
         was = before.job.status.value
@@ -52,6 +52,6 @@ async def write(store: JobStore, before: Loaded, step: Step, *, inbox_read: int 
 
 
 def facts(job: Job) -> dict[str, object]:
-    """What each line about a job says: nothing that the caller wrote."""
+    """The fields of every log line about a job; nothing that the caller wrote."""
     number = job.attempt.number if job.attempt else None
     return {"job_id": job.id, "tenant": job.order.tenant, "attempt": number, "version": job.version}

@@ -1,4 +1,4 @@
-"""What a Redis that cannot be used is to everybody else: one error, with its cause kept."""
+"""The one error for a Redis that cannot be used; its cause is kept."""
 
 from redis.exceptions import NoScriptError, RedisError, ResponseError
 
@@ -11,15 +11,15 @@ class RedisUnavailable(Exception):
     """Redis did not answer in time, or will not write."""
 
     may_be_done = False
-    """Whether what was asked for may have happened: it was on its way, and no reply to it was read."""
+    """Whether it may have been done nevertheless: it was sent, and no reply was read."""
 
 
 class RedisUnfit(RedisUnavailable):
-    """There is a Redis, but not one that jobs can be trusted to (worker/store/fitness.py). Nothing was done."""
+    """This Redis is not safe for jobs (worker/store/fitness.py). Nothing was done."""
 
 
 def translated(error: Exception) -> Exception:
-    """Foreign errors become RedisUnavailable with the cause kept, but for a script that is not loaded, and bugs."""
+    """Foreign errors become RedisUnavailable with their cause, except for a script that is not loaded, and bugs."""
     text = str(error)
     if isinstance(error, Unfit):
         return RedisUnfit(text)

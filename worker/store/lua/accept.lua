@@ -1,5 +1,5 @@
 -- Accepts one request or one batch of a tenant: record, idempotency row, budget, place in the queue, Celery message;
--- all or nothing. Safe to run twice with the same ids: a client library that repeats a lost call changes nothing.
+-- all or nothing. Safe to run twice with the same ids, so repeating a lost call changes nothing.
 -- Arguments and reply: worker/store/admission.py.
 -- @include budget
 -- @include standing
@@ -24,16 +24,16 @@ if idempotency_key ~= '' then
   end
 end
 
--- What an operator has set for the tenant goes before the installation's defaults.
+-- Limits that an operator has set for the tenant win over the defaults of the installation.
 local own_rate, own_burst, own_waiting, own_day, own_month, tenant_paused = unpack(redis.call('HMGET',
   KEY.tenant .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused'))
 rate = limit_of(own_rate, rate)
 tenant_waiting = limit_of(own_waiting, tenant_waiting)
 burst = limit_of(own_burst, burst)
--- a rate of its own has a burst of its own: the default belongs to the default rate
+-- a tenant with its own rate does not use the default burst, which belongs to the default rate
 if rate and (not burst or (own_rate and not own_burst)) then burst = math.ceil(rate) end
 
--- One tenant cannot keep the others out: who has little waiting is let in a little beyond the bound.
+-- No tenant can keep the others out: a tenant with few waiting jobs may exceed the limit a little.
 local queued = tonumber(redis.call('HGET', KEY.counts, 'queued') or 0) + #jobs
 local is_full = queued > max_waiting
 local size = (tenant_waiting or is_full) and tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
@@ -46,7 +46,7 @@ end
 local over = over_budget(tenant, day, images, limit_of(own_day, images_day), limit_of(own_month, images_month))
 if over then return reply{verdict = 'budget', refused_by = over} end
 
--- The rate is kept as the time at which all that came so far will have been let through evenly (GCRA).
+-- Rate limit by GCRA (a leaky bucket): stores the time at which all requests so far would have passed evenly.
 local spacing, arrival, ahead_ms
 if rate then
   spacing = 1000 / rate
@@ -76,12 +76,12 @@ if idempotency_key ~= '' then
   redis.call('SET', idempotency_key, print .. ' ' .. ids, 'PX', idempotency_ms)
 end
 if rate then
-  -- a batch is let in as long as there is any room, and pays for all its requests afterwards
+  -- a batch is accepted if there is room for one request, and then counts with all of its requests
   redis.call('SET', KEY.rate .. tenant, string.format('%.3f', arrival + #jobs * spacing),
     'PX', math.ceil(arrival - now + #jobs * spacing) + 1000)
 end
 book(tenant, day, images, 0)
--- with nobody waiting and a place free there is no queue to stand in
+-- if nobody waits and a place is free, there is no queue
 local nobody_waits = not tenant_paused and redis.call('EXISTS', KEY.fair) == 0
 local own
 for _, job in ipairs(jobs) do

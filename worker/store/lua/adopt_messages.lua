@@ -1,4 +1,4 @@
--- Brings Celery's messages that a version before this one left, or still writes, to where they are looked for now.
+-- Moves Celery's messages that an older version left, or still writes, to the present keys.
 -- Arguments and reply: worker/store/queue.py.
 local moved = 0
 for _, queue in ipairs(queues) do

@@ -1,6 +1,6 @@
--- Applies one step: compare-and-set on the version, and with it the timeline row, the due time, the place upstream, the
--- news of the account, the Celery message and the delivery to the caller. A terminal status is left for `succeeded`
--- only. Arguments and reply: worker/store/advancing.py.
+-- Writes one step: compare-and-set on the version, and in the same transaction the timeline row, the due time, the
+-- place upstream, the news about the account, the Celery message and the webhook delivery. A terminal status is left
+-- only for `succeeded`. Arguments and reply: worker/store/advancing.py.
 -- @include budget
 -- @include governor
 -- @include timeline
@@ -12,8 +12,8 @@ local its_version, from, tenant, place, rank, timeline, was_open, was_spent, pla
 if tonumber(its_version) ~= version then return reply{done = false} end
 local ended = status == 'succeeded' or status == 'failed' or status == 'cancelled' or status == 'expired'
 
--- a callback that came while the claim was made may hold the result: it is read before anything is bought, by the next
--- worker that takes the job's message
+-- a callback that came during the claim may hold the result: the next worker that takes the job's message reads it
+-- before anything is bought
 if cause == 'intent' and redis.call('LLEN', KEY.inbox .. job_id) > inbox_read then
   redis.call('HSET', key, 'pushed', now)
   push(template, prefix, 'submit', 'submit', job_id)
@@ -39,15 +39,15 @@ if more_open ~= 0 or more_spent ~= 0 then book(tenant, day, more_open, more_spen
 if not due_in then
   redis.call('ZREM', KEY.due, job_id)
 else
-  -- decided on a moment ago, and counted from now: an open job is looked at no later than at its deadline all the same
+  -- counted from now, although it was decided a moment ago; but an open job is due at its deadline at the latest
   local at, deadline = now + due_in, tonumber(redis.call('HGET', key, 'deadline') or math.huge)
-  -- who decided may have seen it waiting: it has been given its place since, and the message of that may be lost
+  -- the decision may have seen the job waiting; if it has got its place since, that message may be lost
   if status == 'queued' and place and not frees_place then at = math.min(at, now + lease_ms) end
   if not ended then at = math.min(at, math.max(now, deadline)) end
   redis.call('ZADD', KEY.due, at, job_id)
 end
 
--- an id that the upstream gives twice is nobody's: neither job is asked for by it any more, as long as either may be
+-- an id that the upstream gives twice belongs to nobody: neither job is polled by it any more
 if request_key ~= '' then
   local owner = redis.call('GET', request_key)
   local is_shared = owner and owner ~= track_id
@@ -56,7 +56,7 @@ if request_key ~= '' then
     'PX', math.max(request_ms, redis.call('PTTL', request_key)))
 end
 
--- while it still holds its place: how much the account held is what this answer proves
+-- before the place is freed, because the answer proves how many places the account held
 if news == 'ok' then
   heal(account, placed)
   learn_more(account, job_id)
@@ -72,7 +72,7 @@ end
 if buys_again and place then keep_beside(job_id, timeline_row:match('(%d+)%]$'), place) end
 for _, over in ipairs(given_back) do redis.call('ZREM', KEY.places .. over.account, over.track_id) end
 local held = frees_place and place and release(job_id, place)
--- an answer, a callback or a poll ended the upstream's part
+-- the upstream's part was ended by an answer, a callback or a poll
 local heard = cause == 'answer' or cause == 'callback' or cause == 'poll'
 if held and heard and placed and not refused then smooth('hold_ms', now - placed) end
 
@@ -92,8 +92,8 @@ redis.call('HINCRBY', KEY.stats, status .. ' ' .. cause, 1)
 
 if status == 'queued' and frees_place then
   if cause == 'key_refused' and tried then
-    -- it was the try, and may be the request that the account is refused for: behind its peers, so that it cannot take
-    -- every try
+    -- it was the probe, and the account may have been refused because of this request: it goes behind the others, so
+    -- that it is not every probe
     rank = now
     redis.call('HSET', key, 'rank', rank)
   end

@@ -1,4 +1,4 @@
--- Keeps the raw callback before anything is decided, and wakes the job. The same body twice is kept once.
+-- Stores the raw callback before anything is decided, and wakes the job. The same body is stored only once.
 -- Arguments and reply: worker/store/inbox.py.
 -- @include prelude
 if redis.call('HEXISTS', KEY.job .. job_id, 'doc') == 0 then

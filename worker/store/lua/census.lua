@@ -4,7 +4,7 @@ local MOST_TENANTS = 200
 local accounts, messages, tenants = {}, {}, {}
 for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
   local limit, seen = unpack(redis.call('HMGET', KEY.upstream .. name, 'limit', 'seen'))
-  -- of one that is in no worker's configuration any more only what it still holds counts: nobody can use its places
+  -- an account that is in no worker's configuration shows only the places that it still holds, but no limit
   limit = is_seen(seen) and (limit or 0)
   accounts[#accounts + 1] = {name = name, held = redis.call('ZCARD', KEY.places .. name), limit = limit}
 end

@@ -1,4 +1,4 @@
--- All API keys, unless the asker's copy is of the version that stands: asking often costs one GET.
+-- All API keys, unless the given version is the current one; so frequent calls cost only one GET.
 --
 -- ARGV  the copy's version
 -- Reply {now, version, {digest, record, …}} or {now}

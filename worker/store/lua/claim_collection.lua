@@ -1,5 +1,5 @@
--- The right to collect a job's images, for one worker that is alive. One whose tenant has as many under way as it may
--- stands in line without a thread, and whoever gives a place back wakes it.
+-- Claims the collection of a job's images for one worker. If the tenant has as many collections as it may have, the job
+-- waits in line without a thread, and is woken when a place is given back.
 --
 -- ARGV  template, prefix, lease_ms, job id, version that was read or '' for any, token of the worker,
 --       most of a tenant or 0 for one that waits for nobody (its images are here already), ms until one in line looks again by itself

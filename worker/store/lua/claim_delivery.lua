@@ -1,6 +1,6 @@
--- One try of a delivery for one worker: a message that came twice, or too early, gets nothing. One for which its
--- receiver, its tenant or its host has no place is put off without a thread and without a try: it stands in line, and is
--- given the next place that is its own by turns. A place whose worker died is given back by its time.
+-- Claims one try of a delivery for one worker; a message that came twice or too early gets nothing. If the endpoint,
+-- the tenant or the host has no free place, the delivery waits in line, without a thread and without using up a try. It
+-- gets a place when its turn comes. A place whose worker died is freed after its lease.
 --
 -- ARGV  template, prefix, lease_ms, claim_ms, caps, delivery id, tenant, host, endpoint id,
 --       ms after which one in line looks again by itself
@@ -12,7 +12,7 @@ local kind = telling(ARGV[1], ARGV[2], tonumber(ARGV[3]), claim_ms, ARGV[5], id)
 local line, key = kind.line(line_to(tenant, ARGV[8], endpoint)), KEY.delivery .. id
 
 local row = redis.call('HMGET', key, 'state', 'not_before', 'claimed_until', 'created_at')
-if row[1] == 'pending' and tonumber(row[3] or 0) > now then return {now, 'none', {}} end -- its place is in use
+if row[1] == 'pending' and tonumber(row[3] or 0) > now then return {now, 'none', {}} end -- another worker is trying it
 if row[1] ~= 'pending' or tonumber(row[2] or 0) > now then
   give_back(kind, line, id)
   return {now, 'none', {}}
@@ -27,7 +27,7 @@ if is_disabled(tenant, endpoint) then
 end
 
 local queue = line_key(kind, line.name)
--- nobody comes before those who wait already
+-- deliveries that wait already go first
 if not holds(kind, line, id) and (redis.call('EXISTS', queue) == 1 or not has_room(kind, line)) then
   stand_in_line(kind, line, id, math.max(tonumber(row[2] or 0), tonumber(row[4] or 0)))
   redis.call('HSET', key, 'line', kind.name .. ':' .. line.name)

@@ -1,5 +1,5 @@
--- Takes a page of what is due in an index for one process: nobody else is given the same. What that process does not
--- take out of the index comes back by itself, so a crash in the middle only delays it.
+-- Takes a page of what is due in an index, for one process only. Members that the process does not remove from the
+-- index are due again later, so a crash only delays them.
 --
 -- ARGV  index, ms that its scores must lie back, at most, ms until what was taken comes back
 -- Reply {now, {name, …}}

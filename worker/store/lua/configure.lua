@@ -1,5 +1,5 @@
--- Makes the accounts of this worker's configuration known to the queue, again and again, as long as it has them. An
--- operator's override stands above the configuration. Arguments: worker/store/queue.py.
+-- Makes the accounts of a worker's configuration known to the queue; every worker repeats it while it runs. A limit set
+-- by an operator wins over the configuration. Arguments: worker/store/queue.py.
 -- @include queue
 for _, account in ipairs(accounts) do
   local key = KEY.upstream .. account.name

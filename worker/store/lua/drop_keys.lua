@@ -1,4 +1,4 @@
--- Revokes API keys by their SHA-256. The version moves in the same transaction: every copy is read anew.
+-- Revokes API keys by their SHA-256. The same transaction changes the version, so every process reads the keys again.
 --
 -- ARGV  version, digest …
 -- Reply {now, how many were there}

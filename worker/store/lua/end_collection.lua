@@ -1,5 +1,5 @@
--- Gives the place of a collection back and wakes those in line; also where the job is gone. A crash before it costs a
--- lease: the place is given back by its time.
+-- Frees the place of a collection and wakes jobs in line, also if the job is gone. After a crash before this the place
+-- is freed by its lease.
 --
 -- ARGV  template, prefix, job id, tenant, token of the worker, most of a tenant
 -- Reply {now}

@@ -1,5 +1,5 @@
--- Removes every trace of a finished job but its folder, which a tombstone names for the sweep: a worker may be storing
--- an image of it at this moment. Arguments: worker/store/jobs.py.
+-- Removes a finished job completely except its folder. A tombstone names the folder for the sweep, because a worker may
+-- be storing an image of the job at this moment. Arguments: worker/store/jobs.py.
 -- @include prelude
 redis.call('ZADD', KEY.tombstones, now + tombstone_ms, folder)
 redis.call('HDEL', KEY.removals_failing, 'finished ' .. job_id)
@@ -19,7 +19,7 @@ redis.call('ZREM', KEY.due, job_id)
 redis.call('ZREM', KEY.finished, job_id)
 redis.call('ZREM', KEY.collecting .. tenant, job_id)
 redis.call('ZREM', KEY.line .. 'collecting:' .. tenant, job_id)
--- the upstream may know the image by that id still: whoever is given it as well must not be asked for by it
+-- the upstream may still know the image by that id: another job that gets the same id must not be polled by it
 for _, key in ipairs(request_keys) do
   local owner = redis.call('GET', key)
   if owner and owner:sub(1, #job_id) == job_id then redis.call('SET', key, 'gone', 'KEEPTTL') end

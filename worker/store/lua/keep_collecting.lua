@@ -1,8 +1,8 @@
--- Whoever collects a job's images is still at it: a store that hangs outlasts a lease, and nobody has died.
--- Moves the job's next look along, where one is booked: it would end as `stalled`, paid, while its images wait.
+-- Renews the claim on a collection: with a slow store it may take longer than a lease, although no worker has died.
+-- Also delays the job's due time, if it has one: else the job would end as `stalled` although it is paid for.
 --
 -- ARGV  lease_ms, job id, token of the worker
--- Reply {now, 1} or {now, 0} where another collects it by now, or nobody may any more
+-- Reply {now, 1} or {now, 0} if another worker collects it now, or it must not be collected any more
 -- @include collecting
 local lease, id = tonumber(ARGV[1]), ARGV[2]
 local job = redis.call('HMGET', KEY.job .. id, 'collector', 'tenant', 'deadline')

@@ -1,5 +1,5 @@
--- The row of one try and what follows from it: for the delivery, for its endpoint, for those in line. Only the first
--- worker that brings this many rows is believed.
+-- Writes the row of one try and what follows from it for the delivery, its endpoint, and deliveries in line. Of several
+-- workers with the same number of rows only the first one counts.
 --
 -- ARGV  template, prefix, lease_ms, claim_ms, caps, delivery id, rows before, rows as JSON, state, ms until the next try
 --       or '', tenant, host, endpoint id, endpoint address, ok | failed | hung | gone,
@@ -10,7 +10,7 @@
 local id, tenant, endpoint, came_to = ARGV[6], ARGV[11], ARGV[13], ARGV[15]
 local kind = telling(ARGV[1], ARGV[2], tonumber(ARGV[3]), tonumber(ARGV[4]), ARGV[5], '')
 local line, key = kind.line(line_to(tenant, ARGV[12], endpoint)), KEY.delivery .. id
-if redis.call('EXISTS', key) == 0 then -- forgotten with its job while it was told
+if redis.call('EXISTS', key) == 0 then -- removed with its job while it was being sent
   give_back(kind, line, id)
   return {now, 0, ''}
 end
@@ -48,5 +48,5 @@ else
   end
 end
 note_endpoint(tenant, endpoint)
-give_back(kind, kind.line(line.name), id) -- as many places as it may have from now on
+give_back(kind, kind.line(line.name), id) -- frees as many places as the endpoint may have now
 return {now, 1, why}

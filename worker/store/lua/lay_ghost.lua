@@ -1,4 +1,4 @@
--- Removes what an older version wrote for a job that was gone: keys of it, without a record. A job that has one stays.
+-- Removes a ghost: keys of a job without a record, which an older version could write after the job was removed.
 -- Arguments: worker/store/jobs.py.
 if redis.call('HEXISTS', KEY.job .. job_id, 'doc') == 0 then
   redis.call('DEL', KEY.job .. job_id)

@@ -1,4 +1,4 @@
--- One record as it stands, with the callbacks that nobody has decided on yet.
+-- One record, with its unread callbacks.
 -- Arguments and reply: worker/store/loaded.py.
 local inbox_read, tenant = unpack(redis.call('HMGET', KEY.job .. job_id, 'inbox_read', 'tenant'))
 return reply{

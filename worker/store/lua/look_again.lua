@@ -1,4 +1,4 @@
--- Moves the due time of a job whose record does not change; nothing where there is no record.
+-- Changes the due time of a job without changing its record; does nothing if there is no record.
 -- Arguments and reply: worker/store/inbox.py.
 local key = KEY.job .. job_id
 if redis.call('HEXISTS', key, 'doc') == 0 then return reply{done = false} end

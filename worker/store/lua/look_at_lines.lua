@@ -1,4 +1,4 @@
--- Gives the places that nobody gave back to those who wait for them. Any number of processes may run it at any time.
+-- Gives free places to those in line, because a worker that died gives none back. Any number of processes may run it.
 --
 -- ARGV  template, prefix, lease_ms, claim_ms, caps, at most so many lines
 -- Reply {now}

@@ -1,4 +1,4 @@
--- Keeps a new API key by its SHA-256, unless there are as many as an installation may have.
+-- Stores a new API key by its SHA-256, unless there are as many as an installation may have.
 --
 -- ARGV  digest, record, most, version
 -- Reply {now, 1 or 0}

@@ -1,6 +1,5 @@
--- One more callback of a job was decided on, and changed nothing. Only on the record that the decision was made on: a
--- job that moved meanwhile is decided on again, and one that is gone leaves no trace. `inbox_read`: how many were
--- decided on before. Arguments and reply: worker/store/inbox.py.
+-- Marks one more callback of a job as read; the decision on it changed nothing. Only if the record is still the one
+-- that the decision was made on. `inbox_read`: how many were read before. Arguments and reply: worker/store/inbox.py.
 local key = KEY.job .. job_id
 local its_version, its_read = unpack(redis.call('HMGET', key, 'version', 'inbox_read'))
 if tonumber(its_version) ~= version or tonumber(its_read or 0) ~= inbox_read then return reply{done = false} end

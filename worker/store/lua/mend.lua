@@ -1,6 +1,6 @@
--- Mends what `darkroom audit` found, where it still is as it was found. Nothing is bought, lost or ended by it. `what`
--- is dequeue (in the queue, but not waiting), keep_place (the record says one that nobody holds), drop_place (held, but
--- the record does not know of it) or forget (keys of a job that has no record). Arguments: worker/store/queue.py.
+-- Repairs what `darkroom audit` found, if it is still wrong. Buys, loses and ends nothing. `what` is dequeue (in the
+-- queue, but not waiting), keep_place (on the record, but not held), drop_place (held, but not on the record) or forget
+-- (keys of a job without a record). Arguments: worker/store/queue.py.
 -- @include queue
 local key = KEY.job .. job_id
 local status, place, order, tenant = unpack(redis.call('HMGET', key, 'status', 'place', 'order', 'tenant'))

@@ -1,4 +1,4 @@
--- Sets one of the queue's counters right, in one step with what it counts: jobs go on moving meanwhile.
+-- Corrects one of the queue's counters in the same transaction that counts, because jobs move all the time.
 if what == 'backlog' then
   local size = redis.call('ZCARD', KEY.backlog .. name)
   if size > 0 then redis.call('HSET', KEY.backlogs, name, size) else redis.call('HDEL', KEY.backlogs, name) end
@@ -8,7 +8,7 @@ elseif what == 'waiting' then
     total = total + redis.call('ZCARD', KEY.backlog .. tenant)
   end
   redis.call('SET', KEY.waiting, total)
-elseif tonumber(redis.call('HGET', KEY.counts, name) or 0) == noted then -- else it has moved since
+elseif tonumber(redis.call('HGET', KEY.counts, name) or 0) == noted then -- else it has changed since
   redis.call('HINCRBY', KEY.counts, name, counted - noted)
 end
 return reply{}

@@ -1,5 +1,5 @@
--- Hands out a page of jobs that waited past their deadline, so that a worker ends them; tenants in turn, the one that
--- was served longest ago first. No other worker gets them; if this one dies, `due` brings them back a lease later.
+-- Hands out a page of jobs that waited until their deadline, for a worker to end them. Tenants take turns; the one
+-- served longest ago is first. No other worker gets them. If this worker dies, `due` brings them back a lease later.
 -- Arguments and reply: worker/store/queue.py.
 local tenants, ids = redis.call('ZRANGE', KEY.overdue, 0, most - 1), {}
 local share = math.ceil(most / math.max(1, #tenants))

@@ -1,4 +1,4 @@
--- One page of a tenant's deliveries, newest first. A page costs what it looks at, however many there are.
+-- One page of a tenant's deliveries, newest first. Its cost depends on the rows it looks at, not on their total number.
 --
 -- ARGV  tenant, made since (ms), only this state or '', rows at most, rows looked at at most, cursor's time, cursor's id
 -- Reply {now, {{id, {field, value, …}}, …}, {time, id} to go on from or {}}
@@ -6,7 +6,7 @@ local index, only, most, looked_at = KEY.deliveries_of .. ARGV[1], ARGV[3], tonu
 local first = 0
 if ARGV[7] ~= '' then
   local rank = redis.call('ZREVRANK', index, ARGV[7])
-  -- forgotten meanwhile: go on from when it was made
+  -- removed meanwhile: continue from the time when it was made
   first = rank and rank + 1 or redis.call('ZCOUNT', index, '(' .. ARGV[6], '+inf')
 end
 local rows, flat = {}, redis.call('ZREVRANGE', index, first, first + looked_at - 1, 'WITHSCORES')

@@ -1,4 +1,4 @@
--- Takes a tenant out of the queue or puts it back; its jobs stay in its backlog, and it gathers no credit.
+-- Takes a tenant out of the queue, or puts it back. Its jobs stay in its backlog, and it gets no credit for the pause.
 --
 -- ARGV  tenant, reason or '' to put it back
 -- Reply {now}

@@ -1,4 +1,4 @@
--- What could not be removed is tried again with growing pauses, and counted for as long as it is there.
+-- Notes a removal that failed: it is tried again with growing pauses, and counted until it succeeds.
 --
 -- removals:failing  HASH  '<index> <name>' → failures in a row
 --

@@ -1,12 +1,12 @@
--- Has deliveries told again, with the same id and the whole schedule before them. One that is under way, or that comes
--- sooner by itself, stays as it is: asking twice tells once.
+-- Replays deliveries, with the same id and the whole schedule. A delivery that is being sent, or is due sooner anyway,
+-- stays as it is, so asking twice sends once.
 --
 -- ARGV  tenant, ms between two (0: at once), '1' to count only, only this state or '', delivery ids …
 -- Reply {now, verdicts}: missing | other_state | endpoint_disabled | under_way | replayed
 -- @include telling
 local tenant, pace, counts_only, only = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
 local clock = KEY.replays .. tenant
--- a second bulk replay queues behind the first: together they are no faster than one
+-- a second bulk replay continues after the first, so together they are not faster than one
 local slot = pace > 0 and math.max(now, tonumber(redis.call('GET', clock) or 0)) or now
 local verdicts = {}
 

@@ -1,4 +1,4 @@
--- Nobody needs to look at an ended job any more, if nothing has come in since it was looked at.
+-- Removes an ended job from the due times, if nothing has come in since it was looked at.
 -- Arguments: worker/store/jobs.py.
 local its_version, inbox_read = unpack(redis.call('HMGET', KEY.job .. job_id, 'version', 'inbox_read'))
 if tonumber(its_version) == version and redis.call('LLEN', KEY.inbox .. job_id) <= tonumber(inbox_read or 0) then

@@ -1,4 +1,4 @@
--- A new signing secret for a tenant; those before it sign along for a while, so that receivers can change theirs.
+-- A new signing secret for a tenant. The earlier ones still sign for a while, so that receivers have time to change.
 --
 -- ARGV  tenant, new secret, ms for which the old ones go on, most secrets at once, secrets signed with so far …
 -- Reply {now}
@@ -11,6 +11,6 @@ else
   for _, secret in ipairs(redis.call('ZRANGEBYSCORE', key, '+inf', '+inf')) do redis.call('ZADD', key, old, secret) end
 end
 redis.call('ZADD', key, '+inf', ARGV[2])
--- the header is bounded: of many rotations in a day the oldest secrets go first
+-- the length of the header is limited: after many rotations in a day the oldest secrets are dropped
 redis.call('ZREMRANGEBYRANK', key, 0, -1 - ARGV[4])
 return {now}

@@ -1,7 +1,7 @@
--- Moves jobs and deliveries whose time has come into Celery. Any number of processes may run it at any time. A job
--- comes back a lease later unless a worker records a step: whatever is lost on the way is only late. Thousands may wait
--- until one and the same deadline: those that only have to be ended get no message, which would stand before callbacks
--- and polls, but a way out of their own (overdue.lua). Arguments and reply: worker/store/queue.py.
+-- Moves due jobs and deliveries into Celery. Any number of processes may run it at any time. A job is due again a lease
+-- later unless a worker records a step, so a lost message only delays it. Thousands of jobs may have the same deadline:
+-- those that only have to be ended get no message, which would delay callbacks and polls, but are ended by overdue.lua.
+-- Arguments and reply: worker/store/queue.py.
 -- @include queue
 redis.call('HSET', KEY.clock, 'seen', now)
 local TASKS = {queued = 'rescue', submitting = 'rescue', unknown = 'rescue', processing = 'poll', storing = 'collect'}
@@ -9,7 +9,7 @@ local QUEUES = {submit = 'submit', poll = 'settle', collect = 'collect', rescue 
 local heads = {}
 for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do heads[queue] = oldest(prefix, queue) end
 
--- A job that only waits for its worker keeps its place: taken from it, it would stand nowhere.
+-- A queued job that waits for its worker keeps its place; without it, it would be in no queue.
 local function give_back_overdue(name)
   for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.places .. name, '-inf', now, 'LIMIT', 0, most)) do
     local waits = redis.call('HGET', KEY.job .. id, 'status') == 'queued'
@@ -19,8 +19,8 @@ end
 
 local ACCOUNT_FORGOTTEN_MS, ACCOUNT_KEPT_SECONDS = 600000, 30 * 86400
 
--- An account that left the configuration leaves the queue and the metrics. What was learned of it, and what an operator
--- has set, is kept: it may only be a night without workers.
+-- An account that left the configuration leaves the queue and the metrics. What was learned about it, and what an
+-- operator has set, is kept: perhaps only no worker runs at night.
 local function forget_unused(name)
   local seen = tonumber(redis.call('HGET', KEY.upstream .. name, 'seen'))
   if seen and now - seen > ACCOUNT_FORGOTTEN_MS and redis.call('EXISTS', KEY.places .. name) == 0 then
@@ -29,7 +29,7 @@ local function forget_unused(name)
   end
 end
 
--- An idle tenant starts at the queue's clock: a time before that tells nothing. A page at a time.
+-- An idle tenant starts at the queue's clock, so an older virtual time is not needed. A page at a time.
 local function forget_idle_tenants()
   local clock = tonumber(redis.call('GET', KEY.fair_clock) or 0)
   local page = redis.call('HSCAN', KEY.fair_time, redis.call('GET', KEY.fair_swept) or '0', 'COUNT', 100)
@@ -41,10 +41,10 @@ local function forget_idle_tenants()
   end
 end
 
--- What a job that is due needs, by a message in one of Celery's queues.
+-- The task that a due job needs, and so its Celery queue.
 local function task_for(status, place, is_overdue)
   if status == 'queued' and place and not is_overdue then return 'submit' end
-  if status == 'storing' and is_overdue then return 'rescue' end -- an end never stands behind downloads
+  if status == 'storing' and is_overdue then return 'rescue' end -- the end of a job must not wait for downloads
   return TASKS[status] or 'rescue'
 end
 
@@ -61,17 +61,17 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0
     redis.call('ZADD', KEY.overdue_of .. tenant, 'NX', deadline, id)
     redis.call('ZADD', KEY.overdue, 'NX', now, tenant)
   elseif status == 'queued' and not place and redis.call('LLEN', KEY.inbox .. id) <= tonumber(inbox_read or 0) then
-    -- it waits for a place: who gives it one books a lease (includes/queue.lua)
+    -- it waits for a place; getting one makes it due a lease later (includes/queue.lua)
     redis.call('ZADD', KEY.due, deadline, id)
   else
     local task = task_for(status, place, is_overdue)
     local queue = QUEUES[task]
-    -- its message may still wait in a long list: only one older than the oldest there is known to be lost;
-    -- a job that must end is not kept waiting by it
+    -- its message may still be in a long list: it is lost only if it is older than the oldest one there;
+    -- a job that must end does not wait for that
     local may_wait = heads[queue] and heads[queue] <= tonumber(pushed or 0)
     local must_end = is_overdue and (status == 'queued' or status == 'storing')
     if must_end or not may_wait then
-      -- one that stands in line waits for others: that kills no worker
+      -- a job in line waits for others, which is no sign that it kills workers
       if not lined_up then redis.call('HINCRBY', KEY.job .. id, 'stalls', 1) end
       redis.call('HSET', KEY.job .. id, 'pushed', now)
       push(template, prefix, queue, task, id)
@@ -95,7 +95,7 @@ end
 
 for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
   give_back_overdue(name)
-  -- a probe that is gone without a word proves nothing, and must not keep others from being tried
+  -- a probe without any result proves nothing, and must not block other probes
   local probing = redis.call('HGET', KEY.upstream .. name, 'probing')
   if probing and probing ~= '' and not redis.call('ZSCORE', KEY.places .. name, probing) then
     redis.call('HDEL', KEY.upstream .. name, 'probing')

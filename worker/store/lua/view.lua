@@ -1,6 +1,5 @@
--- One record as it stands, and where it stands in the queue if it waits in one. To another tenant there is nothing, at
--- no other cost than where there is no job. An empty `tenant` is any.
--- Arguments and reply: worker/store/loaded.py.
+-- One record, and its position if it waits in the queue. For another tenant the reply, and its cost, are as if there
+-- were no such job. An empty `tenant` means any. Arguments and reply: worker/store/loaded.py.
 -- @include standing
 
 local key = KEY.job .. job_id

@@ -2,29 +2,29 @@
 
 local DAYS_KEPT = 40 -- a month's budget is the sum of its days
 
--- What an operator has set for the tenant, or the default; nil where there is no limit.
+-- The limit that an operator has set for the tenant, or the default; nil: no limit.
 local function limit_of(own, default)
   local limit = tonumber(own or default)
   if limit > 0 then return limit end
 end
 
--- `day` is that of the job's accept: what it costs belongs to the budget that it was accepted under.
+-- `day` is the day of the accept: a job's cost belongs to the budget of that day.
 local function book(tenant, day, open, spent)
   local key = KEY.usage .. tenant .. ':' .. day
-  if open ~= 0 and redis.call('HINCRBY', key, 'open', open) == open then -- the first of the day, or a quiet moment
+  if open ~= 0 and redis.call('HINCRBY', key, 'open', open) == open then -- the first booking of the day
     redis.call('EXPIRE', key, DAYS_KEPT * 86400)
     redis.call('SADD', KEY.tenants, tenant)
   end
   if spent ~= 0 then redis.call('HINCRBY', key, 'spent', spent) end
 end
 
--- Images of that day which are bought, or may be: what a budget is compared with.
+-- Images of that day that are bought or reserved; this is compared with the budget.
 local function booked(tenant, day)
   local usage = redis.call('HMGET', KEY.usage .. tenant .. ':' .. day, 'open', 'spent')
   return tonumber(usage[1] or 0) + tonumber(usage[2] or 0)
 end
 
--- The whole month, also its days after `day`: what is bought again on a later day belongs to the day of its accept.
+-- The whole month, also the days after `day`: a resubmit on a later day belongs to the day of the accept.
 local function booked_in_month(tenant, day)
   local images = 0
   for each = 1, 31 do
@@ -33,7 +33,7 @@ local function booked_in_month(tenant, day)
   return images
 end
 
--- Which budget has no room for so many images more, 1 (day) or 2 (month), and what is used of it; nil where they fit.
+-- The budget that has no room for so many more images, 1 (day) or 2 (month), and its used images; nil if they fit.
 local function over_budget(tenant, day, images, a_day, a_month)
   local used = a_day and booked(tenant, day)
   if used and used + images > a_day then return {number = 1, limit = a_day, used = used} end

@@ -1,11 +1,11 @@
--- In every script, before all else: one clock for all processes, in ms since 1970, and the time within which the script
--- may run. Who asked has given up on what comes later: it must not happen behind their back.
+-- The first part of every script: one clock for all processes, in ms since 1970, and the time limits of the script.
+-- After the latest time the caller has given up, so the script must not run any more.
 --
--- `now` is Darkroom's own time. It is Redis' clock, but where that was set while we ran (step_clock.lua): then `now`
--- goes on as before, ahead of it or behind, and the difference wears off by 20 ms a second. So nothing that is kept
--- with a time, no deadline, due time, lease or pause, is early or late by more than that.
+-- `now` is Darkroom's own time. It is Redis' clock, unless that was set while Darkroom ran (step_clock.lua). Then `now`
+-- continues as before, ahead of Redis' clock or behind it, and the difference wears off by 20 ms a second. So no
+-- deadline, due time, lease or pause is early or late by more than that.
 --
--- The two last arguments, the earliest and latest time, are taken off; they are empty where any time is right.
+-- The two last arguments, the earliest and latest time, are removed; empty means no limit.
 -- Reply {now, 'too_late'} or {now, 'too_early'}, and nothing is changed.
 local time = redis.call('TIME')
 local shown = tonumber(time[1]) * 1000 + math.floor(tonumber(time[2]) / 1000)
@@ -18,6 +18,6 @@ do
   end
   local latest, earliest = tonumber(table.remove(ARGV)), tonumber(table.remove(ARGV))
   if latest and now > latest then return {now, 'too_late'} end
-  -- a clock that was set back would let a late script pass for one in time
+  -- after a clock was set back, a late script would seem to be in time
   if earliest and now < earliest then return {now, 'too_early'} end
 end

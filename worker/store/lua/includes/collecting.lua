@@ -1,7 +1,7 @@
--- Put before scripts that say who collects a job's images: one at a time, and of one tenant so many, so that its slow
--- images never take every worker there is.
+-- For scripts that claim the collection of images: one worker per job, and a limit per tenant, so that a tenant's slow
+-- images never occupy all workers.
 --
--- collecting:<tenant>       ZSET  job id → ms at which whoever collects it is believed dead
+-- collecting:<tenant>       ZSET  job id → ms at which its worker counts as dead
 -- line:collecting:<tenant>  ZSET  job id → since when its images could be collected; waits for a place, holds no thread
 -- of job:<id>               collector → the token of who collects it, lined_up → since when it stands in line
 -- @include prelude
@@ -10,7 +10,7 @@ local function lane_of(tenant)
   return KEY.collecting .. tenant, KEY.line .. 'collecting:' .. tenant
 end
 
--- Those that have waited longest go to a worker, as many as there is room for; each takes its place there itself.
+-- Wakes the jobs that have waited longest, as many as there is room for; each claims its place itself.
 local function wake_collections(tenant, most, template, prefix)
   local places, line = lane_of(tenant)
   if not has_room(places, most) then return end
@@ -23,7 +23,7 @@ local function wake_collections(tenant, most, template, prefix)
   end
 end
 
--- Until its deadline at the latest: that ends it, whoever collects.
+-- At its deadline at the latest, because the deadline ends a job also while it is collected.
 local function look_at(id, at, deadline)
   redis.call('ZADD', KEY.due, deadline > now and math.min(at, deadline) or at, id)
 end

@@ -1,17 +1,17 @@
--- Put before the scripts that hand out places of which there are few. Work that finds none stands in a line, the line of
--- those who want the same; a line takes its places out of every lane that it lies in (one receiver, one tenant, one
--- host …), each with a cap of its own. Lanes are nested: one with a place to give serves what is below it in turn, so
--- that a thousand of one owner never stand before the one of another. Work in line holds no thread.
+-- For scripts that give out limited places (slots). Work that finds no free place waits in a line. A line needs a place
+-- in every lane that it belongs to (one endpoint, one tenant, one host …), and each lane has its own limit. Lanes are
+-- nested: a lane with a free place serves the lanes and lines below it in turn, so that a thousand items of one owner
+-- never delay the one of another. Work in line holds no thread.
 --
--- <kind>:<lane>         ZSET  id → ms at which its place is given back by itself
+-- <kind>:<lane>         ZSET  id → ms at which its place is freed by its lease
 -- line:<kind>:<line>    ZSET  id → since when it waits
 -- turns:<kind>:<lane>   ZSET  lane or line below it → its turn; of those in which somebody waits
--- lines:<kind>          ZSET  line → ms at which it is looked at, whoever gives a place back or dies with one
+-- lines:<kind>          ZSET  line → ms at which it is checked, in case a worker died with a place
 --
--- A kind is {name, longest = ms that a place is held at most, granted = ms that a place waits for whom it was given to,
--- line(name) → a line, waits(id) → whether it still wants a place, wake(id)}. A line is {name,
--- lanes = {{name, most}, …}: its own first, all of them with a place to give, paths = {{outermost lane, …, line}, …}}.
-local LOOKED_AT = 20 -- of those below a lane: bounds how long a script keeps Redis from everybody else
+-- A kind is {name, longest = ms that a place is held at most, granted = ms that a given place is reserved for its new
+-- holder, line(name) → a line, waits(id) → whether it still wants a place, wake(id)}. A line is {name,
+-- lanes = {{name, most}, …} with its own lane first, paths = {{outermost lane, …, line}, …}}.
+local LOOKED_AT = 20 -- lanes and lines looked at below a lane; limits how long a script blocks Redis
 local GRANTED_AT_ONCE = 4
 local LOOK_MS = 2000
 
@@ -59,7 +59,7 @@ local function stand_in_line(kind, line, id, since)
   end
 end
 
--- Gives a place to the first of a line, where there is one for it.
+-- Gives a place to the first of a line, if one is free.
 local function grant(kind, name)
   local line = kind.line(name)
   if not has_room(kind, line) then return false end
@@ -75,8 +75,8 @@ local function grant(kind, name)
   return false
 end
 
--- Gives one place to whoever is next below a lane. What is looked at goes to the end: what its own caps hold back must
--- not hide those behind it, and is served by the lane that holds it back.
+-- Gives one place to the next line below a lane. A line that was looked at goes to the end: one that its own limits
+-- hold back must not block those behind it, and is served later by the lane that holds it back.
 local function serve(kind, lane)
   local turns = turns_key(kind, lane)
   for _, below in ipairs(redis.call('ZRANGE', turns, 0, LOOKED_AT - 1)) do
@@ -85,13 +85,13 @@ local function serve(kind, lane)
       to_the_end(turns, below)
       if is_line and grant(kind, below) or not is_line and serve(kind, below) then return true end
     else
-      redis.call('ZREM', turns, below) -- nobody waits there any more
+      redis.call('ZREM', turns, below) -- nothing waits there any more
     end
   end
   return false
 end
 
--- Gives a place back, to whoever is next in each lane that it was taken from.
+-- Frees a place, and gives it to the next in each lane that it belonged to.
 local function give_back(kind, line, id)
   for _, lane in ipairs(line.lanes) do redis.call('ZREM', kind.name .. ':' .. lane.name, id) end
   for _, path in ipairs(line.paths) do
@@ -101,7 +101,7 @@ local function give_back(kind, line, id)
   end
 end
 
--- A line looks after itself as well: whoever died with a place wakes nobody.
+-- Each line is also checked by the clock, because a worker that died with a place wakes nobody.
 local function look_at_lines(kind, most)
   for _, name in ipairs(redis.call('ZRANGEBYSCORE', KEY.lines .. kind.name, '-inf', now, 'LIMIT', 0, most)) do
     for _ = 1, GRANTED_AT_ONCE do

@@ -1,8 +1,7 @@
--- For every script that writes: Celery messages out of one template, and the counters. What each key holds says
--- worker/store/keys.py; `KEY.job` is the text that begins the keys of a family there.
--- Queues are Celery's own lists; a message is pushed here only with the template that kombu made.
+-- For every script that writes: Celery messages from a template, and counters. worker/store/keys.py says what each key
+-- holds; `KEY.job` is the beginning of the keys of a family there. Queues are Celery's own lists.
 
--- `template` is a JSON array of texts: literal, name of what goes between, literal, … Cut once, by whoever calls.
+-- `template` is a JSON array of texts: literal, name of a gap, literal, … (worker/store/messages.py).
 local parts
 local function push(template, prefix, queue, task, id)
   parts = parts or cjson.decode(template)
@@ -12,7 +11,7 @@ local function push(template, prefix, queue, task, id)
   redis.call('LPUSH', prefix .. queue, table.concat(message))
 end
 
--- When the oldest message of a queue was pushed; nil where it is empty.
+-- When the oldest message of a queue was pushed (ms since 1970); nil: the queue is empty.
 local function oldest(prefix, queue)
   local message = redis.call('LINDEX', prefix .. queue, -1)
   return message and tonumber(message:match('%-%a+%-(%d+)"'))
@@ -24,7 +23,7 @@ local function note_health(channel)
   redis.call('EXPIRE', minute, 3600)
 end
 
--- Whether a worker has that upstream key in its configuration: each says so every few seconds.
+-- Whether a worker has that account in its configuration: each worker reports it every few seconds.
 local function is_seen(seen)
   return not seen or now - tonumber(seen) < 30000
 end

@@ -1,16 +1,16 @@
 -- For every script that moves jobs between the backlogs, the places upstream and Celery.
 -- @include prelude
 
--- Virtual time is counted in whole numbers, so that what is predicted is what happens: one turn of a tenant with
--- weight 1. A heavier tenant's turns are shorter.
+-- Start-time fair queueing. Virtual time is counted in whole numbers, so that predictions are exact. TURN is one turn
+-- of a tenant with weight 1; a tenant with more weight has shorter turns.
 local TURN = 1000000
 
 local function turn_of(weight)
   return math.max(1, math.floor(TURN / tonumber(weight or 1)))
 end
 
--- Where a tenant stands in the queue, after its first job or its virtual time has changed. A step of priority above
--- the normal one is worth a turn: the tenant goes ahead by it, and pays for the turn all the same.
+-- Sets a tenant's position after its first job or its virtual time has changed. Each step of priority above the normal
+-- one is a head start of one turn. The turn is paid for nevertheless.
 local function line_up(tenant)
   local first = redis.call('ZRANGE', KEY.backlog .. tenant, 0, 0)[1]
   if not first or redis.call('HEXISTS', KEY.tenant .. tenant, 'paused') == 1 then
@@ -22,7 +22,7 @@ local function line_up(tenant)
   redis.call('ZADD', KEY.fair, at - (priority - 5) * TURN, tenant)
 end
 
--- An idle tenant starts at the clock, not in its past: credit is not saved up.
+-- An idle tenant starts at the queue's clock, so that it cannot save up credit.
 local function catch_up(tenant)
   local at = tonumber(redis.call('HGET', KEY.fair_time, tenant) or 0)
   local clock = tonumber(redis.call('GET', KEY.fair_clock) or 0)
@@ -36,7 +36,7 @@ local function grow_backlog(tenant, by)
   return size
 end
 
--- Returns how many of its tenant's jobs go before it, and how many there are with it.
+-- Returns how many of its tenant's jobs go before it, and how many the tenant has, with this one.
 local function enqueue(id, tenant, rank)
   local backlog = KEY.backlog .. tenant
   if redis.call('ZADD', backlog, rank, id) == 0 then return end
@@ -69,18 +69,17 @@ local function next_waiting()
   return popped or next_waiting()
 end
 
--- What cannot be stored is not bought, and an operator's word holds everything back.
+-- Nothing is bought while images cannot be stored, or while an operator has paused everything.
 local function held_back()
   return redis.call('EXISTS', KEY.store_away) + redis.call('EXISTS', KEY.paused) > 0
 end
 
--- An account that no worker has in its configuration any more, or that an operator drains, gets nothing.
+-- An account that is in no worker's configuration, or is drained by an operator, gets no jobs.
 local function is_used(seen, drained)
   return not drained and is_seen(seen)
 end
 
--- The least loaded upstream account with a free place. One that is down or full is given one try when its pause is
--- over.
+-- The least loaded upstream account with a free place. After its pause an account that is down or full gets one probe.
 local function free_account()
   if held_back() then return nil end
   local best, best_load
@@ -97,12 +96,12 @@ local function free_account()
   return best
 end
 
--- The lease is the last resort: every step that ends the upstream's part gives the place back.
+-- The lease of a place is the last resort: every step that ends the upstream's part frees the place.
 local PLACE_LEASE_MS = 86400000
 local LEAST_KEPT_MS = 300000
 
--- When a place is given back that nobody follows any more: its job has ended, or nobody knows what came of its POST,
--- and the upstream may work on it all the same.
+-- When a place is freed although the upstream may still work: its job has ended, or nobody knows whether its POST was
+-- taken.
 local function kept_until()
   return now + math.max(LEAST_KEPT_MS, 3 * tonumber(redis.call('HGET', KEY.flow, 'hold_ms') or 0))
 end
@@ -111,7 +110,7 @@ local function give_back_later(id, name)
   redis.call('ZADD', KEY.places .. name, 'XX', 'LT', kept_until(), id)
 end
 
--- Its job is sent once more while nobody knows whether the upstream has that attempt: it may hold two.
+-- The job is sent again while nobody knows whether the upstream has the earlier attempt, so it may hold two places.
 local function keep_beside(id, number, name)
   local since = redis.call('ZSCORE', KEY.places .. name, id)
   if since then redis.call('ZADD', KEY.places .. name, math.min(since, kept_until()), id .. '-' .. number) end
@@ -124,7 +123,7 @@ local function dispatch(id, name, template, prefix, lease_ms)
   push(template, prefix, 'submit', 'submit', id)
   local failures, probing, limit, full = unpack(redis.call('HMGET', KEY.upstream .. name,
     'failures', 'probing', 'limit', 'full'))
-  if failures or full then -- one try, and nothing more until it has been answered
+  if failures or full then -- one probe, and nothing more until its answer
     redis.call('HSET', KEY.upstream .. name, 'paused_until', now + lease_ms, 'tried', id)
   end
   if probing == '' and redis.call('ZCARD', KEY.places .. name) >= tonumber(limit) then
@@ -132,12 +131,12 @@ local function dispatch(id, name, template, prefix, lease_ms)
   end
 end
 
--- Gives a job's place back; false where it had gone by itself. One place more than was ever proven, whose job ended
--- without proving it, goes as well. `placed` stays: how long the job takes from there to its end is not known yet.
+-- Frees a job's place; false if it was free already. If the place was an unproven one (a probe for a higher limit), the
+-- limit goes down again. `placed` stays, to measure the time from place to end later.
 local function release(id, name)
   local held = redis.call('ZREM', KEY.places .. name, id) == 1
   redis.call('HDEL', KEY.job .. id, 'place')
-  -- the one try has ended: another may be made, unless what it came to forbids it (governor.lua, after this)
+  -- the probe has ended; another one may follow, unless its result forbids it (governor.lua, after this)
   if redis.call('HGET', KEY.upstream .. name, 'tried') == id then
     redis.call('HDEL', KEY.upstream .. name, 'tried', 'paused_until')
   end
@@ -148,8 +147,8 @@ local function release(id, name)
   return held
 end
 
--- Hands waiting jobs to Celery while the upstream has places: the only way out of the backlog. A limit that was raised
--- by thousands is filled by several runs, so that none holds up Redis.
+-- The dispatcher: hands waiting jobs to Celery while places are free. The only way out of the backlogs. If a limit was
+-- raised by thousands, it is filled in several runs, so that no run blocks Redis for long.
 local MOST_AT_ONCE = 500
 
 local function pump(template, prefix, lease_ms)

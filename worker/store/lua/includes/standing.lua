@@ -1,14 +1,14 @@
--- For scripts that say where waiting jobs stand and how long that will take.
+-- For scripts that compute the queue position of waiting jobs, and their predicted wait.
 -- @include queue
 
-local MOST_SURVEYED = 64 -- tenants that are counted one by one; those behind are taken to be like them
+local MOST_SURVEYED = 64 -- tenants that are counted one by one; those behind are assumed to be like them
 
-local FEW = 8 -- tenants that are always counted afresh
+local FEW = 8 -- up to so many tenants are always counted again
 local FRESH_MS = 250
 
--- The tenants that are served next, as parallel lists: name, when, jobs, length of a turn; and how many come after
--- them. With many of them it is read again four times a second: reading it for every accept would cost more than the
--- accept.
+-- The tenants that are served next, as parallel lists: name, virtual time, jobs, length of a turn; and how many tenants
+-- come after them. With many tenants the list is cached for a quarter of a second: reading it for every accept would
+-- cost more than the accept.
 local function line_of_tenants()
   local many = redis.call('ZCARD', KEY.fair) > FEW
   local kept = many and redis.call('GET', KEY.fair_line)
@@ -29,7 +29,7 @@ local function line_of_tenants()
   return line
 end
 
--- Everybody who stands in the queue, as the tenant sees it: its own virtual time and turn, and the others'.
+-- All tenants in the queue, from the view of one: its own virtual time and turn, and those of the others.
 local function survey(tenant, size)
   local at = tonumber(redis.call('HGET', KEY.fair_time, tenant) or 0)
   local clock = size == 0 and tonumber(redis.call('GET', KEY.fair_clock) or 0)
@@ -37,8 +37,9 @@ local function survey(tenant, size)
   return {tenant = tenant, at = clock and math.max(at, clock) or at, size = size, turn = turn, line = line_of_tenants()}
 end
 
--- How many jobs of all tenants go before the one with `own` jobs of its tenant before it: of each other tenant its
--- turns that start before ours, or at the same time where its name comes first. Plain arithmetic, without a call.
+-- How many jobs of all tenants go before a job that has `own` jobs of its tenant before it. For each other tenant,
+-- count the turns that start before ours, or at the same time if its name comes first. Only arithmetic, no call to
+-- Redis.
 local function jobs_before(crowd, own, priority)
   local at = crowd.at + own * crowd.turn - (priority - 5) * TURN
   local line, before = crowd.line, 0
@@ -55,8 +56,8 @@ local function jobs_before(crowd, own, priority)
   return own + before + (line.beyond > 0 and math.floor(before / #names * line.beyond) or 0)
 end
 
--- The upstream accounts as a waiting job sees them, their places in all, how many are free, and the recent durations
--- in ms. `accounts` is as worker/store/standing.py has them.
+-- The upstream accounts, the number of all places and of free ones, and the recent durations in ms. `accounts` has the
+-- shape of worker/store/standing.py.
 local function pace()
   local found = {accounts = {}, places = 0, free = 0, held_back = held_back()}
   for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
@@ -80,7 +81,7 @@ local function pace()
   return found
 end
 
--- Until a job with so many before it has its place; nil where nobody knows. `found` as pace() has it.
+-- Milliseconds until a job with so many before it has its place; nil: unknown. `found` is the result of pace().
 local function wait_ms(found, before)
   if found.held_back then return nil end
   if before < found.free then return 0 end
@@ -88,7 +89,7 @@ local function wait_ms(found, before)
   return math.floor((before - found.free + 1) * found.hold / found.places)
 end
 
--- What a job that stands in the queue is told, as worker/store/standing.py has it.
+-- The standing of a waiting job, in the shape of worker/store/standing.py.
 local function standing_of(own, before, crowd, found, tenant_paused)
   local why = found.held_back and (redis.call('GET', KEY.paused) or redis.call('GET', KEY.store_away))
   return {

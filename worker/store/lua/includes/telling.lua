@@ -1,4 +1,5 @@
--- Put before the scripts that move deliveries: states counted, places and lines (lines.lua) of the kind `telling`.
+-- For scripts that change webhook deliveries: counts by state, and the places and lines (lines.lua) of the kind
+-- `telling`.
 --
 -- delivery:<id>           HASH  job tenant state created_at pushed tries attempts
 --                               | not_before claimed_until endpoint round (tries before the last replay) line
@@ -19,7 +20,7 @@ local function to_state(id, state)
   redis.call('HINCRBY', KEY.deliveries_counts, state, 1)
 end
 
--- An endpoint that has hung so often, without one answer since, is told one at a time.
+-- An endpoint that timed out so often, without an answer since, gets one delivery at a time.
 local HUNG_OFTEN = 3
 
 local function most_at(tenant, endpoint, most)
@@ -31,8 +32,8 @@ local function line_to(tenant, host, endpoint)
   return tenant .. ' ' .. host .. ' ' .. endpoint
 end
 
--- `caps` is a JSON object: most at once to one endpoint, from one tenant to one host (pair), of one tenant, to one host.
--- `here` is the delivery that the script is about: it needs no message.
+-- `caps` is a JSON object: most at once to one endpoint, from one tenant to one host (pair), of one tenant, to one
+-- host. `here` is the delivery that the script is about; it needs no message.
 local function telling(template, prefix, lease, claim_ms, caps, here)
   local most = cjson.decode(caps)
   local kind = {name = 'telling', longest = math.max(lease, claim_ms), granted = lease}
@@ -71,7 +72,7 @@ local function is_disabled(tenant, endpoint)
   return redis.call('HEXISTS', KEY.endpoint .. tenant .. ':' .. endpoint, 'disabled_at') == 1
 end
 
--- An endpoint that is used stays known; of those a tenant has left behind, the oldest are forgotten.
+-- Notes that an endpoint is used. Of a tenant's endpoints the newest 1,000 are kept.
 local function note_endpoint(tenant, endpoint)
   local index = KEY.endpoints .. tenant
   redis.call('ZADD', index, now, endpoint)

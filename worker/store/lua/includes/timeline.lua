@@ -1,8 +1,8 @@
--- For the script that writes a timeline's next row: it stays small however often a job is refused.
+-- Adds a row to a timeline, and keeps it small however often a job is refused.
 --
--- A timeline is rows, one a line, oldest first: [at, to, cause, attempt]. One that grows beyond MOST_BYTES loses its
--- middle: the first rows and the newest stay, and between them a line says what is gone: [how many rows are left out,
--- status that the last of them led to]. So rows keep their numbers, which events have as ids.
+-- A timeline has one row per line, oldest first: [at, to, cause, attempt]. If it grows beyond MOST_BYTES, it loses its
+-- middle. The first rows and the newest ones stay, and a line between them says [number of omitted rows, status after
+-- the last of them]. So rows keep their numbers, which are the ids of events.
 local MOST_BYTES, NEWEST_BYTES, FIRST_ROWS = 6144, 3072, 10
 
 local function with_row(timeline, row)
@@ -10,7 +10,7 @@ local function with_row(timeline, row)
   if #longer <= MOST_BYTES then return longer end
   local rows = {}
   for line in longer:gmatch('[^\n]+') do rows[#rows + 1] = line end
-  local last, bytes = #rows, 0 -- of those that go
+  local last, bytes = #rows, 0 -- of the omitted rows
   while last > FIRST_ROWS and bytes + #rows[last] < NEWEST_BYTES do
     bytes = bytes + #rows[last] + 1
     last = last - 1
