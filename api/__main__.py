@@ -16,6 +16,7 @@ from api.app import create_app
 from api.fast_path import FastPath
 from api.guard.crowd import Crowd
 from api.guard.protocol import GuardedProtocol
+from api.guard.sockets import bound_buffers
 from api.keys import configured_keys
 from api.server import GracefulServer, raise_descriptor_limit
 from config.logs import configure_logs
@@ -42,6 +43,7 @@ def main() -> int:
     check_installation_at_start(settings)
     raise_descriptor_limit()
     listener = _listen(settings)
+    bound_buffers(listener)
     try:
         GracefulServer(_server_config(settings)).run(sockets=[listener])
     except KeyboardInterrupt:  # uvicorn has finished what was in flight, and passes Ctrl-C on

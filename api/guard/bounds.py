@@ -22,6 +22,9 @@ LINGER_SECONDS = 1.0
 LINGER_BYTES = 256 * KIB
 """What is thrown away behind a refusal: closing under unread bytes would take the answer away from its reader."""
 
+SYSTEM_BUFFER_BYTES = 128 * KIB
+"""Of the system's own, each way: 5 MB a second over 50 ms."""
+
 # all connections together
 UNREAD_BYTES = 16 * MIB
 """Answers that their readers leave lying; beyond it the longest lying goes."""

@@ -8,7 +8,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -23,7 +23,9 @@ MIB = 1024 * 1024
 MOST_GROWTH = 32 * MIB
 """What the API's memory may grow by under any one attack."""
 MOST_P99_SECONDS = 0.1
-"""How long others wait at most, 99 times of 100."""
+"""How long others wait at most, 99 times of 100; on a machine that is busy anyway, three times as long as before."""
+CALM_SECONDS = 1.5
+PER_SECOND = 1000
 LEAST_SECONDS = 3.0
 """So many seconds others are asked, however soon an attack is over: 99 of 100 wants a hundred."""
 WARM = ("/healthz", "/openapi.json", "/docs", "/v1/jobs", "/readyz", "/nothing")
@@ -35,17 +37,15 @@ class Toll:
 
     growth: int = 0
     seconds: list[float] = field(default_factory=list)
-
-    @property
-    def p99(self) -> float:
-        """What 99 of 100 answers stayed below."""
-        return sorted(self.seconds)[int(len(self.seconds) * 0.99)] if self.seconds else 0.0
+    calm: list[float] = field(default_factory=list)
 
     def check(self) -> None:
         """Fails where the aims are missed."""
-        print(f"growth {self.growth / MIB:.1f} MiB, /healthz p99 {self.p99 * 1000:.1f} ms of {len(self.seconds)}")
+        p99, calm = _p99(self.seconds), _p99(self.calm)
+        waited = f"/healthz p99 {p99 * 1000:.1f} ms of {len(self.seconds)}, calm {calm * 1000:.1f} ms"
+        print(f"growth {self.growth / MIB:.1f} MiB, {waited}")
         assert self.growth <= MOST_GROWTH, f"{self.growth / MIB:.0f} MiB"
-        assert self.p99 <= MOST_P99_SECONDS, f"others waited {self.p99:.3f} s"
+        assert p99 <= max(MOST_P99_SECONDS, 3 * calm), waited
 
 
 class Door:
@@ -67,16 +67,24 @@ class Door:
         toll = Toll()
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # the peak begins anew
         before = _kilobytes(status, "VmRSS")
+        with self._asked() as toll.calm:
+            time.sleep(CALM_SECONDS)
+        with self._asked() as toll.seconds:
+            began = time.monotonic()
+            yield toll
+            time.sleep(max(0.0, LEAST_SECONDS - (time.monotonic() - began)))
+        toll.growth = (_kilobytes(status, "VmHWM") - before) * 1024
+
+    @contextmanager
+    def _asked(self) -> Iterator[list[float]]:
+        took: list[float] = []
         command = [sys.executable, "-m", "tests.support.probe", str(self.port)]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as probe:
             assert probe.stdout and probe.stdout.readline() == b"\n"
-            began = time.monotonic()
             try:
-                yield toll
+                yield took
             finally:
-                time.sleep(max(0.0, LEAST_SECONDS - (time.monotonic() - began)))
-                toll.seconds = json.loads(probe.communicate()[0])
-        toll.growth = (_kilobytes(status, "VmHWM") - before) * 1024
+                took += json.loads(probe.communicate()[0])
 
     def connect(self, receive_bytes: int = 0) -> socket.socket:
         """A connection; with `receive_bytes`, one whose receiver takes hardly anything."""
@@ -136,9 +144,13 @@ def ended(connection: socket.socket) -> bool:
 
 
 async def at_once(count: int, port: int, request: bytes, seconds: float) -> list[bytes]:
-    """That many connections with the same bytes, held for that time; the beginning of what each was answered."""
+    """That many connections with the same bytes, held for that time; the beginning of what each was answered.
 
-    async def one() -> bytes:
+    They come one after another: what is held is measured, not how fast a machine can take connections.
+    """
+
+    async def one(number: int) -> bytes:
+        await asyncio.sleep(number / PER_SECOND)
         try:
             reader, writer = await asyncio.open_connection("127.0.0.1", port)
         except OSError:
@@ -155,7 +167,11 @@ async def at_once(count: int, port: int, request: bytes, seconds: float) -> list
         finally:
             writer.transport.abort()
 
-    return list(await asyncio.gather(*(one() for _ in range(count))))
+    return list(await asyncio.gather(*(one(number) for number in range(count))))
+
+
+def _p99(seconds: list[float]) -> float:
+    return sorted(seconds)[int(len(seconds) * 0.99)]
 
 
 def _kilobytes(status: Path, name: str) -> int:
@@ -163,8 +179,10 @@ def _kilobytes(status: Path, name: str) -> int:
 
 
 @contextmanager
-def running_door(redis_url: str, folder: Path, **more: str) -> Iterator[Door]:
-    """The real process on a free port, warm; killed at the end."""
+def running_door(
+    redis_url: str, folder: Path, bounds: Mapping[str, float] | None = None, **more: str
+) -> Iterator[Door]:
+    """The real process on a free port, warm, with these settings and bounds; killed at the end."""
     port, log = free_port(), folder / "log"
     environment = os.environ | {
         "DARKROOM_REDIS_URL": redis_url,
@@ -176,7 +194,7 @@ def running_door(redis_url: str, folder: Path, **more: str) -> Iterator[Door]:
     }
     environment |= {f"DARKROOM_{name.upper()}": value for name, value in more.items()}
     with log.open("wb") as out:
-        process = subprocess.Popen([sys.executable, "-m", "api"], env=environment, stdout=out, stderr=out)
+        process = subprocess.Popen(_command(bounds or {}), env=environment, stdout=out, stderr=out)
     try:
         _warm(process, port, log)
         yield Door(process, port, log)
@@ -184,6 +202,19 @@ def running_door(redis_url: str, folder: Path, **more: str) -> Iterator[Door]:
     finally:
         process.kill()
         process.wait()
+
+
+def _command(bounds: Mapping[str, float]) -> list[str]:
+    if not bounds:
+        return [sys.executable, "-m", "api"]
+    lines = [f"bounds.{name} = {value}" for name, value in bounds.items()]
+    return [
+        sys.executable,
+        "-c",
+        "\n".join(
+            ["import sys", "from api.guard import bounds", *lines, "import api.__main__ as it", "sys.exit(it.main())"]
+        ),
+    ]
 
 
 def _warm(process: "subprocess.Popen[bytes]", port: int, log: Path) -> None:
