@@ -1,7 +1,13 @@
 """The API application: routers, error handlers, limits. Composed here and nowhere else."""
 
+from pathlib import Path
+from typing import cast
+
+import orjson
 from fastapi import FastAPI
+from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
+from starlette.routing import Mount
 
 from api.endpoints import (
     callbacks,
@@ -19,6 +25,7 @@ from api.endpoints import (
 )
 from api.http import error_page, front_page
 from api.http.body_size import BodyLimit
+from api.http.constant_answers import Constant, ConstantAnswers, constant, constant_files
 from api.http.head_requests import HeadAsGet
 from api.http.problems import install_problem_handlers
 from api.openapi import complete
@@ -65,5 +72,18 @@ def create_app(settings: Settings) -> FastAPI:
     install_problem_handlers(app)
     complete(app.openapi())  # made once and kept by the application
     app.add_middleware(HeadAsGet)
+    app.add_middleware(ConstantAnswers, answers=_constant_answers(app))
     app.add_middleware(BodyLimit, default_bytes=settings.max_body_bytes, overrides={"/v1/jobs/batch": BATCH_BYTES})
     return app
+
+
+def _constant_answers(app: FastAPI) -> dict[str, Constant]:
+    """What anybody may ask for without a key, as often as they like."""
+    static = next(route for route in app.routes if isinstance(route, Mount))
+    app.routes.remove(static)  # it would read each file anew for everybody, in threads
+    folder = Path(cast("StaticFiles", static.app).directory or "")
+    return {
+        "/openapi.json": constant(orjson.dumps(app.openapi()), "application/json"),
+        "/healthz": constant(b'{"status":"alive"}', "application/json", "no-store"),
+        "/": constant(front_page.PAGE.encode(), "text/html; charset=utf-8"),
+    } | constant_files(folder, static.path)

@@ -3,10 +3,11 @@
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from typing import TypedDict
+from typing import Any, TypedDict
 
 from fastapi import FastAPI, Request
 
+from api.http.shared_result import SharedResult
 from api.keys import KeyRing, configured_keys
 from api.redis_memory import RedisMemory
 from api.watch import Watch
@@ -21,6 +22,9 @@ from worker.store.lane import Lane, connect
 from worker.telling.deliveries import DeliveryStore
 from worker.telling.secrets import WebhookSecrets
 
+READY_SECONDS = 1.0
+"""How old `/readyz` may be: each answer of its own would be a write to Redis and to the image store, for anybody."""
+
 
 class State(TypedDict):
     """Everything that an endpoint may use."""
@@ -33,6 +37,7 @@ class State(TypedDict):
     viewer: Viewer
     watch: Watch
     memory: RedisMemory
+    readiness: SharedResult[dict[str, Any]]
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
 
@@ -66,6 +71,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         viewer=viewer_of(settings),
         watch=watch,
         memory=memory,
+        readiness=SharedResult(READY_SECONDS),
         deliveries=delivery_store(settings, lane),
         webhook_secrets=WebhookSecrets(settings, lane),
     )

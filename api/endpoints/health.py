@@ -8,14 +8,14 @@ from urllib.parse import urlsplit
 from fastapi import APIRouter, Request, Response
 
 from api.http.json_answer import json_answer
-from api.state import state
+from api.state import State, state
 from worker.images.store import StoreError
 from worker.store.lane import RedisUnavailable, RedisUnfit
 from worker.upstream.chosen import PROVIDER
 
 router = APIRouter(tags=["operator"])
 
-
+READY = "ready"
 NOT_READY: dict[int | str, dict[str, Any]] = {
     503: {
         "description": "Not ready: names what is away",
@@ -34,12 +34,17 @@ async def alive() -> dict[str, str]:
 async def ready(request: Request) -> Response:
     """Readiness: tests each dependency by a real write; 503 names what is away. No worker is only a warning."""
     here = state(request)
+    facts = await here["readiness"].get(lambda: _facts(here))
+    return json_answer(facts) if facts["status"] == READY else json_answer(facts, 503, {"retry-after": "2"})
+
+
+async def _facts(here: State) -> dict[str, Any]:
     condition = here["store"].condition
     redis, images = await asyncio.gather(_state_of(condition.prove_writable()), _state_of(here["images"].check()))
     workers = await condition.workers_alive() if redis == "ok" else 0
     well = redis == images == "ok"
     facts: dict[str, Any] = {
-        "status": "ready" if well else "unavailable",
+        "status": READY if well else "unavailable",
         "redis": redis,
         "durability": "; ".join(here["lane"].verdict.warnings) or "ok",
         "memory": here["memory"].words,
@@ -48,7 +53,7 @@ async def ready(request: Request) -> Response:
     }
     if not PROVIDER.is_at(here["settings"].upstream_url):
         facts["upstream"] = f"not the provider: {urlsplit(here['settings'].upstream_url).hostname}"
-    return json_answer(facts) if well else json_answer(facts, 503, {"retry-after": "2"})
+    return facts
 
 
 async def _state_of(check: Awaitable[object]) -> str:
