@@ -54,7 +54,7 @@ async def loaded(store: JobStore, job_id: str) -> Loaded:
 async def claimed(store: JobStore, job_id: str) -> Job:
     """Has a worker write the intent to submit it."""
     found = await loaded(store, job_id)
-    claim = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
+    claim = decisions.claim(found.job, found.job.place or "key-1", found.now, DURATIONS)
     assert claim is not None
     assert await store.advance(found, claim)
     return claim.job
