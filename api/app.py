@@ -27,7 +27,7 @@ from api.http import error_page, front_page
 from api.http.body_size import BodyLimit
 from api.http.constant_answers import Constant, ConstantAnswers, constant, constant_files
 from api.http.head_requests import HeadAsGet
-from api.http.problems import install_problem_handlers
+from api.http.problem_answers import install_problem_handlers
 from api.openapi import complete
 from api.state import lifespan
 from config.settings import Settings

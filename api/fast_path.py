@@ -12,7 +12,7 @@ from starlette.types import ASGIApp, Receive, Scope, Send
 from api.endpoints.callbacks import PREFIX, receive_callback
 from api.endpoints.jobs import create_job
 from api.http.body_size import BodyLimit
-from api.http.problems import problem_of
+from api.http.problem_answers import problem_of
 
 Endpoint = Callable[[Request], Awaitable[Response]]
 

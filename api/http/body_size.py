@@ -6,7 +6,8 @@ from starlette.requests import Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from api.http.dialects import COMPATIBLE
-from api.http.problems import Problem, problem_response
+from api.http.problem_answers import problem_response
+from api.http.problems import Problem
 
 WITHOUT_BODY = ("GET", "HEAD", "DELETE", "OPTIONS")
 EMPTY: Message = {"type": "http.request", "body": b"", "more_body": False}

@@ -1,32 +1,12 @@
 """Errors as callers see them: problem documents (RFC 9457) with stable codes, made in one place.
 
-docs/errors.md explains each code; a test compares the two.
+docs/errors.md explains each code; a test compares the two. How an error becomes an answer is in problem_answers.py.
 """
 
-import re
-import traceback
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
-import orjson
-import structlog
-from fastapi import FastAPI, Request, Response
-from fastapi.exceptions import RequestValidationError
-from starlette.exceptions import HTTPException
-from starlette.requests import ClientDisconnect
-from starlette.types import Receive, Scope, Send
-
-from api.http.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
-from api.http.json_answer import json_answer
-from worker.store.doubt import Doubtful
-from worker.store.lane import RedisUnavailable, RedisUnfit
-
-log = structlog.get_logger()
-
 MEDIA_TYPE = "application/problem+json"
-RETRY_AFTER_SECONDS = "2"
-AWAY = "The job store does not answer. What was accepted is safe; repeat with the same Idempotency-Key."
 
 CODES: dict[str, tuple[int, str]] = {
     "bad_request": (400, "This is not a request as HTTP has it"),
@@ -55,7 +35,6 @@ CODES: dict[str, tuple[int, str]] = {
     "timeout": (504, "The job did not end in time and goes on"),
     "insufficient_storage": (507, "There is no room to store more"),
 }
-BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
 
 class Problem(Exception):
@@ -90,39 +69,6 @@ class InvalidRequest(Problem):
         names = ", ".join(error.field for error in errors[:5] if error.field)
         rows = [error._asdict() for error in errors]
         super().__init__("invalid_request", f"Not usable: {names}." if names else errors[0].message, errors=rows)
-
-
-def problem_response(request: Request, problem: Problem) -> Response:
-    """The problem as an answer, in the shape of the path's API."""
-    path = request.url.path
-    if path.startswith(COMPATIBLE) or path == OPENAI:
-        return _in_dialect(request, problem)
-    content: dict[str, Any] = {
-        "type": f"/docs/errors#{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "code": problem.code,
-        "instance": request.url.path[:200],
-    }
-    if problem.errors:
-        content["errors"] = list(problem.errors)
-    headers = dict(problem.headers)
-    if problem.code == "unauthorized":
-        headers["www-authenticate"] = "Bearer"
-    return Response(orjson.dumps(content), problem.status, headers, MEDIA_TYPE)
-
-
-def _in_dialect(request: Request, problem: Problem) -> Response:
-    headers = dict(problem.headers)
-    if request.url.path == OPENAI:
-        status, content = openai_error(problem.code, problem.status, problem.detail, problem.errors)
-        if status >= 500 and "idempotency-key" not in request.headers:
-            headers["x-should-retry"] = "false"  # the job may have been accepted: a retry would buy again
-    else:
-        message = upstream_message(problem.code, problem.detail, problem.errors, problem.limit)
-        status, content = upstream_error(message, problem.status, problem.detail, headers.get("retry-after"))
-    return json_answer(content, status, headers)
 
 
 def problem_responses(*codes: str) -> dict[int | str, dict[str, Any]]:
@@ -160,77 +106,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
 }
 
 
-class NoAnswer(Response):
-    """Closes the connection without an answer, because nobody knows which status would be true."""
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        scope["hang_up"]()
-        while (await receive())["type"] != "http.disconnect":
-            pass
-
-
 def bad_field(field: str, allowed: str) -> Problem:
     """The problem about one field or parameter; names what is allowed."""
     error = {"field": field, "code": "not_allowed", "message": f"{field} is not usable.", "allowed": allowed}
     return Problem("invalid_request", f"{field} is not usable; allowed: {allowed}.", errors=[error])
-
-
-def install_problem_handlers(app: FastAPI) -> None:
-    """Makes every error of the application a problem."""
-    for kind in (
-        Problem,
-        RedisUnavailable,
-        Doubtful,
-        ClientDisconnect,
-        HTTPException,
-        RequestValidationError,
-        Exception,
-    ):
-        app.add_exception_handler(kind, _on_error)
-
-
-def problem_of(request: Request, error: Exception) -> Response:
-    """The answer to any error: a Problem as it says, Redis away as 503, a bug as 500 without its text."""
-    match error:
-        case Problem():
-            return problem_response(request, error)
-        case RedisUnavailable():
-            words = f"Nothing is accepted: {error}." if isinstance(error, RedisUnfit) else AWAY
-            return problem_response(
-                request, Problem("unavailable", words, headers={"retry-after": RETRY_AFTER_SECONDS})
-            )
-        case Doubtful():
-            return NoAnswer(status_code=500)
-        case ClientDisconnect():  # disconnected while sending its body: nobody reads this answer, and nothing is wrong
-            return problem_response(request, Problem("invalid_json", "The body did not come to its end."))
-        case HTTPException():
-            return problem_response(request, _of_framework(request, error))
-        case RequestValidationError():  # a path or query parameter of the wrong type: such a thing does not exist
-            return problem_response(request, Problem("not_found", "There is nothing at this address."))
-    # only class and place are logged: an error's text may hold what a caller wrote
-    place = traceback.extract_tb(error.__traceback__)[-1]
-    log.error("request.failed", kind=type(error).__name__, at=f"{Path(place.filename).name}:{place.lineno}")
-    return problem_response(request, Problem("internal", "This is our fault; it has been logged."))
-
-
-async def _on_error(request: Request, error: Exception) -> Response:
-    return problem_of(request, error)
-
-
-def _of_framework(request: Request, error: HTTPException) -> Problem:
-    code = BY_STATUS.get(error.status_code, "invalid_request" if error.status_code < 500 else "internal")
-    # the framework names the methods of one route only, but an address may have several
-    allow = {"Allow": ", ".join(methods_of(request))} if code == "method_not_allowed" else {}
-    return Problem(code, CODES[code][1] + ".", headers=allow or error.headers)
-
-
-def methods_of(request: Request) -> list[str]:
-    """Every method of the request's address, by the OpenAPI schema."""
-    paths, path = request.app.openapi()["paths"], request.url.path
-    template = path if path in paths else next((each for each in paths if _is_of(each, path)), None)
-    methods = {method.upper() for method in paths.get(template, {})}
-    return sorted(methods | {"HEAD"} if "GET" in methods else methods)
-
-
-def _is_of(template: str, path: str) -> bool:
-    return re.fullmatch(re.sub(r"\{\w+\}", "[^/]+", template), path) is not None

@@ -74,6 +74,7 @@ class Api:
         self._http = httpx.Client(base_url=url, headers=headers, timeout=TIMEOUT, trust_env=not _is_loopback(url))
 
     def close(self) -> None:
+        """Closes its connections."""
         self._http.close()
 
     def call(self, method: str, path: str, **more: Any) -> Any:

@@ -42,18 +42,22 @@ class Stack:
 
     @property
     def api_url(self) -> str:
+        """Where callers reach the API."""
         return f"http://127.0.0.1:{self.ports.api}"
 
     @property
     def sandbox_url(self) -> str:
+        """Where the sandbox upstream listens."""
         return f"http://127.0.0.1:{self.ports.sandbox}"
 
     @property
     def flower_url(self) -> str:
+        """Where Flower listens."""
         return f"http://127.0.0.1:{self.ports.flower}"
 
     @property
     def images(self) -> Path:
+        """The folder of the image store."""
         return self.folder / "images"
 
     def start(self, tell: Callable[[str], None] = lambda _: None) -> None:
