@@ -5,16 +5,17 @@ from worker.store.keys import FAMILIES
 
 HEAD = """# Redis keys
 
-Every family of keys in Redis, made from `worker/store/keys.py` by `python -m worker.store.keys_page > docs/redis.md`.
-A name in angle brackets stands for what tells one key of a family from another. How long a key lives:
+Every family of Redis keys. This page is made from `worker/store/keys.py` by
+`python -m worker.store.keys_page > docs/redis.md`. A name in angle brackets is a variable part of the key.
+How long a key lives:
 
-- **with its jobs**: it is named after a job, or its members are jobs or deliveries of jobs; it goes with them.
-- **time to live**: Redis removes it by itself.
-- **until it is empty**: members come and go, and Redis removes the key with the last.
-- **permanent**: it stays, and its size does not grow with the number of jobs. What it grows with is said behind it.
-- **Celery's**: written by Celery and kombu, and not ours to remove.
+- **with its jobs**: the key or its members are named after jobs or their deliveries, and are removed with them.
+- **time to live**: Redis removes the key by its TTL.
+- **until it is empty**: members come and go, and Redis removes the key with its last member.
+- **permanent**: the key stays. Its size does not grow with the number of jobs; the table says what it grows with.
+- **Celery's**: written by Celery and kombu; Darkroom does not remove it.
 
-After every integration test, each key that is left must fit this table (`tests/support/key_leaks.py`).
+After every integration test, each key that is left must agree with this table (`tests/support/key_leaks.py`).
 
 | key | type | holds | lives |
 |---|---|---|---|
