@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI, Request
 
+from api.followers import Followers
 from api.http.shared_result import SharedResult
 from api.keys import KeyRing, configured_keys
 from api.redis_memory import RedisMemory
@@ -37,6 +38,7 @@ class State(TypedDict):
     viewer: Viewer
     watch: Watch
     memory: RedisMemory
+    followers: Followers
     readiness: SharedResult[dict[str, Any]]
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
@@ -71,6 +73,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         viewer=viewer_of(settings),
         watch=watch,
         memory=memory,
+        followers=Followers(settings.max_followers, settings.tenant_max_followers),
         readiness=SharedResult(READY_SECONDS),
         deliveries=delivery_store(settings, lane),
         webhook_secrets=WebhookSecrets(settings, lane),

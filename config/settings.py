@@ -55,6 +55,10 @@ class Settings(BaseSettings):
         ("*",), description="Host headers that the API answers to, as a comma list"
     )
     max_body_bytes: int = Field(65_536, ge=1024, description="Largest body of one request or callback")
+    max_followers: int = Field(
+        1000, ge=1, le=100_000, description="Callers at once that follow a job by its events or by `Prefer: wait`"
+    )
+    tenant_max_followers: int = Field(100, ge=1, le=100_000, description="Of them of one tenant")
     max_connections: int = Field(
         2048,
         ge=16,

@@ -10,10 +10,12 @@ from typing import Any
 import orjson
 from fastapi import APIRouter, Request, Response
 from fastapi.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from api.finding import current_job, find_job, shown, wait_for_end
+from api.followers import Place
 from api.http.json_answer import json_answer
-from api.http.problems import problem_responses
+from api.http.problems import Problem, problem_responses
 from api.intake.accepting import REFUSALS, accept_one, accept_requests, accepted_jobs, answer_accepted
 from api.keys import authenticate
 from api.schemas.job import JobBatch, JobView
@@ -27,7 +29,8 @@ router = APIRouter(prefix="/v1", tags=["jobs"])
 
 MOST_WAIT_SECONDS = 60.0
 ACCEPT_PROBLEMS = ("invalid_json", "invalid_request", "unauthorized", "body_too_large", "unsupported_media_type",
-                   "idempotency_mismatch", *REFUSALS, "unavailable")  # fmt: skip
+                   "idempotency_mismatch", *REFUSALS, "too_many_followers",
+                   "unavailable")  # fmt: skip
 
 
 @router.post(
@@ -46,9 +49,11 @@ async def create_job(request: Request) -> Response:
     """
     tenant, here = await authenticate(request, "submit"), state(request)
     body = await request.body()
-    order, accepted = await accept_one(request, tenant, parse_request(body), body)
     if wait := _wait_seconds(request):
-        return await _finished_in_time(here, accepted.ids[0], wait)
+        with here["followers"].place(tenant):
+            _, accepted = await accept_one(request, tenant, parse_request(body), body)
+            return await _finished_in_time(here, accepted.ids[0], wait)
+    order, accepted = await accept_one(request, tenant, parse_request(body), body)
     jobs = await accepted_jobs(here, [order], accepted)
     return answer_accepted(jobs[0])
 
@@ -85,18 +90,39 @@ async def show_job(job_id: str, request: Request) -> Response:
     "/jobs/{job_id}/events",
     summary="Follow a job",
     response_class=StreamingResponse,
-    responses=problem_responses("unauthorized", "not_found", "unavailable")
+    responses=problem_responses("unauthorized", "not_found", "too_many_followers", "unavailable")
     | {200: {"content": {"text/event-stream": {}}}},
 )
 async def follow_job(job_id: str, request: Request) -> Response:
     """Server-sent events, one per transition, from the first one or after `Last-Event-ID`; ends with the job."""
-    here, _ = await find_job(job_id, request, "read")
+    here, found = await find_job(job_id, request, "read")
     seen = request.headers.get("last-event-id", "")
     after = int(seen) if seen.isascii() and seen.isdigit() and len(seen) < 9 else 0
     headers = {"cache-control": "no-store", "x-accel-buffering": "no"}
     if "is_head" in request.scope:
         return Response(headers=headers, media_type="text/event-stream")
-    return StreamingResponse(_events(here, job_id, after), media_type="text/event-stream", headers=headers)
+    place = here["followers"].place(found.job.order.tenant)
+    return _EventStream(place, _events(request, here, job_id, after), headers)
+
+
+class _EventStream(StreamingResponse):
+    """Gives its place back however it ends, also if it never began."""
+
+    def __init__(self, place: Place, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+        super().__init__(events, media_type="text/event-stream", headers=headers)
+        self._place = place
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        with self._place:
+            await super().__call__(scope, receive, send)
+
+
+async def _may_still_read(request: Request) -> bool:
+    try:
+        await authenticate(request, "read")
+    except Problem:
+        return False
+    return True
 
 
 def _wait_seconds(request: Request) -> float:
@@ -114,7 +140,7 @@ async def _finished_in_time(here: State, job_id: str, seconds: float) -> Respons
     return answer_accepted(shown(await current_job(here, job_id), here))
 
 
-async def _events(here: State, job_id: str, after: int) -> AsyncIterator[bytes]:
+async def _events(request: Request, here: State, job_id: str, after: int) -> AsyncIterator[bytes]:
     async with here["watch"].follow(job_id) as follower:
         while found := await here["store"].load(job_id):
             for number, row in numbered(decode_timeline(found.timeline)):
@@ -123,7 +149,7 @@ async def _events(here: State, job_id: str, after: int) -> AsyncIterator[bytes]:
                     yield _event(job_id, number, row)
             if found.job.status in TERMINAL:
                 return
-            if follower.ending:
+            if follower.ending or not await _may_still_read(request):
                 return
             yield b": still here\n\n"
             await follower.wait()

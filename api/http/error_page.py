@@ -36,6 +36,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "queue_full": ("the queue of this installation is full", "repeat after `Retry-After`"),
     "tenant_queue_full": ("your tenant has as many waiting jobs as it may have", "repeat after `Retry-After`"),
     "rate_limited": ("more requests than your rate allows", "repeat after `Retry-After`"),
+    "too_many_followers": (
+        "as many streams of events and waits for a job's end are open as may be; nothing was accepted",
+        "end some of them, ask without waiting, or repeat after `Retry-After`",
+    ),
     "budget_exceeded": (
         "your tenant's images of this day or month are all bought or reserved",
         "repeat after `Retry-After`, or ask for more",

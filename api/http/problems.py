@@ -25,6 +25,7 @@ CODES: dict[str, tuple[int, str]] = {
     "queue_full": (429, "Too many jobs are waiting"),
     "tenant_queue_full": (429, "Too many jobs of yours are waiting"),
     "rate_limited": (429, "Too many requests in a short time"),
+    "too_many_followers": (429, "Too many streams and waits are open"),
     "budget_exceeded": (429, "The budget of this day or month is used up"),
     "deadline_unreachable": (429, "The job would not end before its deadline"),
     "head_too_large": (431, "The header fields are too many or too large"),
