@@ -21,7 +21,7 @@ from worker.store.clock import Milliseconds, SharedClock, steady_ms
 from worker.store.connection import SentinelPool as SentinelPool
 from worker.store.connection import connect as connect
 from worker.store.fitness import Verdict
-from worker.store.round_trip import Call, RoundTrips
+from worker.store.round_trip import Command, RoundTrips
 from worker.store.script import Script, script
 from worker.store.unavailable import RedisUnavailable as RedisUnavailable
 from worker.store.unavailable import RedisUnfit as RedisUnfit
@@ -73,7 +73,7 @@ class Lane:
         self.timeout_seconds = timeout_seconds
         self._round_trips = RoundTrips(redis, timeout_seconds, replicas)
         self.clock = SharedClock()
-        self._waiting: deque[Call] = deque()
+        self._waiting: deque[Command] = deque()
         self._answered_at: Milliseconds = 0
         self._trips: set[asyncio.Task[None]] = set()
 
@@ -113,7 +113,7 @@ class Lane:
 
     async def call(self, *command: Any) -> Any:
         """One command that only reads, in the next round trip that leaves."""
-        return await self._ask(Call(command, steady_ms()))
+        return await self._ask(Command(command, steady_ms()))
 
     async def aclose(self) -> None:
         """Waits for round trips in flight, then closes the connections."""
@@ -125,9 +125,9 @@ class Lane:
         self, script: Script[..., Any], words: tuple[Any, ...], made: Milliseconds, clock: SharedClock
     ) -> Any:
         try:
-            return await self._ask(Call(("EVALSHA", script.sha, 0, *words), made, clock))
+            return await self._ask(Command(("EVALSHA", script.sha, 0, *words), made, clock))
         except NoScriptError:
-            return await self._ask(Call(("EVAL", script.source, 0, *words), made, clock))
+            return await self._ask(Command(("EVAL", script.source, 0, *words), made, clock))
 
     async def _correct(self, redis_now: Milliseconds) -> None:
         """Redis' clock differs from our estimate. If it was set, `now` must continue for all as if it had not been set.
@@ -148,7 +148,7 @@ class Lane:
             log.warning("clock.stepped", seconds=step / 1000, help="let Redis' machine slew its clock, not set it")
         return self.clock.set(now)
 
-    async def _ask(self, call: Call) -> Any:
+    async def _ask(self, call: Command) -> Any:
         """The reply. Raises RedisUnavailable when the time-out since `made` is over, sent or not."""
         if len(self._waiting) >= MOST_WAITING:
             raise RedisUnavailable("too many calls wait for Redis already")
@@ -179,9 +179,9 @@ class Lane:
         finally:
             self._trips.discard(cast("asyncio.Task[None]", asyncio.current_task()))
 
-    def _board(self) -> list[Call]:
+    def _board(self) -> list[Command]:
         """The calls of the next round trip, without those that have timed out or were cancelled."""
-        calls: list[Call] = []
+        calls: list[Command] = []
         while self._waiting and len(calls) < MOST_CALLS_PER_TRIP:
             call = self._waiting.popleft()
             if not call.answer.done():

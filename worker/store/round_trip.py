@@ -21,7 +21,7 @@ WAIT_SHARE = 0.8
 
 
 @dataclass(slots=True)
-class Call:
+class Command:
     """A command that waits or is in flight; `made` is by our own clock. With a `clock` it is a script with limits."""
 
     command: tuple[Any, ...]
@@ -57,7 +57,7 @@ class RoundTrips:
         wait: tuple[Any, ...] = ("WAIT", replicas, int(timeout_seconds * WAIT_SHARE * 1000))
         self._wait = pack_command(wait) if replicas else b""
 
-    async def make(self, calls: list[Call]) -> bool:
+    async def make(self, calls: list[Command]) -> bool:
         """Settles each call with its reply, or with the error. Returns whether there was no error."""
         try:
             async with asyncio.timeout(self._timeout_seconds):
@@ -68,7 +68,7 @@ class RoundTrips:
             return False
         return True
 
-    async def _exchange(self, calls: list[Call]) -> None:
+    async def _exchange(self, calls: list[Command]) -> None:
         """Writes all commands at once and reads their replies in order.
 
         After an error in between the connection is closed, because the next reader must not get our replies.
@@ -91,7 +91,7 @@ class RoundTrips:
         finally:
             await pool.release(connection)
 
-    async def _read_replicated(self, connection: Any, calls: list[Call]) -> bool:
+    async def _read_replicated(self, connection: Any, calls: list[Command]) -> bool:
         """Settles no call before the replicas have all writes: one WAIT at the end of the round trip covers them."""
         replies = [await _reply(connection) for _ in calls]
         have_it = await _reply(connection)
@@ -102,7 +102,7 @@ class RoundTrips:
         return any(isinstance(reply, ReadOnlyError) for reply in replies)
 
 
-async def _read(connection: Any, calls: list[Call]) -> bool:
+async def _read(connection: Any, calls: list[Command]) -> bool:
     """Settles each call as its reply comes. Returns whether a reply said that this is not the primary."""
     moved_away = False
     for call in calls:
