@@ -15,16 +15,16 @@ class Followers:
         self._most, self._most_of_tenant = most, most_of_tenant
         self._of_tenant: Counter[str] = Counter()
 
-    def place(self, tenant: str) -> "Place":
+    def place(self, tenant: str) -> "FollowerPlace":
         """A place, held until it is left. Raises Problem `too_many_followers`."""
         if self._of_tenant[tenant] >= self._most_of_tenant:
             raise _refusal(f"At most {self._most_of_tenant} of your streams and waits are open at once.")
         if self._of_tenant.total() >= self._most:
             raise _refusal("No more streams and waits can be open now.")
-        return Place(self._of_tenant, tenant)
+        return FollowerPlace(self._of_tenant, tenant)
 
 
-class Place:
+class FollowerPlace:
     """One caller that follows a job."""
 
     def __init__(self, of_tenant: Counter[str], tenant: str) -> None:

@@ -13,7 +13,7 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.finding import current_job, find_job, shown, wait_for_end
-from api.followers import Place
+from api.followers import FollowerPlace
 from api.http.json_answer import json_answer
 from api.http.problems import Problem, problem_responses
 from api.intake.accepting import REFUSALS, accept_one, accept_requests, accepted_jobs, answer_accepted
@@ -108,7 +108,7 @@ async def follow_job(job_id: str, request: Request) -> Response:
 class _EventStream(StreamingResponse):
     """Gives its place back however it ends, also if it never began."""
 
-    def __init__(self, place: Place, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+    def __init__(self, place: FollowerPlace, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
         super().__init__(events, media_type="text/event-stream", headers=headers)
         self._place = place
 
