@@ -23,24 +23,24 @@ INBOX = Family("inbox:<job>", LIST, Life.JOB,
 JOBS = Family("jobs:<tenant>", ZSET, Life.JOB,
     "job id → when it was accepted, in ms")
 REQUEST = Family("request:<server>:<request_id>", STRING, Life.TTL,
-    "track_id of the attempt that the upstream gave that id to; 'shared' where it gave it twice, 'gone' once that "
-    "job is forgotten")
+    "track_id of the attempt with that request id; 'shared': the upstream gave the id twice; 'gone': its job was "
+    "removed")
 IDEMPOTENCY = Family("idempotency:<tenant>:<row>", STRING, Life.TTL,
-    "'<fingerprint> <job id>,<job id>…': what was accepted under that Idempotency-Key")
+    "'<fingerprint> <job id>,<job id>…': the jobs that were accepted with that Idempotency-Key")
 ORPHANS = Family("orphans", LIST, Life.PERMANENT,
     "callbacks whose job was not known, as JSON", bound="the newest 1,000")
 FINISHED = Family("finished", ZSET, Life.JOB,
-    "job id → when it ended, in ms; one that is just being forgotten is moved up, so that it comes back")
+    "job id → when it ended, in ms; later while its removal is tried, so that it is due again after a crash")
 TOMBSTONES = Family("tombstones", ZSET, Life.EMPTY,
-    "folder of a forgotten job → ms at which it is removed (again)")
+    "folder of a removed job → ms at which the sweep removes it (again)")
 REMOVALS_FAILING = Family("removals:failing", HASH, Life.EMPTY,
     "'<index> <name>' → how often in a row it could not be removed")
 
-# When somebody looks at a job
+# Due times
 DUE = Family("due", ZSET, Life.JOB,
-    "job id → ms at which somebody must look at it; every job that can still move is in it")
+    "job id → ms at which a worker must look at it; every job that can still change is in it")
 OVERDUE = Family("overdue", ZSET, Life.EMPTY,
-    "tenant → ms at which it was last served; tenants of whom jobs waited past their deadline")
+    "tenant → ms at which it was last served; tenants with jobs that waited until their deadline")
 OVERDUE_OF = Family("overdue:<tenant>", ZSET, Life.JOB,
     "job id → its deadline; those jobs, until a worker takes them to end them")
 
@@ -54,12 +54,12 @@ WAITING = Family("waiting", STRING, Life.PERMANENT,
 FAIR = Family("fair", ZSET, Life.EMPTY,
     "tenant → when it is served next in virtual time, less the head start of its first job")
 FAIR_TIME = Family("fair:time", HASH, Life.EMPTY,
-    "tenant → virtual time: its jobs served, in turns as long as its weight makes them; forgotten once the "
-    "queue's is later")
+    "tenant → virtual time: the sum of the turns of its served jobs; removed when the queue's virtual time is "
+    "later")
 FAIR_CLOCK = Family("fair:clock", STRING, Life.PERMANENT,
     "virtual time of the queue; a tenant that was idle starts here", bound="one number")
 FAIR_SWEPT = Family("fair:swept", STRING, Life.PERMANENT,
-    "where the last look for tenants to forget has ended", bound="one number")
+    "where the last search for tenants to remove from `fair:time` has ended", bound="one number")
 FAIR_WEIGHTS = Family("fair:weights", HASH, Life.PERMANENT,
     "tenant → weight (1 if absent)", bound="set by an operator")
 FAIR_LINE = Family("fair:line", STRING, Life.TTL,
@@ -80,16 +80,16 @@ UPSTREAM = Family("upstream:<account>", HASH, Life.PERMANENT,
     "the one job that is out while it was down or full",
     bound="one an account; a month after that has left `upstreams`")
 PLACES = Family("places:<account>", ZSET, Life.EMPTY,
-    "job id → ms at which the place is given back by itself; or the track_id of an attempt that another was sent "
-    "beside")
+    "job id → ms at which its place is freed by its lease; for an attempt beside which another was sent, its "
+    "track_id")
 FLOW = Family("flow", HASH, Life.TTL,
-    "of late, in ms: hold_ms → how long a place was held, done_ms → from a job's place to its end")
+    "recent durations in ms: hold_ms → how long a place was held, done_ms → from a job's place to its end")
 QUICKEST = Family("quickest:<tenant>", STRING, Life.TTL,
-    "ms from an intent to the end that its quickest job took of late")
+    "ms from intent to end of its quickest recent job")
 
 # Tenants
 TENANTS = Family("tenants", SET, Life.PERMANENT,
-    "names of the tenants that have ever accepted a job, or for whom something is set", bound="one a tenant")
+    "names of the tenants that ever had a job, or for which something is set", bound="one a tenant")
 TENANT = Family("tenant:<tenant>", HASH, Life.PERMANENT,
     "paused rate burst waiting images_day images_month: what an operator has set", bound="one a tenant")
 RATE = Family("rate:<tenant>", STRING, Life.TTL,
@@ -100,20 +100,20 @@ API_KEYS = Family("keys", HASH, Life.PERMANENT,
     "SHA-256 of an API key, in hex → its id, tenant, scopes, name, times, as JSON",
     bound="5,000, made and revoked by an operator")
 API_KEYS_VERSION = Family("keys:version", STRING, Life.PERMANENT,
-    "another one after every change of keys: a copy of another version is read anew", bound="one word")
+    "changes with every change of keys; a copy with another version is read again", bound="one word")
 
 # Places and lines: collecting images, webhook deliveries (worker/store/lua, lines)
 COLLECTING = Family("collecting:<tenant>", ZSET, Life.EMPTY,
-    "job id → ms at which whoever collects it is believed dead")
+    "job id → ms at which its worker counts as dead")
 TELLING = Family("telling:<lane>", ZSET, Life.TTL,
-    "delivery id → ms at which its place is given back by itself; a lane is an endpoint, a tenant, a host, or a "
+    "delivery id → ms at which its place is freed by its lease; a lane is an endpoint, a tenant, a host, or a "
     "pair of the two")
 LINE = Family("line:<kind>:<line>", ZSET, Life.JOB,
     "id of a job or delivery → since when it waits for a place")
 TURNS = Family("turns:<kind>:<lane>", ZSET, Life.EMPTY,
-    "lane or line below it → its turn; of those in which somebody waits")
+    "lane or line below it → its turn; only those in which something waits")
 LINES = Family("lines:<kind>", ZSET, Life.EMPTY,
-    "line → ms at which it is looked at, whoever gives a place back or dies with one")
+    "line → ms at which it is checked, in case a worker died with a place")
 
 # Deliveries
 DELIVERY = Family("delivery:<delivery>", HASH, Life.JOB,
@@ -122,7 +122,7 @@ DELIVERY = Family("delivery:<delivery>", HASH, Life.JOB,
 DELIVERIES = Family("deliveries:<job>", LIST, Life.JOB,
     "ids of a job's deliveries, the oldest first")
 DELIVERIES_DUE = Family("deliveries:due", ZSET, Life.JOB,
-    "delivery id → ms at which somebody must look at it; every pending one is in it")
+    "delivery id → ms at which a worker must look at it; every pending one is in it")
 DELIVERIES_OF = Family("deliveries:tenant:<tenant>", ZSET, Life.JOB,
     "delivery id → when it was made, in ms")
 DELIVERIES_COUNTS = Family("deliveries:counts", HASH, Life.PERMANENT,
@@ -133,9 +133,9 @@ ENDPOINT = Family("endpoint:<tenant>:<endpoint>", HASH, Life.PERMANENT,
     "url told_at failed_at failing_since failures hung (time-outs in a row) | disabled_at reason",
     bound="as long as it is in `endpoints:<tenant>`")
 REPLAYS = Family("replays:<tenant>", STRING, Life.TTL,
-    "when the last of the deliveries that are replayed in bulk comes, in ms")
+    "when the last delivery of a bulk replay is due, in ms")
 WEBHOOK_SECRET = Family("webhook_secret", STRING, Life.PERMANENT,
-    "what signs for tenants without a secret of their own, where none is configured", bound="one")
+    "the secret that signs for tenants without their own, if none is configured", bound="one")
 WEBHOOK_SECRETS = Family("webhook_secret:<tenant>", ZSET, Life.PERMANENT,
     "secret → ms until which it signs; +inf for the newest", bound="5 a tenant")
 
@@ -143,7 +143,7 @@ WEBHOOK_SECRETS = Family("webhook_secret:<tenant>", ZSET, Life.PERMANENT,
 INSTALLATION = Family("installation", STRING, Life.PERMANENT,
     "the id that the image store has as well", bound="one")
 WORKERS = Family("workers", ZSET, Life.EMPTY,
-    "'<host>:<pid>' of a worker process → when it was last heard of, in ms")
+    "'<host>:<pid>' of a worker process → its last heartbeat, in ms")
 READY = Family("ready", STRING, Life.TTL,
     "what /readyz has written last, to see that Redis can be written")
 CLOCK = Family("clock", HASH, Life.PERMANENT,
@@ -155,13 +155,13 @@ STATS = Family("stats", HASH, Life.PERMANENT,
 HEALTH = Family("health:<minute>", HASH, Life.TTL,
     "callback, poll → results that came that way")
 AUDIT = Family("audit", HASH, Life.PERMANENT,
-    "findings, at: what the last `darkroom audit` came to", bound="one")
+    "findings, at: what the last `darkroom audit` found", bound="one")
 
 # Celery's. A queue is a list under its name; a script pushes into it with the template that kombu made
 CELERY = Family(f"{KEY_PREFIX}<name>", ANY, Life.THEIRS,
     "lists of messages under the names of the queues, bindings, control")
 OLD_CELERY = Family(f"{OLD_KEY_PREFIX}<name>", ANY, Life.THEIRS,
-    "the same, of a version before; messages are taken over")
+    "the same, of an older version; messages are moved to the present keys")
 
 # fmt: on
 FAMILIES: Mapping[str, Family] = {
