@@ -162,15 +162,23 @@ def test_arguments_are_locals_of_the_same_names() -> None:
 def test_words_are_in_the_order_of_the_signature() -> None:
     """However they were named; false and None are empty."""
     rows = [Row(1, 0.5, late=True), Row(2, 1, late=False)]
-    words = Arguments(example).words({"rows": rows, "name": "n", "limit": None, "group": Group(b"t", 9)})
+    words = Arguments(example).words(rows=rows, name="n", limit=None, group=Group(b"t", 9))
     assert words == (b"t", 9, "n", "", "", 1, 0.5, "1", 2, 1, "")
 
 
 @pytest.mark.parametrize("named", [{"name": "n"}, {"group": 1, "name": 1, "limit": 1, "rows": (), "nane": 1}])
 def test_a_wrong_or_missing_name_is_refused(named: dict[str, Any]) -> None:
     """For whoever calls without the type checker."""
-    with pytest.raises(TypeError, match="example: unknown or missing"):
-        Arguments(example).words(named)
+    with pytest.raises(TypeError, match=r"example\(\) (missing|got an unexpected)"):
+        Arguments(example).words(**named)
+
+
+def nothing() -> None: ...
+
+
+def test_a_script_may_need_nothing() -> None:
+    """Then it is told nothing."""
+    assert (Arguments(nothing).words(), Arguments(nothing).locals) == ((), ())
 
 
 def by_position(name: str) -> None: ...

@@ -126,7 +126,7 @@ def _row_of(hint: Any) -> Any:
 def _maker(kind: Any) -> Callable[[Sequence[Any]], Any]:
     """A function that makes the NamedTuple from its values on the wire."""
     readers = [_reader(hint, kind._field_defaults.get(each)) for each, hint in get_type_hints(kind).items()]
-    return lambda values: kind._make([read(value) for read, value in zip(readers, values, strict=True)])
+    return lambda values: tuple.__new__(kind, [read(value) for read, value in zip(readers, values, strict=True)])
 
 
 def _reader(hint: Any, default: Any) -> Read:

@@ -76,7 +76,7 @@ def _script(function: Callable[P, R], *, new_load: bool) -> Script[P, R]:
     name = function.__name__
     arguments, reply = Arguments(function), Reply(name, get_type_hints(function)["return"])
     return Script(
-        name, arguments.locals, reply.expand, lambda _, named: arguments.words(named), reply.read, new_load=new_load
+        name, arguments.locals, reply.expand, lambda _, named: arguments.words(**named), reply.read, new_load=new_load
     )
 
 

@@ -26,19 +26,20 @@ class Arguments:
         wrong = [each.name for each in parameters if each.kind is not Parameter.KEYWORD_ONLY or each.name in TAKEN]
         if wrong:
             raise ScriptError(f"{self._name}: not keyword-only, or a name that Lua has already: {', '.join(wrong)}")
-        self._defaults = {each.name: each.default for each in parameters if each.default is not Parameter.empty}
-        self._adders = [(name, _adder(hint)) for name, hint in self._hints.items()]
         self.locals = tuple(self._locals())
+        self.words = self._compiled({each.name: each.default for each in parameters if each.default is not each.empty})
 
-    def words(self, named: Mapping[str, Any]) -> Words:
-        """The arguments as they are sent. Raises TypeError if one is missing or unknown."""
-        given = {**self._defaults, **named}
-        if given.keys() != self._hints.keys():
-            raise TypeError(f"{self._name}: unknown or missing: {', '.join(sorted(given.keys() ^ self._hints.keys()))}")
-        words: list[Any] = []
-        for name, add in self._adders:
-            add(words, given[name])
-        return tuple(["1" if each is True else "" if each is None or each is False else each for each in words])
+    def _compiled(self, defaults: Mapping[str, Any]) -> Callable[..., Words]:
+        """A function of these arguments that returns the words. Compiled, as a dataclass is: it runs for every call.
+
+        So Python itself raises TypeError where an argument is missing, or is none.
+        """
+        named = ["*"] if self._hints else []
+        named += (f"{name}=defaults['{name}']" if name in defaults else name for name in self._hints)
+        words = "".join(f"{_in_words(hint, name)}, " for name, hint in self._hints.items())
+        function: Callable[..., Words] = eval(f"lambda {', '.join(named)}: ({words})", {"defaults": defaults})  # noqa: S307
+        function.__qualname__ = self._name
+        return function
 
     def _locals(self) -> Iterator[str]:
         at, last = 1, list(self._hints)[-1:]
@@ -68,14 +69,17 @@ def optional(hint: Any) -> tuple[Any, bool]:
     return kinds[0] if len(kinds) == 1 else hint, len(kinds) < len(get_args(hint))
 
 
-def _adder(hint: Any) -> Callable[[list[Any], Any], None]:
+def _in_words(hint: Any, name: str) -> str:
+    """A Python expression for the words of an argument, as part of a tuple."""
+    if get_origin(hint) is Sequence:
+        row = get_args(hint)[0]
+        return f"*[word for row in {name} for word in ({_in_words(row, 'row')},)]" if is_group(row) else f"*{name}"
     if is_group(hint):
-        return list.extend
-    if get_origin(hint) is not Sequence:
-        return list.append
-    if not is_group(get_args(hint)[0]):
-        return list.extend
-    return lambda words, rows: words.extend(word for row in rows for word in row)
+        return ", ".join(_in_words(inner, f"{name}.{field}") for field, inner in get_type_hints(hint).items())
+    kind, may_be_none = optional(hint)
+    if kind is bool:
+        return f"'1' if {name} else ''"
+    return f"'' if {name} is None else {name}" if may_be_none else name
 
 
 def _in_lua(hint: Any, at: str) -> str:
