@@ -28,8 +28,8 @@ demo: setup ## Run one job through the whole stack, show where its image is, sto
 up: setup ## Keep the whole stack running with a sandbox upstream (Ctrl-C stops it)
 	@$(BIN)/darkroom up
 
-test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+test: setup ## Run the whole test suite, and measure what it covers
+	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov
 
 unit: setup ## Run the fast tests only, in seconds
 	$(BIN)/python -m pytest -q tests/unit
