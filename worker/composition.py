@@ -10,6 +10,7 @@ from worker.store.admission import Budget
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
 from worker.store.messages import message_template
+from worker.store.push import Push
 from worker.telling.deliveries import DeliveryStore
 
 SUBMIT_MARGIN_SECONDS = 10
@@ -30,7 +31,7 @@ def collecting(settings: Settings, lane: Lane) -> Collecting:
 
 def delivery_store(settings: Settings, lane: Lane) -> DeliveryStore:
     """The store of webhook deliveries, for the API and the worker."""
-    return DeliveryStore(settings, lane, (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND)))
+    return DeliveryStore(settings, lane, Push(message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND)))
 
 
 def durations_of(settings: Settings) -> Durations:

@@ -8,6 +8,7 @@ a kill between any two steps leaves either the whole job, or a tombstone whose f
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import structlog
 
@@ -17,11 +18,7 @@ from worker.job.record import Job, Milliseconds
 from worker.store import keys
 from worker.store.jobs import TOMBSTONE_MS, JobStore
 from worker.store.lane import Lane, RedisUnavailable
-from worker.store.script import positional
-
-CLAIM_DUE = positional("claim_due")
-REMOVAL_FAILED = positional("removal_failed")
-REMOVED = positional("removed")
+from worker.store.script import script
 
 PAGE = 100
 AT_ONCE = 4
@@ -31,6 +28,35 @@ PAGE_MS = 120_000
 FIRST_PAUSE_MS, LONGEST_PAUSE_MS = 60_000, 3_600_000
 
 log = structlog.get_logger()
+
+
+class Due(NamedTuple):
+    """A page of what is due in an index."""
+
+    names: list[str]
+
+
+class Failures(NamedTuple):
+    """How often in a row something could not be removed."""
+
+    failures: int
+
+
+@script
+def claim_due(*, index: str, age_ms: Milliseconds, most: int, back_ms: Milliseconds) -> Due:
+    """Takes what has lain in an index for `age_ms`; what stays there is given to others after `back_ms`."""
+
+
+@script
+def removal_failed(
+    *, index: str, age_ms: Milliseconds, name: str, first_pause_ms: Milliseconds, longest_pause_ms: Milliseconds
+) -> Failures:
+    """Has something tried again after a pause that doubles each time. `age_ms` as for claim_due."""
+
+
+@script
+def removed(*, folder: str) -> None:
+    """A folder is gone for good."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +99,7 @@ class Forgetting:
     async def _pages(self, index: str, age: Milliseconds, act: Callable[[str], Awaitable[None]]) -> None:
         """Acts on everything that is due, page by page. One failure does not stop the others."""
         while True:
-            names = [each.decode() for each in (await self.lane.run(CLAIM_DUE, index, age, PAGE, PAGE_MS))[1]]
+            names = (await self.lane.run(claim_due, index=index, age_ms=age, most=PAGE, back_ms=PAGE_MS)).names
             await _some_at_once(names, lambda name: self._tried(index, age, name, act))
             if len(names) < PAGE:
                 return
@@ -93,13 +119,20 @@ class Forgetting:
             await self._failed(keys.TOMBSTONES(), 0, folder, error)
             return None
         if for_good:
-            await self.lane.run(REMOVED, folder)
+            await self.lane.run(removed, folder=folder)
         return files
 
     async def _failed(self, index: str, age: Milliseconds, name: str, error: Exception) -> None:
         """Counts a failure, logs it once, and has it tried again later."""
-        arguments = (index, age, name, FIRST_PAUSE_MS, LONGEST_PAUSE_MS)
-        if (await self.lane.run(REMOVAL_FAILED, *arguments))[1] == 1:
+        noted = await self.lane.run(
+            removal_failed,
+            index=index,
+            age_ms=age,
+            name=name,
+            first_pause_ms=FIRST_PAUSE_MS,
+            longest_pause_ms=LONGEST_PAUSE_MS,
+        )
+        if noted.failures == 1:
             log.warning("removal.failed", name=name, reason=f"{type(error).__name__}: {error}")
 
 

@@ -13,11 +13,15 @@ from worker.job.record import Milliseconds
 from worker.store import keys
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
-from worker.store.script import positional
+from worker.store.script import script
 
-PAUSE = positional("pause")
 TENANT_LIMITS = ("rate", "burst", "waiting", "images_day", "images_month")
 Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "weight"]
+
+
+@script
+def pause(*, tenant: str, reason: str | None) -> None:
+    """Takes a tenant out of the queue; without a reason it comes back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class FlowControl:
     async def pause_tenant(self, tenant: str, reason: str | None) -> None:
         """Pauses a tenant with that reason. None resumes it; the pause gives it no credit."""
         await self._lane.write("SADD", keys.TENANTS(), tenant)
-        await self._lane.run(PAUSE, tenant, reason or "")
+        await self._lane.run(pause, tenant=tenant, reason=reason)
         await self._store.queue.tick()
 
     async def drain(self, upstream: str, reason: str | None) -> bool:

@@ -6,20 +6,16 @@ The key itself is shown once, when it is made, and is stored nowhere.
 import re
 import secrets
 import string
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import Literal, get_args
+from typing import Literal, NamedTuple, get_args
 
 import orjson
 
 from worker.job.record import Milliseconds
 from worker.store.lane import Lane
-from worker.store.script import positional
-
-MAKE_KEY = positional("make_key", new_load=True)
-DROP_KEYS = positional("drop_keys")
-CHANGED_KEYS = positional("changed_keys")
+from worker.store.script import script
 
 Scope = Literal["submit", "read", "admin"]
 SCOPES: tuple[Scope, ...] = get_args(Scope)
@@ -54,6 +50,34 @@ class Key:
 
 Keys = Mapping[bytes, Key]
 """Keys by the SHA-256 of their text."""
+
+
+class Kept(NamedTuple):
+    """Whether there was room for a key."""
+
+    kept: bool
+
+
+class Changed(NamedTuple):
+    """The version that stands, and the records by their digest in hex; nothing where it is the asker's own."""
+
+    version: bytes | None = None
+    records: dict[bytes, bytes] | None = None
+
+
+@script(new_load=True)
+def make_key(*, digest: str, record: bytes, most: int, version: str) -> Kept:
+    """Keeps a key under the SHA-256 of its text, in hex; the version becomes another."""
+
+
+@script
+def changed_keys(*, known: bytes) -> Changed:
+    """All keys, where the version is not the known one."""
+
+
+@script
+def drop_keys(*, version: str, digests: Sequence[str]) -> None:
+    """Revokes keys; the version becomes another."""
 
 
 class TooManyKeys(Exception):
@@ -96,12 +120,11 @@ class KeyStore:
 
     async def changed(self, version: bytes | None) -> tuple[bytes, Keys] | None:
         """(version, all keys), or None if the given version is the current one."""
-        reply = await self._lane.run(CHANGED_KEYS, "none" if version is None else version)
-        if len(reply) == 1:
+        found = await self._lane.run(changed_keys, known=b"none" if version is None else version)
+        if found.version is None or found.records is None:
             return None
-        _, now_version, flat = reply
-        records = zip(flat[::2], flat[1::2], strict=True)
-        return now_version, {bytes.fromhex(digest.decode()): decode_key(record) for digest, record in records}
+        records = found.records.items()
+        return found.version, {bytes.fromhex(digest.decode()): decode_key(record) for digest, record in records}
 
     async def all(self) -> Keys:
         """Every key, by its SHA-256."""
@@ -116,8 +139,9 @@ class KeyStore:
         text, key_id = new_key()
         key = Key(key_id, tenant, scopes, name, now, None if lasts is None else now + lasts)
         digest = digest_of(text).hex()
-        _, kept = await self._lane.run(MAKE_KEY, digest, encode_key(key), MOST_KEYS, secrets.token_hex(8))
-        if not kept:
+        version = secrets.token_hex(8)
+        made = await self._lane.run(make_key, digest=digest, record=encode_key(key), most=MOST_KEYS, version=version)
+        if not made.kept:
             raise TooManyKeys
         return text, key
 
@@ -126,7 +150,7 @@ class KeyStore:
         found = {digest: key for digest, key in (await self.all()).items() if key.id == key_id}
         if not found:
             return None
-        await self._lane.run(DROP_KEYS, secrets.token_hex(8), *(digest.hex() for digest in found))
+        await self._lane.run(drop_keys, version=secrets.token_hex(8), digests=[digest.hex() for digest in found])
         return next(iter(found.values()))
 
     async def _now(self) -> Milliseconds:

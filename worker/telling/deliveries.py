@@ -3,7 +3,7 @@
 Every method is one script or a few commands over the shared lane. The API uses it as well; nothing here sends.
 """
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 import orjson
@@ -12,16 +12,10 @@ from config.settings import Settings
 from worker.job.record import Milliseconds
 from worker.store import keys
 from worker.store.lane import Lane
-from worker.store.script import positional
+from worker.store.push import Push
+from worker.telling import scripts
 from worker.telling.record import Claim, Cursor, Delivery, Endpoint, Page, Replayed, Target
 from worker.telling.schedule import MOST_ROWS_KEPT, Next, Try, try_row
-
-CLAIM = positional("claim_delivery")
-KEEP_TRY = positional("keep_try")
-LOOK_AT_LINES = positional("look_at_lines")
-CLOSE = positional("close_delivery")
-PAGE = positional("page_deliveries")
-REPLAY = positional("replay_deliveries")
 
 CLAIM_MS = 30_000
 """Lease of a claim, longer than a try can last: if its worker died, another may try after it."""
@@ -43,7 +37,7 @@ LOOKED_AT_PER_PAGE = 500
 class DeliveryStore:
     """Deliveries in Redis. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
-    def __init__(self, settings: Settings, lane: Lane, common: tuple[bytes, str, Milliseconds]) -> None:
+    def __init__(self, settings: Settings, lane: Lane, push: Push) -> None:
         self._lane = lane
         caps = {
             "endpoint": settings.tell_per_endpoint,
@@ -51,11 +45,11 @@ class DeliveryStore:
             "tenant": settings.tell_per_tenant,
             "host": settings.tell_per_shared_host,
         }
-        self._common = (*common, CLAIM_MS, orjson.dumps(caps))
+        self._push, self._bounds = push, scripts.Bounds(CLAIM_MS, orjson.dumps(caps))
 
     async def read(self, delivery_id: str) -> Delivery | None:
         """The delivery with its tries, or None if there is none."""
-        return _delivery(delivery_id, await self._lane.call("HGETALL", keys.DELIVERY(delivery_id)))
+        return _delivery(delivery_id, _fields(await self._lane.call("HGETALL", keys.DELIVERY(delivery_id))))
 
     async def of_job(self, job_id: str) -> list[Delivery]:
         """The deliveries of a job, oldest first."""
@@ -67,53 +61,79 @@ class DeliveryStore:
         self, tenant: str, *, since: Milliseconds = 0, state: str = "", most: int = 50, cursor: Cursor | None = None
     ) -> Page:
         """A tenant's deliveries made since then. A page may end early with few rows; its cursor continues."""
-        at, last = cursor or (0, "")
-        _, rows, following = await self._lane.run(PAGE, tenant, since, state, most, LOOKED_AT_PER_PAGE, at, last)
-        found = (_delivery(an_id.decode(), flat) for an_id, flat in rows)
-        going_on = (int(following[0]), following[1].decode()) if following else None
-        return Page(tuple(each for each in found if each), going_on)
+        at, last = cursor or (None, None)
+        page = await self._lane.run(
+            scripts.page_deliveries,
+            tenant=tenant,
+            since=since,
+            only=state or None,
+            most=most,
+            looked_at=LOOKED_AT_PER_PAGE,
+            cursor_at=at,
+            cursor_id=last,
+        )
+        found = (_delivery(row.id, row.fields) for row in page.rows)
+        return Page(tuple(each for each in found if each), page.last)
 
     async def claim(self, delivery_id: str, target: Target) -> Claim:
         """Claims one try, if it is due, not claimed, its endpoint is enabled, and a place is free."""
-        now, verdict, flat = await self._lane.run(
-            CLAIM, *self._common, delivery_id, target.tenant, target.host, target.endpoint, IN_LINE_MS
+        reply = await self._lane.run(
+            scripts.claim_delivery,
+            push=self._push,
+            bounds=self._bounds,
+            delivery_id=delivery_id,
+            tenant=target.tenant,
+            host=target.host,
+            endpoint=target.endpoint,
+            in_line_ms=IN_LINE_MS,
         )
-        return Claim(verdict.decode(), now, _delivery(delivery_id, flat))
+        return Claim(reply.verdict, reply.now, _delivery(delivery_id, reply.fields or {}))
 
     async def keep(self, delivery: Delivery, target: Target, at: Milliseconds, last: Try, following: Next) -> str:
         """Writes the row of one try and frees its place. Returns why this try disabled the endpoint, or None."""
         rows = orjson.dumps([*delivery.attempts, try_row(at, last, following)][-MOST_ROWS_KEPT:])
-        pause = "" if following.pause_seconds is None else int(following.pause_seconds * 1000)
-        _, _, disabled = await self._lane.run(
-            KEEP_TRY, *self._common, delivery.id, delivery.tries, rows, following.state, pause, target.tenant,
-            target.host, target.endpoint, target.address, last.kind, FAILING_MS, QUIET_MS,
-        )  # fmt: skip
-        return str(disabled.decode())
+        kept = await self._lane.run(
+            scripts.keep_try,
+            push=self._push,
+            bounds=self._bounds,
+            delivery_id=delivery.id,
+            tries=delivery.tries,
+            rows=rows,
+            state=following.state,
+            wait_ms=None if following.pause_seconds is None else int(following.pause_seconds * 1000),
+            tenant=target.tenant,
+            host=target.host,
+            endpoint=target.endpoint,
+            address=target.address,
+            came_to=last.kind,
+            failing_ms=FAILING_MS,
+            quiet_ms=QUIET_MS,
+        )
+        return kept.disabled
 
     async def look_at_lines(self) -> None:
         """Gives the places of workers that died to deliveries in line."""
-        await self._lane.run(LOOK_AT_LINES, *self._common, LINES_LOOKED_AT)
+        await self._lane.run(scripts.look_at_lines, push=self._push, bounds=self._bounds, most=LINES_LOOKED_AT)
 
     async def close(self, delivery_id: str, state: str) -> None:
         """Ends a delivery that cannot be sent, in that state."""
-        await self._lane.run(CLOSE, delivery_id, state)
+        await self._lane.run(scripts.close_delivery, delivery_id=delivery_id, state=state)
 
     async def replay(self, tenant: str, delivery_id: str) -> str:
         """Replays one delivery now. Returns replayed, under_way (it is being sent), endpoint_disabled or missing."""
-        _, [verdict] = await self._lane.run(REPLAY, tenant, 0, "", "", delivery_id)
-        return str(verdict.decode())
+        [verdict] = await self._replayed(tenant, [delivery_id])
+        return verdict
 
     async def replay_since(
         self, tenant: str, since: Milliseconds, *, state: str = "", counts_only: bool = False
     ) -> Replayed:
         """Replays all deliveries made since then, oldest first; pace and number are limited."""
-        verdicts: list[bytes] = []
+        verdicts: list[str] = []
         async for ids in self._made_since(tenant, since):
             if len(verdicts) == MOST_REPLAYED:
                 score = await self._lane.call("ZSCORE", keys.DELIVERIES_OF(tenant), ids[0])
                 return _replayed(verdicts, int(score or since))
-            mode = "1" if counts_only else ""
-            verdicts += (await self._lane.run(REPLAY, tenant, REPLAY_PACE_MS, mode, state, *ids))[1]
+            verdicts += await self._replayed(tenant, ids, REPLAY_PACE_MS, counts_only=counts_only, only=state or None)
         return _replayed(verdicts, None)
 
     async def endpoints(self, tenant: str) -> list[Endpoint]:
@@ -140,17 +160,36 @@ class DeliveryStore:
         flat = await self._lane.call("HGETALL", keys.DELIVERIES_COUNTS())
         return {name: max(0, int(count)) for name, count in _fields(flat).items()}
 
-    async def _made_since(self, tenant: str, since: Milliseconds) -> AsyncIterator[list[bytes]]:
+    async def _replayed(
+        self,
+        tenant: str,
+        ids: Sequence[str],
+        pace_ms: Milliseconds = 0,
+        *,
+        counts_only: bool = False,
+        only: str | None = None,
+    ) -> list[str]:
+        replayed = await self._lane.run(
+            scripts.replay_deliveries,
+            tenant=tenant,
+            pace_ms=pace_ms,
+            counts_only=counts_only,
+            only=only,
+            delivery_ids=ids,
+        )
+        return replayed.verdicts
+
+    async def _made_since(self, tenant: str, since: Milliseconds) -> AsyncIterator[list[str]]:
         at = 0
         while ids := await self._lane.call(
             "ZRANGEBYSCORE", keys.DELIVERIES_OF(tenant), since, "+inf", "LIMIT", at, REPLAYED_AT_ONCE
         ):
-            yield ids
+            yield [each.decode() for each in ids]
             at += len(ids)
 
 
-def _replayed(verdicts: Sequence[bytes], next_since: Milliseconds | None) -> Replayed:
-    count = sum(verdict == b"replayed" for verdict in verdicts)
+def _replayed(verdicts: Sequence[str], next_since: Milliseconds | None) -> Replayed:
+    count = sum(verdict == "replayed" for verdict in verdicts)
     return Replayed(count, len(verdicts) - count, next_since)
 
 
@@ -159,8 +198,7 @@ def _fields(flat: Any) -> dict[str, str]:
     return {name.decode(): value.decode() for name, value in pairs}
 
 
-def _delivery(delivery_id: str, flat: Any) -> Delivery | None:
-    row = _fields(flat)
+def _delivery(delivery_id: str, row: Mapping[str, str]) -> Delivery | None:
     if "job" not in row:
         return None
     waits = row["state"] == "pending" and "not_before" in row

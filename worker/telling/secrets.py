@@ -8,21 +8,39 @@ import binascii
 import hmac
 import secrets
 from base64 import b64decode, b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
+from typing import NamedTuple
 
 from config.settings import Settings
 from worker.job.record import Milliseconds
 from worker.store import keys
 from worker.store.lane import Lane
-from worker.store.script import positional
+from worker.store.script import script
 
-OF = positional("secrets_of")
-ROTATE = positional("rotate_secret")
 OVERLAP_MS = 24 * 3_600_000
 """How long the old secret still signs after a rotation."""
 MOST_AT_ONCE = 5
 FOREVER = float("inf")
+
+
+class Own(NamedTuple):
+    """A tenant's own secrets, newest first, each with the ms until which it signs."""
+
+    until_by_secret: dict[str, float]
+
+
+@script
+def secrets_of(*, tenant: str) -> Own:
+    """The secrets that sign for a tenant now."""
+
+
+@script
+def rotate_secret(
+    *, tenant: str, secret: str, overlap_ms: Milliseconds, most: int, signed_so_far: Sequence[str]
+) -> None:
+    """A new secret; those before it sign along for so long, at most so many. `signed_so_far`: where it had none."""
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
@@ -70,18 +88,23 @@ class WebhookSecrets:
 
     async def of(self, tenant: str) -> Signing:
         """The secrets that sign for the tenant now."""
-        _, flat = await self._lane.run(OF, tenant)
-        if not flat:
+        own = (await self._lane.run(secrets_of, tenant=tenant)).until_by_secret
+        if not own:
             return Signing(tuple(await self.shared()), own=False)
-        until = [float(score) for score in flat[1::2] if float(score) != FOREVER]
-        return Signing(
-            tuple(each.decode() for each in flat[::2]), own=True, previous_until=int(max(until, default=0)) or None
-        )
+        until = [each for each in own.values() if each != FOREVER]
+        return Signing(tuple(own), own=True, previous_until=int(max(until, default=0)) or None)
 
     async def rotate(self, tenant: str) -> Signing:
         """Gives the tenant a new secret; the previous ones still sign for a day."""
         before = [] if (signing := await self.of(tenant)).own else list(signing.secrets)
-        await self._lane.run(ROTATE, tenant, new_webhook_secret(), OVERLAP_MS, MOST_AT_ONCE, *before)
+        await self._lane.run(
+            rotate_secret,
+            tenant=tenant,
+            secret=new_webhook_secret(),
+            overlap_ms=OVERLAP_MS,
+            most=MOST_AT_ONCE,
+            signed_so_far=before,
+        )
         return await self.of(tenant)
 
     async def shared(self) -> list[str]:

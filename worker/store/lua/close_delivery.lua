@@ -1,5 +1,5 @@
--- Ends a delivery that cannot be sent. ARGV  delivery id, state. Reply {now}
+-- Ends a delivery that cannot be sent. Arguments: worker/telling/scripts.py.
 -- @include telling
-if redis.call('EXISTS', KEY.delivery .. ARGV[1]) == 1 then to_state(ARGV[1], ARGV[2]) end
-redis.call('ZREM', KEY.deliveries_due, ARGV[1])
-return {now}
+if redis.call('EXISTS', KEY.delivery .. delivery_id) == 1 then to_state(delivery_id, state) end
+redis.call('ZREM', KEY.deliveries_due, delivery_id)
+return reply{}

@@ -1,4 +1,4 @@
--- A folder is removed for good: removes its tombstone. ARGV  folder. Reply {now}
-redis.call('ZREM', KEY.tombstones, ARGV[1])
-redis.call('HDEL', KEY.removals_failing, 'tombstones ' .. ARGV[1])
-return {now}
+-- A folder is removed for good: removes its tombstone. Arguments: worker/images/removal.py.
+redis.call('ZREM', KEY.tombstones, folder)
+redis.call('HDEL', KEY.removals_failing, KEY.tombstones .. ' ' .. folder)
+return reply{}

@@ -1,29 +1,28 @@
--- Replays deliveries, with the same id and the whole schedule. A delivery that is being sent, or is due sooner anyway,
--- stays as it is, so asking twice sends once.
---
--- ARGV  tenant, ms between two (0: at once), '1' to count only, only this state or '', delivery ids …
--- Reply {now, verdicts}: missing | other_state | endpoint_disabled | under_way | replayed
+-- Replays deliveries, with the same id and the whole schedule. A delivery that is being sent, or is due sooner
+-- anyway, stays as it is, so asking twice sends once. Arguments: worker/telling/scripts.py.
 -- @include telling
-local tenant, pace, counts_only, only = ARGV[1], tonumber(ARGV[2]), ARGV[3] == '1', ARGV[4]
 local clock = KEY.replays .. tenant
 -- a second bulk replay continues after the first, so together they are not faster than one
-local slot = pace > 0 and math.max(now, tonumber(redis.call('GET', clock) or 0)) or now
+local slot = pace_ms > 0 and math.max(now, tonumber(redis.call('GET', clock) or 0)) or now
 local verdicts = {}
 
 local function verdict_on(id)
-  local row = redis.call('HMGET', KEY.delivery .. id, 'state', 'tenant', 'not_before', 'claimed_until', 'endpoint', 'tries')
-  if not row[1] or row[2] ~= tenant then return 'missing' end
-  if only ~= '' and row[1] ~= only then return 'other_state' end
-  if row[5] and is_disabled(tenant, row[5]) then return 'endpoint_disabled' end
-  if row[1] == 'pending' and (tonumber(row[4] or 0) > now or tonumber(row[3] or 0) <= slot) then return 'under_way' end
+  local key = KEY.delivery .. id
+  local state, owner, endpoint = unpack(redis.call('HMGET', key, 'state', 'tenant', 'endpoint'))
+  if not state or owner ~= tenant then return 'missing' end
+  if only and state ~= only then return 'other_state' end
+  if endpoint and is_disabled(tenant, endpoint) then return 'endpoint_disabled' end
+  local not_before, claimed_until, tries = unpack(redis.call('HMGET', key, 'not_before', 'claimed_until', 'tries'))
+  local is_sooner = tonumber(claimed_until or 0) > now or tonumber(not_before or 0) <= slot
+  if state == 'pending' and is_sooner then return 'under_way' end
   if counts_only then return 'replayed' end
-  redis.call('HSET', KEY.delivery .. id, 'not_before', slot, 'round', row[6] or 0)
+  redis.call('HSET', key, 'not_before', slot, 'round', tries or 0)
   redis.call('ZADD', KEY.deliveries_due, slot, id)
   to_state(id, 'pending')
-  slot = slot + pace
+  slot = slot + pace_ms
   return 'replayed'
 end
 
-for at = 5, #ARGV do verdicts[#verdicts + 1] = verdict_on(ARGV[at]) end
-if pace > 0 and slot > now then redis.call('SET', clock, slot, 'PX', slot - now) end
-return {now, verdicts}
+for at, id in ipairs(delivery_ids) do verdicts[at] = verdict_on(id) end
+if pace_ms > 0 and slot > now then redis.call('SET', clock, slot, 'PX', slot - now) end
+return reply{verdicts = verdicts}
