@@ -25,8 +25,8 @@ def job_store(settings: Settings, lane: Lane) -> JobStore:
 
 def collecting(settings: Settings, lane: Lane) -> Collecting:
     """The claims for collecting images, over all workers."""
-    common = (message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
-    return Collecting(lane, common, settings.collect_per_tenant)
+    push = Push(message_template(app), KEY_PREFIX, int(settings.lease_seconds * SECOND))
+    return Collecting(lane, push, settings.collect_per_tenant)
 
 
 def delivery_store(settings: Settings, lane: Lane) -> DeliveryStore:

@@ -8,26 +8,51 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from typing import Literal, NamedTuple
 
 from worker.images.collect import LONGEST_AT_WORK_SECONDS
 from worker.job.record import Job, Milliseconds
 from worker.store.lane import Lane, RedisUnavailable
-from worker.store.script import positional
-
-CLAIM = positional("claim_collection")
-KEEP = positional("keep_collecting")
-END = positional("end_collection")
+from worker.store.push import Push
+from worker.store.script import script
 
 IN_LINE_MS = 600_000
 """A job in line is woken when another gives its place back; after this time it is looked at anyway."""
 
 
+class ClaimReply(NamedTuple):
+    """`held`: another collects it; `put_off`: it stands in line; `gone`: the record is another."""
+
+    verdict: Literal["claimed", "held", "put_off", "gone"]
+
+
+@script
+def claim_collection(
+    *, push: Push, job_id: str, version: int | None, token: str, most: int, in_line_ms: Milliseconds
+) -> ClaimReply:
+    """The right to collect, for one worker; of that version, or of any.
+
+    `most` is how many of its tenant may be collected at once; 0 waits for nobody. One in line is looked at after
+    `in_line_ms`.
+    """
+
+
+@script
+def keep_collecting(*, lease_ms: Milliseconds, job_id: str, token: str) -> None:
+    """Renews a claim for a lease, where it still stands."""
+
+
+@script
+def end_collection(*, push: Push, job_id: str, tenant: str, token: str, most: int) -> None:
+    """Ends a claim, and wakes those in line."""
+
+
 class Collecting:
     """The claims of this process. Raises worker.store.lane.RedisUnavailable where Redis is away."""
 
-    def __init__(self, lane: Lane, common: tuple[bytes, str, Milliseconds], most_per_tenant: int) -> None:
+    def __init__(self, lane: Lane, push: Push, most_per_tenant: int) -> None:
         self._lane = lane
-        self._common = common
+        self._push = push
         self._most = most_per_tenant
 
     @asynccontextmanager
@@ -45,14 +70,21 @@ class Collecting:
         """Notes that this worker stores images that it holds already; waits neither for a place nor for Redis."""
         token = secrets.token_hex(6)
         with suppress(RedisUnavailable):
-            await self._claim(job.id, "", token, 0)
+            await self._claim(job.id, None, token, 0)
         async with self._renewed(job, token):
             yield
 
-    async def _claim(self, job_id: str, version: int | str, token: str, most: int) -> bool:
-        arguments = (*self._common, job_id, version, token, most, IN_LINE_MS)
-        verdict: bytes = (await self._lane.run(CLAIM, *arguments))[1]
-        return verdict == b"claimed"
+    async def _claim(self, job_id: str, version: int | None, token: str, most: int) -> bool:
+        reply = await self._lane.run(
+            claim_collection,
+            push=self._push,
+            job_id=job_id,
+            version=version,
+            token=token,
+            most=most,
+            in_line_ms=IN_LINE_MS,
+        )
+        return reply.verdict == "claimed"
 
     @asynccontextmanager
     async def _renewed(self, job: Job, token: str) -> AsyncIterator[None]:
@@ -62,14 +94,20 @@ class Collecting:
         finally:
             saying.cancel()
             with suppress(RedisUnavailable):  # then its place is freed when the claim lapses
-                template, prefix, _ = self._common
-                await self._lane.run(END, template, prefix, job.id, job.order.tenant, token, self._most)
+                await self._lane.run(
+                    end_collection,
+                    push=self._push,
+                    job_id=job.id,
+                    tenant=job.order.tenant,
+                    token=token,
+                    most=self._most,
+                )
 
     async def _keep_saying(self, job_id: str, token: str) -> None:
         """Renews the claim, but not for longer than a collection can take: then the worker counts as dead."""
-        lease = self._common[2]
+        lease = self._push.lease_ms
         pause = lease / 3000
         for _ in range(int(LONGEST_AT_WORK_SECONDS / pause)):
             await asyncio.sleep(pause)
             with suppress(RedisUnavailable):  # the write of the result waits for Redis as well
-                await self._lane.run(KEEP, lease, job_id, token)
+                await self._lane.run(keep_collecting, lease_ms=lease, job_id=job_id, token=token)

@@ -78,8 +78,3 @@ def _script(function: Callable[P, R], *, new_load: bool) -> Script[P, R]:
     return Script(
         name, arguments.locals, reply.expand, lambda _, named: arguments.words(**named), reply.read, new_load=new_load
     )
-
-
-def positional(name: str, *, new_load: bool = False) -> Script[..., Any]:
-    """A script with positional ARGV, which replies with an array."""
-    return Script(name, (), None, lambda words, _: words, lambda reply: reply, new_load=new_load)

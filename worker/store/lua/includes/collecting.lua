@@ -1,13 +1,26 @@
 -- For scripts that claim the collection of images: one worker per job, and a limit per tenant, so that a tenant's slow
--- images never occupy all workers.
+-- images never occupy all workers. A job in line costs no thread.
 --
--- collecting:<tenant>       ZSET  job id → ms at which its worker counts as dead
--- line:collecting:<tenant>  ZSET  job id → since when its images could be collected; waits for a place, holds no thread
--- of job:<id>               collector → the token of who collects it, lined_up → since when it stands in line
+-- This is simpler than lines.lua, and not a kind of it: there is one level only, a freed place is not kept for the job
+-- that is woken (whoever asks first gets it), and nobody looks after a line, because each job in it is due by itself.
+--
+-- Of job:<id>: collector → the token of who collects it, lined_up → since when it stands in line.
 -- @include prelude
--- @include lanes
 local function lane_of(tenant)
   return KEY.collecting .. tenant, KEY.line .. 'collecting:' .. tenant
+end
+
+local function has_room(places, most)
+  redis.call('ZREMRANGEBYSCORE', places, '-inf', now)
+  return redis.call('ZCARD', places) < most
+end
+
+-- Takes the job that has waited longest out of the line; nil if there is none.
+local function first_in(line)
+  for _ = 1, 100 do
+    local id = redis.call('ZPOPMIN', line)[1]
+    if not id or redis.call('HEXISTS', KEY.job .. id, 'lined_up') == 1 then return id end
+  end
 end
 
 -- Wakes the jobs that have waited longest, as many as there is room for; each claims its place itself.
@@ -15,7 +28,7 @@ local function wake_collections(tenant, most, template, prefix)
   local places, line = lane_of(tenant)
   if not has_room(places, most) then return end
   for _ = 1, most - redis.call('ZCARD', places) do
-    local id = first_in(line, function(each) return redis.call('HEXISTS', KEY.job .. each, 'lined_up') == 1 end)
+    local id = first_in(line)
     if not id then return end
     redis.call('HSET', KEY.job .. id, 'pushed', now)
     redis.call('HDEL', KEY.job .. id, 'lined_up')

@@ -1,16 +1,5 @@
 -- For scripts that change webhook deliveries: counts by state, and the places and lines (lines.lua) of the kind
 -- `telling`.
---
--- delivery:<id>           HASH  job tenant state created_at pushed tries attempts
---                               | not_before claimed_until endpoint round (tries before the last replay) line
--- deliveries:<job>        LIST  ids of a job's deliveries
--- deliveries:due          ZSET  delivery id → ms at which somebody must look at it; every pending one is in it
--- deliveries:tenant:<t>   ZSET  delivery id → when it was made; forgotten with its job
--- deliveries:counts       HASH  state → deliveries
--- endpoints:<tenant>      ZSET  endpoint id → when it was last used; the newest 1,000
--- endpoint:<t>:<id>       HASH  url told_at failed_at failing_since failures hung (time-outs in a row) | disabled_at reason
--- replays:<tenant>        STR   when the last of the deliveries that are replayed in bulk comes
--- webhook_secret:<tenant> ZSET  secret → ms until which it signs; +inf for the newest
 -- @include prelude
 local function to_state(id, state)
   local from = redis.call('HGET', KEY.delivery .. id, 'state')
