@@ -18,7 +18,9 @@ from worker.store.script import Script
 
 FOUND = re.compile(r"^(?P<path>.+?):(?P<line>\d+):(?P<column>\d+): \((?P<code>[EW]\d+)\) (?P<words>.*)$")
 UNUSED = ("W211", "W221", "W231", "W241")
-
+LUA = Path("worker", "store", "lua")
+LONGEST_LINE = 120
+"""As it is written: luacheck sees replies written out."""
 
 Complaint = tuple[Line, int, str, str]
 
@@ -36,6 +38,7 @@ def main() -> int:
         for (line, column, code, words), scripts_with_it in sorted(complaints.items())
         if code not in UNUSED or scripts_with_it == users[line.file]
     ]
+    wrong += _too_long()
     print(*wrong, f"luacheck: {len(scripts)} scripts, {len(wrong)} complaints", sep="\n")
     return bool(wrong)
 
@@ -52,6 +55,13 @@ def _complaints(scripts: Mapping[str, Script[..., object]]) -> Iterator[Complain
     for found in filter(None, map(FOUND.match, told.stdout.splitlines())):
         line = scripts[Path(found["path"]).stem].lines[int(found["line"]) - 1]
         yield line, int(found["column"]), found["code"], found["words"]
+
+
+def _too_long() -> Iterator[str]:
+    for file in sorted(LUA.rglob("*.lua")):
+        for number, line in enumerate(file.read_text().splitlines(), 1):
+            if len(line) > LONGEST_LINE:
+                yield f"{file.relative_to(LUA)}:{number}: longer than {LONGEST_LINE} characters"
 
 
 if __name__ == "__main__":

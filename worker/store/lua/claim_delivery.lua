@@ -9,7 +9,8 @@ local line, key = kind.line(line_to(tenant, host, endpoint)), KEY.delivery .. de
 
 local state, not_before, claimed_until, created_at =
   unpack(redis.call('HMGET', key, 'state', 'not_before', 'claimed_until', 'created_at'))
-if state == 'pending' and tonumber(claimed_until or 0) > now then return reply{verdict = 'none'} end -- another worker is trying it
+local another_tries = state == 'pending' and tonumber(claimed_until or 0) > now
+if another_tries then return reply{verdict = 'none'} end
 if state ~= 'pending' or tonumber(not_before or 0) > now then
   give_back(kind, line, delivery_id)
   return reply{verdict = 'none'}
