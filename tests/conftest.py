@@ -14,6 +14,7 @@ from xdist.scheduler import LoadFileScheduling
 from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.broker import KEY_PREFIX
 from config.settings import Settings
+from tests.support.receiver import Receiver
 from worker.app import app
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
@@ -111,3 +112,10 @@ def settings(redis_url: str, tmp_path: Path) -> Settings:
         images_url=f"file://{tmp_path / 'images'}",
         allow_private_addresses=True,
     )
+
+
+@pytest.fixture
+def receiver() -> Iterator[Receiver]:
+    """A caller's receiver."""
+    with Receiver() as receiving:
+        yield receiving

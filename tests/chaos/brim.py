@@ -13,8 +13,9 @@ from redis import Redis
 
 from tests.chaos.evidence import gather_evidence
 from tests.chaos.load import Callers
-from tests.chaos.oracle import Deleted, odd, read_jobs
+from tests.chaos.oracle import Deleted, odd
 from tests.chaos.plan import Plan
+from tests.chaos.reading import read_jobs
 
 if TYPE_CHECKING:
     from tests.chaos.run import Run

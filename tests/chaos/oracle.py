@@ -9,21 +9,17 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from redis.exceptions import RedisError
-
 from tests.chaos.acts import Acts
-from tests.chaos.evidence import Bookkeeping, Evidence, gather_evidence, open_jobs, read_bookkeeping
+from tests.chaos.evidence import Bookkeeping, Evidence, gather_evidence, read_bookkeeping
 from tests.chaos.load import Callers
 from tests.chaos.plan import LIES_ABOUT_IDS, Plan
+from tests.chaos.reading import read_jobs, wait_for_ends
 from worker.job.record import TRANSITIONS, Status
 
 if TYPE_CHECKING:
     from tests.chaos.run import Run
 
 ENDS = {"succeeded", "failed", "cancelled", "expired"}
-END_MARGIN_SECONDS = 30
-TOLD_SECONDS = 120
-READERS = 16
 SERVED_SAMPLE = 100
 SETTLED_SECONDS = 20
 """So long may places and messages take to follow the last job's end."""
@@ -36,28 +32,6 @@ class Deleted:
     plan: Plan
     status: str
     spent: int
-
-
-async def wait_for_ends(all_callers: Callers) -> None:
-    """Until every job has ended and every caller been told, or the time for it is over."""
-    url, limit = all_callers.here.redis.url, time.monotonic() + all_callers.deadline_seconds + END_MARGIN_SECONDS
-    while time.monotonic() < limit and await asyncio.to_thread(_open, url):
-        await asyncio.sleep(0.5)
-    limit = time.monotonic() + TOLD_SECONDS
-    while time.monotonic() < limit and not all(_told(all_callers)):
-        await asyncio.sleep(0.2)
-
-
-def _open(url: str) -> bool:
-    try:
-        return open_jobs(url) > 0
-    except (RedisError, OSError):
-        return True
-
-
-def _told(all_callers: Callers) -> Iterator[bool]:
-    for job_id, plan in all_callers.accepted.items():
-        yield plan.hangs or job_id in all_callers.inbox.first_at
 
 
 async def judge(all_callers: Callers, acts: Acts, gone: Mapping[str, Deleted], run: "Run") -> None:
@@ -82,24 +56,6 @@ async def judge(all_callers: Callers, acts: Acts, gone: Mapping[str, Deleted], r
     audit = await asyncio.to_thread(all_callers.here.run, "api.cli.main", "audit")
     run.broken += [f"audit: {line}" for line in _found(audit.stdout, plans)] if audit.returncode else []
     run.totals = _totals(all_callers, acts, jobs, gone, evidence, run.broken) | run.totals
-
-
-async def read_jobs(all_callers: Callers, plans: Mapping[str, Plan]) -> dict[str, dict[str, Any]]:
-    """Every one of them through the API, a few at a time."""
-    found: dict[str, dict[str, Any]] = {}
-    left = iter(list(plans.items()))
-
-    async def reader() -> None:
-        for job_id, plan in left:
-            for _ in range(5):
-                status, job = await all_callers.request("GET", f"/v1/jobs/{job_id}", plan)
-                found[job_id] = job if status == 200 else {"status": f"unreadable ({status})"}
-                if status == 200:
-                    break
-                await asyncio.sleep(0.5)
-
-    await asyncio.gather(*(reader() for _ in range(READERS)))
-    return found
 
 
 def odd(job_id: str, job: Mapping[str, Any], all_callers: Callers, evidence: Evidence) -> Iterator[str]:

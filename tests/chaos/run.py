@@ -10,8 +10,9 @@ from pathlib import Path
 from tests.chaos.acts import KEYS_OF_THE_ACCOUNT, WORKERS, Acts
 from tests.chaos.brim import fill_to_the_brim
 from tests.chaos.load import Callers, callers
-from tests.chaos.oracle import Deleted, judge, wait_for_ends
+from tests.chaos.oracle import Deleted, judge
 from tests.chaos.plan import plan_jobs
+from tests.chaos.reading import wait_for_ends
 from tests.support.processes import Installation
 
 SETTINGS = {

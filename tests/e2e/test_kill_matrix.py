@@ -26,13 +26,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
         yield installation
 
 
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A caller's receiver."""
-    with Receiver() as receiving:
-        yield receiving
-
-
 @pytest.mark.parametrize("point", list(Point))
 def test_a_crash_at_every_recovery_point_ends_the_same(here: Installation, receiver: Receiver, point: Point) -> None:
     """Bought once and told; or, where nobody can know whether it was sent, never bought."""

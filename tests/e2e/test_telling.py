@@ -40,13 +40,6 @@ def here(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Installation]:
 
 
 @pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A caller's receiver."""
-    with Receiver() as receiving:
-        yield receiving
-
-
-@pytest.fixture
 def hanging() -> Iterator[socket.socket]:
     """A host that takes connections and says nothing."""
     with socket.create_server(("127.0.0.1", 0), backlog=512) as server:

@@ -10,6 +10,7 @@ from api.app import create_app
 from api.fast_path import FastPath
 from config.settings import Settings
 from tests.support.api_server import acmes_client
+from tests.support.engine import Engine, running_engine
 from tests.support.key_leaks import leaks
 from worker.composition import delivery_store
 from worker.operate.flow import FlowControl
@@ -54,3 +55,10 @@ def no_key_leaks(request: pytest.FixtureRequest) -> Iterator[None]:
 def flow(store: JobStore) -> FlowControl:
     """An operator's hand on the queue."""
     return FlowControl(store._lane, store)
+
+
+@pytest.fixture
+async def engine(settings: Settings, redis: Redis) -> AsyncIterator[Engine]:
+    """An engine over an upstream that answers at once."""
+    async with running_engine(settings, redis) as made:
+        yield made

@@ -2,30 +2,17 @@
 
 from redis import Redis
 
-from tests.support.queue import DURATIONS, IMAGE, SUCCESS, accepted, answered, order
+from tests.support.queue import DURATIONS, IMAGE, SUCCESS, accepted, advanced, answered, loaded, order
 from worker.job import decisions
 from worker.job.answer import Answer, Taken
-from worker.job.step import Step
 from worker.store import keys
 from worker.store.admission import Allowance
 from worker.store.jobs import JobStore
 from worker.store.keys import CELERY
-from worker.store.loaded import Loaded
 from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 DAY_MS = 86_400_000
-
-
-async def loaded(store: JobStore, job_id: str) -> Loaded:
-    found = await store.load(job_id)
-    assert found is not None
-    return found
-
-
-async def advanced(store: JobStore, found: Loaded, step: Step | None) -> None:
-    assert step is not None
-    assert await store.advance(found, step)
 
 
 async def test_a_job_that_waits_is_looked_at_at_its_deadline(store: JobStore, redis: Redis) -> None:

@@ -19,7 +19,7 @@ from worker.images.removal import Forgetting
 from worker.job import decisions
 from worker.job.filter import Filter
 from worker.job.folder import folder_of
-from worker.job.record import TERMINAL, Job, Status
+from worker.job.record import TERMINAL
 from worker.operate.bulk import purge_matching
 
 MANY = 250
@@ -58,15 +58,6 @@ class Hanging(LocalImages):
     async def delete(self, prefix: str) -> int:
         await asyncio.Event().wait()
         return 0
-
-
-async def finished(engine: Engine) -> Job:
-    """A job that has its image."""
-    job_id = await engine.accepted()
-    await engine.work()
-    job: Job = await engine.job(job_id)
-    assert job.status is Status.SUCCEEDED
-    return job
 
 
 async def cancelled(engine: Engine, jobs: int) -> list[str]:
@@ -125,7 +116,7 @@ async def test_a_job_that_is_deleted_while_its_image_comes_leaves_nothing(engine
 
 async def test_what_a_killed_collector_stored_for_a_forgotten_job_is_swept(engine: Engine) -> None:
     """It was killed after storing the image and before it looked whether the job is still there."""
-    job = await finished(engine)
+    job = await engine.finished()
     await forgetter(engine).forget(job)
     await engine.r.images.store.save(job.images[0].key, b"stored by a worker that was killed then")
     await forget_old(engine.r)
@@ -137,7 +128,7 @@ async def test_what_a_killed_collector_stored_for_a_forgotten_job_is_swept(engin
 
 async def test_a_kill_between_the_record_and_its_folder_leaves_nothing_after_the_sweep(engine: Engine) -> None:
     """The record is gone, the folder is there: the tombstone names it."""
-    job, images = await finished(engine), Images(engine)
+    job, images = await engine.finished(), Images(engine)
     images.kills = True
     with pytest.raises(Killed):
         await forgetter(engine, images).forget(job)
@@ -152,7 +143,7 @@ async def test_a_tombstone_of_a_job_that_ended_long_ago_goes_with_its_folder(
     engine: Engine, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Nobody can be storing images of it any more. That of one that ended just now stays."""
-    first, second = await finished(engine), await finished(engine)
+    first, second = await engine.finished(), await engine.finished()
     await forgetter(engine).forget(first)
     assert left(engine) == [f"job:{second.id}", folder_of(first)]
     monkeypatch.setattr(forgetting, "TOMBSTONE_MS", -1000)
@@ -188,7 +179,7 @@ async def test_a_page_of_a_process_that_was_killed_comes_back(engine: Engine, mo
 
 async def test_a_folder_that_cannot_be_removed_stops_none_of_the_others(engine: Engine) -> None:
     """It is counted, tried again with growing pauses, and removed once it can be."""
-    jobs = [await finished(engine) for _ in range(4)]
+    jobs = [await engine.finished() for _ in range(4)]
     stuck = engine.folder / folder_of(jobs[0])
     put_in_the_way(stuck)
     await forget_old(engine.r)
@@ -229,7 +220,7 @@ async def test_a_job_that_cannot_be_forgotten_stops_none_of_the_others(engine: E
 
 async def test_while_the_image_store_is_away_records_go_and_folders_wait(engine: Engine) -> None:
     """Redis does not grow for it."""
-    job = await finished(engine)
+    job = await engine.finished()
     engine.r.health.images_away = "gone"
     await forget_old(engine.r)
     assert left(engine) == [folder_of(job)]
@@ -242,7 +233,7 @@ async def test_while_the_image_store_is_away_records_go_and_folders_wait(engine:
 
 async def test_a_purge_counts_what_it_removed_and_goes_on_past_what_fails(engine: Engine) -> None:
     """Broken off in the middle, it goes on when it is done again."""
-    jobs = [await finished(engine) for _ in range(3)]
+    jobs = [await engine.finished() for _ in range(3)]
     put_in_the_way(engine.folder / folder_of(jobs[1]))
     images = Images(engine)
     images.kills = True

@@ -1,18 +1,11 @@
 """A job that is gone stays gone: whatever a slow worker or an operator still does with it leaves no key behind."""
 
-from collections.abc import AsyncIterator
-
-import pytest
-from redis import Redis
-
-from config.settings import Settings
-from tests.support.engine import Engine, running_engine
+from tests.support.engine import Engine
 from tests.support.queue import DURATIONS
 from worker import lifecycle
 from worker.job import decisions
 from worker.job.answer import Answer
 from worker.job.ids import new_job_id
-from worker.job.record import Status
 from worker.operate.audit import Audit
 from worker.store.loaded import Loaded
 
@@ -20,25 +13,10 @@ FAILED = b'{"status":"failed","id":"1","message":"out of paint"}'
 NOTHING = b'{"status":"processing","id":"1"}'
 
 
-@pytest.fixture
-async def engine(settings: Settings, redis: Redis) -> AsyncIterator[Engine]:
-    """An engine over an upstream that answers at once."""
-    async with running_engine(settings, redis) as made:
-        yield made
-
-
 async def loaded(engine: Engine, job_id: str) -> Loaded:
     found = await engine.r.store.load(job_id)
     assert found
     return found
-
-
-async def finished(engine: Engine) -> str:
-    """A job that has succeeded."""
-    job_id = await engine.accepted()
-    await engine.work()
-    assert (await engine.job(job_id)).status is Status.SUCCEEDED
-    return job_id
 
 
 def keys(engine: Engine, job_id: str) -> list[str]:
@@ -49,7 +27,7 @@ def keys(engine: Engine, job_id: str) -> list[str]:
 
 async def test_a_worker_that_is_slower_than_a_deletion_writes_nothing(engine: Engine) -> None:
     """It has read the job with a callback that changes nothing; then the job is deleted; then it notes what it read."""
-    job_id = await finished(engine)
+    job_id = (await engine.finished()).id
     await engine.r.store.inbox.keep(job_id, 1, NOTHING, b"{}")
     before = await loaded(engine, job_id)
     await engine.r.store.forget(before.job)
@@ -60,7 +38,7 @@ async def test_a_worker_that_is_slower_than_a_deletion_writes_nothing(engine: En
 
 async def test_a_job_that_is_gone_cannot_be_woken(engine: Engine) -> None:
     """By `darkroom callbacks`, an audit's repair, or a message."""
-    job_id = await finished(engine)
+    job_id = (await engine.finished()).id
     await engine.r.store.forget((await loaded(engine, job_id)).job)
     await engine.r.store.inbox.read_again(job_id)
     await engine.r.store.again_at(job_id, 0)
@@ -71,7 +49,7 @@ async def test_a_job_that_is_gone_cannot_be_woken(engine: Engine) -> None:
 
 async def test_callbacks_are_noted_as_read_one_by_one(engine: Engine) -> None:
     """One that changes nothing hides none of those behind it, and each is decided on once."""
-    job_id = await finished(engine)
+    job_id = (await engine.finished()).id
     for body in (NOTHING, FAILED):
         await engine.r.store.inbox.keep(job_id, 1, body, b"{}")
     await lifecycle.settle(engine.r, job_id)
@@ -81,7 +59,7 @@ async def test_callbacks_are_noted_as_read_one_by_one(engine: Engine) -> None:
 
 async def test_a_decision_on_an_older_record_marks_nothing_as_read(engine: Engine) -> None:
     """The job moved meanwhile: its callback is decided on again. So it is where all are to be decided on again."""
-    job_id = await finished(engine)
+    job_id = (await engine.finished()).id
     await engine.r.store.inbox.keep(job_id, 1, NOTHING, b"{}")
     old = await loaded(engine, job_id)
     step = decisions.called_back(old.job, 1, Answer("failed", request_id="1"), old.now, DURATIONS)
@@ -99,7 +77,7 @@ async def test_a_decision_on_an_older_record_marks_nothing_as_read(engine: Engin
 
 async def test_an_ended_job_that_moved_meanwhile_is_still_looked_at(engine: Engine) -> None:
     """Who has seen an older version must not end the looking that a newer one has booked."""
-    job_id = await finished(engine)
+    job_id = (await engine.finished()).id
     old = await loaded(engine, job_id)
     step = decisions.called_back(old.job, 1, Answer("failed", request_id="1"), old.now, DURATIONS)
     assert step
@@ -113,7 +91,7 @@ async def test_an_ended_job_that_moved_meanwhile_is_still_looked_at(engine: Engi
 
 async def test_an_audit_survives_a_ghost_and_offers_to_lay_it(engine: Engine) -> None:
     """Older versions could write such a key; a callback for it is an orphan, and wakes nobody."""
-    await finished(engine)
+    await engine.finished()
     ghost = new_job_id(engine.r.store.now())
     engine.redis.hset(f"job:{ghost}", "inbox_read", 1)
     engine.redis.zadd("due", {ghost: 0})

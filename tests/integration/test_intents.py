@@ -1,9 +1,7 @@
 """Between reading a job and buying it: a callback that comes then is read first, and the job is not forgotten."""
 
 import asyncio
-from collections.abc import AsyncIterator
 
-import pytest
 from pydantic import SecretStr
 from redis import Redis
 
@@ -22,13 +20,6 @@ from worker.store.keys import CELERY
 SAYS_NOTHING = b'{"status":"processing","id":"1"}'
 SAYS_SEVEN = b'{"status":"success","id":"7","output":["https://cdn.example/a.png"]}'
 SAYS_SUCCESS = b'{"status":"success","id":"1","output":["https://cdn.example/a.png"]}'
-
-
-@pytest.fixture
-async def engine(settings: Settings, redis: Redis) -> AsyncIterator[Engine]:
-    """An engine over an upstream that answers at once."""
-    async with running_engine(settings, redis) as made:
-        yield made
 
 
 async def test_an_intent_refused_for_a_callback_is_tried_again_at_once(engine: Engine, redis: Redis) -> None:

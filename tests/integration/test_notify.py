@@ -2,7 +2,7 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
@@ -22,13 +22,6 @@ from worker.telling.secrets import WebhookSecrets
 pytestmark = pytest.mark.leaves_keys("its delivery is of no job: what is asked is how it travels")
 ID = "msg_01M859N4P0ZK88SXJWVC1PBXXR_2"
 SECRET = "whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw"
-
-
-@pytest.fixture
-def receiver() -> Iterator[Receiver]:
-    """A caller's receiver."""
-    with Receiver() as receiving:
-        yield receiving
 
 
 @asynccontextmanager

@@ -1,15 +1,14 @@
 """One bad moment of an upstream is one, however many POSTs it refuses: one cut of the limit, one trip."""
 
+import asyncio
+
 import pytest
 from redis import Redis
 
-from tests.support.queue import DURATIONS, SUCCESS, accepted, answered, claimed
+from tests.support.queue import DURATIONS, SUCCESS, accepted, advanced, answered, claimed, loaded
 from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
-from worker.job.record import Job
-from worker.job.step import Step
 from worker.store.jobs import JobStore
-from worker.store.loaded import Loaded
 from worker.store.queue import UpstreamLimit
 
 BUSY = NotTaken(Reason.BUSY, "queue is full")
@@ -27,23 +26,11 @@ async def in_flight(store: JobStore, redis: Redis, jobs: int, waiting: int = 0) 
     return ids
 
 
-async def loaded(store: JobStore, job_id: str) -> Loaded:
-    found = await store.load(job_id)
-    assert found is not None
-    return found
-
-
 async def applied(store: JobStore, job_id: str, outcome: Outcome) -> None:
     """What its POST came to."""
     found = await loaded(store, job_id)
     number = found.job.attempt.number if found.job.attempt else 0
     await advanced(store, found, decisions.answered(found.job, number, outcome, found.now, DURATIONS))
-
-
-async def advanced(store: JobStore, found: Loaded, step: Step | None) -> Job:
-    assert step is not None
-    assert await store.advance(found, step)
-    return step.job
 
 
 async def called_back(store: JobStore, job_id: str) -> None:
@@ -73,8 +60,7 @@ async def pause_over(store: JobStore, redis: Redis) -> list[str]:
 
 async def test_twenty_refusals_of_one_moment_are_one_cut(store: JobStore, redis: Redis) -> None:
     """Three quarters of what was held at the first one; one window; then one try, and all of it again."""
-    for job_id in await in_flight(store, redis, 20):
-        await applied(store, job_id, BUSY)
+    await asyncio.gather(*(applied(store, each, BUSY) for each in await in_flight(store, redis, 20)))
     assert (of_key(redis, "limit"), of_key(redis, "window")) == (14, 60_000)
     (tried,) = await pause_over(store, redis)
     await answered(store, tried, Taken(Answer("processing", request_id="7", eta_seconds=5)))
@@ -83,8 +69,7 @@ async def test_twenty_refusals_of_one_moment_are_one_cut(store: JobStore, redis:
 
 async def test_a_queue_that_stays_full_is_tried_with_one_job_and_growing_pauses(store: JobStore, redis: Redis) -> None:
     """The limit is not cut again; a taken one ends it all."""
-    for job_id in await in_flight(store, redis, 8):
-        await applied(store, job_id, BUSY)
+    await asyncio.gather(*(applied(store, each, BUSY) for each in await in_flight(store, redis, 8)))
     pauses = [pause_of(redis)]
     for _ in range(7):
         (tried,) = await pause_over(store, redis)
@@ -103,8 +88,7 @@ async def test_a_queue_that_stays_full_is_tried_with_one_job_and_growing_pauses(
 
 async def test_a_try_that_never_asks_gives_its_turn_to_the_next(store: JobStore, redis: Redis) -> None:
     """Cancelled before it was sent: the key is not left alone for a lease."""
-    for job_id in await in_flight(store, redis, 3):
-        await applied(store, job_id, BUSY)
+    await asyncio.gather(*(applied(store, each, BUSY) for each in await in_flight(store, redis, 3)))
     (tried,) = await pause_over(store, redis)
     found = await loaded(store, tried)
     await advanced(store, found, decisions.cancelled(found.job, found.now))
@@ -115,8 +99,7 @@ async def test_a_try_that_never_asks_gives_its_turn_to_the_next(store: JobStore,
 
 async def test_an_open_answer_to_a_try_does_not_leave_the_key_alone(store: JobStore, redis: Redis) -> None:
     """It says nothing of the queue: the next is tried at once."""
-    for job_id in await in_flight(store, redis, 3):
-        await applied(store, job_id, BUSY)
+    await asyncio.gather(*(applied(store, each, BUSY) for each in await in_flight(store, redis, 3)))
     (tried,) = await pause_over(store, redis)
     await answered(store, tried, Open("read_timeout"))
     assert pause_of(redis) == 0 or redis.zcard("places:key-1") == 2
@@ -127,8 +110,7 @@ async def test_twenty_refused_connections_of_one_moment_trip_once(
     store: JobStore, redis: Redis, reason: Reason
 ) -> None:
     """Half a second of pause; then one try, and each try that fails doubles it."""
-    for job_id in await in_flight(store, redis, 20):
-        await applied(store, job_id, NotTaken(reason))
+    await asyncio.gather(*(applied(store, each, NotTaken(reason)) for each in await in_flight(store, redis, 20)))
     assert 374 <= pause_of(redis) <= 625
     pauses = []
     for _ in range(9):

@@ -19,7 +19,7 @@ from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
 from tests.support.processes import until
-from tests.support.queue import DURATIONS, ROOM, accepted, answered, order
+from tests.support.queue import DURATIONS, ROOM, accepted, answered, loaded, order
 from worker.heartbeat import forget_old
 from worker.images.claims import Collecting
 from worker.images.removal import Forgetting
@@ -31,7 +31,6 @@ from worker.operate.bulk import cancel_matching, purge_matching
 from worker.resources import Resources, open_resources
 from worker.store.jobs import JobStore
 from worker.store.lane import RedisUnavailable
-from worker.store.loaded import Loaded
 from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7"))
@@ -71,12 +70,6 @@ async def fill(store: JobStore, size: int = 4000) -> None:
             refusals = 0
         except RedisUnavailable:
             refusals += 1
-
-
-async def loaded(store: JobStore, job_id: str) -> Loaded:
-    found = await store.load(job_id)
-    assert found is not None
-    return found
 
 
 async def stands(store: JobStore, job_id: str) -> Status:

@@ -3,30 +3,17 @@
 import pytest
 from redis import Redis
 
-from tests.support.queue import DURATIONS, SUCCESS, accepted, answered, claimed, done
+from tests.support.queue import DURATIONS, SUCCESS, accepted, advanced, answered, claimed, done, loaded, placed
 from worker.job import decisions
 from worker.job.answer import Answer, NotTaken, Open, Reason, Taken
-from worker.job.record import Job, Status
-from worker.job.step import Step
+from worker.job.record import Status
 from worker.operate.flow import FlowControl
 from worker.store.jobs import JobStore
-from worker.store.loaded import Loaded
 from worker.store.queue import UpstreamLimit
 
 PROCESSING = Taken(Answer("processing", request_id="7", eta_seconds=5))
 MINUTE = 60_000
 AFTER_ALL = 4_000_000
-
-
-async def loaded(store: JobStore, job_id: str) -> Loaded:
-    found = await store.load(job_id)
-    assert found is not None
-    return found
-
-
-async def advanced(store: JobStore, found: Loaded, step: Step | None) -> None:
-    assert step is not None
-    assert await store.advance(found, step)
 
 
 async def expired(store: JobStore, job_id: str) -> None:
@@ -38,10 +25,6 @@ async def expired(store: JobStore, job_id: str) -> None:
 async def called_back(store: JobStore, job_id: str, number: int = 1) -> None:
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.called_back(found.job, number, SUCCESS.answer, found.now, DURATIONS))  # type: ignore[union-attr]
-
-
-def holders(redis: Redis) -> list[str]:
-    return [each.decode() for each in redis.zrange("places:key-1", 0, -1)]
 
 
 def kept_for(store: JobStore, redis: Redis, member: str) -> float:
@@ -57,26 +40,16 @@ async def one_place(store: JobStore, outcome: object = PROCESSING) -> str:
     return job_id
 
 
-async def taken_at(store: JobStore, server: str, deadline_ms: int = 3_600_000) -> Job:
-    """A job that this server has as request 7."""
-    job_id = await accepted(store, deadline_ms=deadline_ms)
-    found = await loaded(store, job_id)
-    await advanced(store, found, decisions.claim(found.job, "key-1", found.now, DURATIONS, server=server))
-    found = await loaded(store, job_id)
-    await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS))
-    return (await loaded(store, job_id)).job
-
-
 async def test_a_deadline_does_not_free_a_place_that_the_upstream_holds(store: JobStore, redis: Redis) -> None:
     """The next job gets it when the callback comes, late as it is; how long it was held is learned."""
     job_id = await one_place(store)
     following = await accepted(store)
     await expired(store, job_id)
-    assert holders(redis) == [job_id]
+    assert placed(redis) == [job_id]
     assert 4.9 < kept_for(store, redis, job_id) <= 5
     redis.hincrby(f"job:{job_id}", "placed", -20_000)
     await called_back(store, job_id)
-    assert holders(redis) == [following]
+    assert placed(redis) == [following]
     assert 20_000 <= int(redis.hget("flow", "hold_ms") or 0) < 25_000
     assert not redis.hexists(f"job:{job_id}", "placed")
 
@@ -103,12 +76,12 @@ async def test_a_place_given_back_by_itself_leaves_the_record_as_well(store: Job
     await expired(store, job_id)
     redis.zadd("places:key-1", {job_id: 1})
     await store.queue.tick()
-    assert holders(redis) == [following]
+    assert placed(redis) == [following]
     assert (await loaded(store, job_id)).job.place is None
     redis.zadd("places:key-1", {following: 1})
     await store.queue.tick()
     assert (await loaded(store, following)).job.place == "key-1"
-    assert holders(redis) == [following]
+    assert placed(redis) == [following]
     assert kept_for(store, redis, following) > 1000
 
 
@@ -127,13 +100,13 @@ async def test_what_is_sent_once_more_holds_two_places(store: JobStore, redis: R
     job_id = await one_place(store, Open("read_timeout"))
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, DURATIONS))
-    assert holders(redis) == [f"{job_id}-1"], "the limit is one, so it waits"
+    assert placed(redis) == [f"{job_id}-1"], "the limit is one, so it waits"
     assert 4.9 < kept_for(store, redis, f"{job_id}-1") <= 5
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.answered(found.job, 1, NotTaken(Reason.BUSY), found.now, DURATIONS))
     redis.hset("upstream:key-1", "paused_until", 0)
     await store.queue.tick()
-    assert holders(redis) == [job_id]
+    assert placed(redis) == [job_id]
 
 
 async def test_the_first_of_two_attempts_wins_and_the_place_of_the_second_stays(store: JobStore, redis: Redis) -> None:
@@ -144,11 +117,11 @@ async def test_the_first_of_two_attempts_wins_and_the_place_of_the_second_stays(
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, DURATIONS))
     await claimed(store, job_id)
-    assert set(holders(redis)) == {job_id, f"{job_id}-1"}
+    assert set(placed(redis)) == {job_id, f"{job_id}-1"}
     await called_back(store, job_id)
-    assert holders(redis) == [job_id]
+    assert placed(redis) == [job_id]
     await called_back(store, job_id, 2)
-    assert holders(redis) == []
+    assert placed(redis) == []
 
 
 FAILURE = Answer("failed", request_id="8", message="no")
@@ -163,7 +136,7 @@ async def test_the_second_of_two_attempts_gives_its_place_back_with_its_end(stor
     await advanced(store, found, decisions.resolved(found.job, "resubmit", found.now, DURATIONS))
     await answered(store, job_id, Taken(FAILURE))  # the second
     assert (await loaded(store, job_id)).job.status is Status.UNKNOWN
-    assert holders(redis) == [f"{job_id}-1"]
+    assert placed(redis) == [f"{job_id}-1"]
 
 
 @pytest.mark.parametrize("limit", [1, 3])
@@ -179,9 +152,9 @@ async def test_an_attempt_that_turns_out_to_be_taken_gives_its_place_back_with_i
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS))
     assert (await loaded(store, job_id)).job.status is Status.PROCESSING
-    assert f"{job_id}-1" in holders(redis)
+    assert f"{job_id}-1" in placed(redis)
     await called_back(store, job_id)
-    assert holders(redis) == []
+    assert placed(redis) == []
 
 
 @pytest.mark.parametrize("outcome", [Taken(Answer("failed", request_id="7", message="no")), NotTaken(Reason.BUSY)])
@@ -197,7 +170,7 @@ async def test_whatever_ends_the_upstreams_part_frees_the_place_of_an_ended_job(
     assert 4.9 < kept_for(store, redis, job_id) <= 5
     found = await loaded(store, job_id)
     await advanced(store, found, decisions.answered(found.job, 1, outcome, found.now, DURATIONS))  # type: ignore[arg-type]
-    assert holders(redis) == []
+    assert placed(redis) == []
 
 
 async def test_a_key_that_left_the_configuration_leaves_once_it_holds_nothing(store: JobStore, redis: Redis) -> None:
@@ -228,7 +201,7 @@ async def test_the_turns_of_idle_tenants_are_forgotten(store: JobStore, redis: R
     for tenant in ("idle", "idle", "busy", "busy", "busy", "busy", "busy", "waits", "waits", "waits", "waits"):
         await accepted(store, tenant)
     for _ in range(8):
-        await answered(store, holders(redis)[0])
+        await answered(store, placed(redis)[0])
     await store.queue.tick()
     kept = {tenant.decode() for tenant in redis.hkeys("fair:time")}
     assert "idle" not in kept
@@ -241,30 +214,3 @@ async def test_workers_that_are_gone_are_forgotten_by_those_that_are_there(store
     redis.zincrby("workers", -20_000, "gone")
     await store.condition.note_alive("here")
     assert redis.zrange("workers", 0, -1) == [b"here"]
-
-
-async def test_an_id_that_two_requests_have_is_nobodys_for_as_long_as_either_may_ask(
-    store: JobStore, redis: Redis
-) -> None:
-    """Also where the second of them has the earlier deadline."""
-    await store.queue.configure([UpstreamLimit("key-1", 2)])
-    for deadline_ms in (7 * 24 * 60 * MINUTE, MINUTE):
-        await taken_at(store, "one", deadline_ms)
-    assert redis.get("request:one:7") == b"shared"
-    assert redis.pttl("request:one:7") > 7 * 24 * 60 * MINUTE
-
-
-async def test_an_id_is_nobodys_also_where_the_job_that_had_it_first_was_deleted(store: JobStore, redis: Redis) -> None:
-    """The upstream may still answer with the image of that one, another tenant's."""
-    await store.queue.configure([UpstreamLimit("key-1", 2)])
-    first = await taken_at(store, "one")
-    found = await loaded(store, first.id)
-    await advanced(store, found, decisions.cancelled(found.job, found.now))
-    await store.forget(first)
-    kept = redis.get("request:one:7")
-    assert kept is not None
-    assert first.id.encode() not in kept
-    assert redis.pttl("request:one:7") > 0
-    second = await taken_at(store, "one")
-    assert second.attempt is not None
-    assert not await store.owns_request(second.attempt, "7")

@@ -2,7 +2,7 @@
 
 from redis import Redis
 
-from tests.support.queue import DURATIONS, ROOM, accepted, answered, order
+from tests.support.queue import DURATIONS, ROOM, accepted, answered, loaded, order
 from worker.images.claims import KEEP, Collecting
 from worker.job import decisions
 from worker.job.answer import Answer, Taken
@@ -11,18 +11,11 @@ from worker.job.record import Job
 from worker.store.inbox import MOST_INBOX_ROWS
 from worker.store.jobs import JobStore
 from worker.store.keys import CELERY
-from worker.store.loaded import Loaded
 from worker.store.queue import UpstreamLimit
 
 HOUR_MS, DAY_SECONDS = 3_600_000, 86_400
 LEASE_MS = 60_000
 PROCESSING = Taken(Answer("processing", request_id="7"))
-
-
-async def loaded(store: JobStore, job_id: str) -> Loaded:
-    found = await store.load(job_id)
-    assert found is not None
-    return found
 
 
 async def running(store: JobStore, *, deadline_ms: int = HOUR_MS) -> Job:

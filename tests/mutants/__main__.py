@@ -47,16 +47,17 @@ PURE_TESTS = (
     "test_outcome_waits",
 )
 COLLECTING = "times collecting"
+PLACES, SPENT = "places shared_ids", "budgets buying_again"
 STORE, FLOW, TOLD = "store due handing_out", "governor flow_control waits", "deliveries delivery_endpoints"
 LUA_TESTS = {
-    "queue": f"places bookkeeping one_moment {STORE} fairness {FLOW} state_machine",
-    "governor": f"one_moment places {FLOW} state_machine",
-    "accept": f"bookkeeping {STORE} budgets fairness {FLOW} state_machine",
-    "advance": f"waiting bookkeeping times places {STORE} budgets {FLOW} {TOLD} forgetting state_machine",
-    "tick": f"waiting bookkeeping times places overdue {STORE} {TOLD} state_machine",
+    "queue": f"{PLACES} bookkeeping one_moment {STORE} fairness {FLOW} state_machine",
+    "governor": f"one_moment {PLACES} {FLOW} state_machine",
+    "accept": f"bookkeeping {STORE} {SPENT} fairness {FLOW} state_machine",
+    "advance": f"waiting bookkeeping times {PLACES} {STORE} {SPENT} {FLOW} {TOLD} forgetting state_machine",
+    "tick": f"waiting bookkeeping times {PLACES} overdue {STORE} {TOLD} state_machine",
     "callback": f"times {STORE} state_machine",
-    "budget": "bookkeeping budgets state_machine",
-    "standing": f"fairness {FLOW} budgets",
+    "budget": f"bookkeeping {SPENT} state_machine",
+    "standing": f"fairness {FLOW} {SPENT}",
     "forget": f"forgetting {STORE} ghosts {TOLD} state_machine",
     "overdue": "overdue",
     "collecting": COLLECTING,
@@ -64,7 +65,7 @@ LUA_TESTS = {
     "keep_collecting": COLLECTING,
     "end_collection": COLLECTING,
 }
-OTHER_LUA_TESTS = f"times {STORE} ghosts audit budgets fairness {FLOW} {TOLD} keys state_machine"
+OTHER_LUA_TESTS = f"times {STORE} ghosts audit {SPENT} fairness {FLOW} {TOLD} keys state_machine"
 Place = tuple[Path, str, Mutant]
 
 

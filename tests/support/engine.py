@@ -19,6 +19,7 @@ from redis import Redis
 from config.settings import Settings
 from tests.support.queue import ROOM, order
 from worker import lifecycle
+from worker.job.record import Job, Status
 from worker.resources import Resources, open_resources, pool_limits
 from worker.running.loop import LoopThread
 from worker.store.keys import CELERY
@@ -116,6 +117,14 @@ class Engine:
         made = order(self.r.store, tenant, **more)
         assert (await self.r.store.accept([made], ROOM)).verdict == "created"
         return made.id
+
+    async def finished(self) -> Job:
+        """A job that has succeeded."""
+        job_id = await self.accepted()
+        await self.work()
+        job: Job = await self.job(job_id)
+        assert job.status is Status.SUCCEEDED
+        return job
 
     async def work(self) -> None:
         """Runs what comes into Celery's queues, all at once, until nothing is left to do."""

@@ -11,7 +11,9 @@ from worker.job import decisions
 from worker.job.answer import Answer, Outcome, Taken
 from worker.job.ids import new_job_id
 from worker.job.record import Image, Job, Order
+from worker.job.step import Step
 from worker.job.timing import Durations
+from worker.operate.flow import FlowControl
 from worker.store.admission import Accepted, Allowance
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
@@ -49,6 +51,13 @@ async def loaded(store: JobStore, job_id: str) -> Loaded:
     found = await store.load(job_id)
     assert found is not None
     return found
+
+
+async def advanced(store: JobStore, found: Loaded, step: Step | None) -> Job:
+    """The job after this step, which must be one, and nobody was quicker."""
+    assert step is not None
+    assert await store.advance(found, step)
+    return step.job
 
 
 async def claimed(store: JobStore, job_id: str) -> Job:
@@ -124,3 +133,10 @@ def done_beside(redis_url: str, job_id: str, hold_ms: int, done_ms: int) -> None
 def placed(redis: Redis, name: str = "key-1") -> list[str]:
     """Jobs that hold a place, in no order."""
     return [each.decode() for each in redis.zrange(f"places:{name}", 0, -1)]
+
+
+async def used(flow: FlowControl) -> tuple[int, int]:
+    """Images open and spent today; the month says the same."""
+    tenant = await flow.tenant("acme")
+    assert (tenant.day.open, tenant.day.spent) == (tenant.month.open, tenant.month.spent)
+    return tenant.day.open, tenant.day.spent
