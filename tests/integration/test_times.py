@@ -3,7 +3,7 @@
 from redis import Redis
 
 from tests.support.queue import DURATIONS, ROOM, accepted, answered, loaded, order
-from worker.images.claims import KEEP, Collecting
+from worker.images.claims import Collecting, keep_collecting
 from worker.job import decisions
 from worker.job.answer import Answer, Taken
 from worker.job.cost import day_of
@@ -128,9 +128,9 @@ async def storing(store: JobStore, *, deadline_ms: int = HOUR_MS) -> Job:
     return (await loaded(store, job_id)).job
 
 
-async def said_to_be_at_work(store: JobStore, job: Job, token: bytes, lease_ms: int = LEASE_MS) -> bool:
-    """What whoever collects a job says again and again; whether it may go on."""
-    return bool((await store._lane.run(KEEP, lease_ms, job.id, token))[1])
+async def said_to_be_at_work(store: JobStore, job: Job, token: bytes, lease_ms: int = LEASE_MS) -> None:
+    """What whoever collects a job says again and again."""
+    await store._lane.run(keep_collecting, lease_ms=lease_ms, job_id=job.id, token=token.decode())
 
 
 async def test_a_slow_collector_is_believed_for_a_lease_more(store: JobStore, redis: Redis) -> None:
@@ -143,7 +143,7 @@ async def test_a_slow_collector_is_believed_for_a_lease_more(store: JobStore, re
             tokens[job.id] = redis.hget(f"job:{job.id}", "collector") or b""
             await store.again_at(job.id, 0)
             redis.zadd("collecting:acme", {job.id: 1})
-            assert await said_to_be_at_work(store, job, tokens[job.id])
+            await said_to_be_at_work(store, job, tokens[job.id])
             assert abs((redis.zscore("collecting:acme", job.id) or 0) - store.now() - LEASE_MS) < 5_000
         booked = due(redis, far.id)
         assert abs(booked - store.now() - LEASE_MS) < 5_000
@@ -168,7 +168,7 @@ async def test_a_collector_whose_job_another_has_taken_is_not_believed(store: Jo
         async with collecting.claimed(job) as mine:
             assert mine
             held, booked = redis.zscore("collecting:acme", job.id), due(redis, job.id)
-            assert not await said_to_be_at_work(store, job, token, 2 * LEASE_MS)
+            await said_to_be_at_work(store, job, token, 2 * LEASE_MS)
             assert (redis.zscore("collecting:acme", job.id), due(redis, job.id)) == (held, booked)
 
 
