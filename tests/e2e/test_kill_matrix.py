@@ -1,4 +1,4 @@
-"""kill -9 at every recovery point: the same end each time.
+"""kill -9 at every crash point: the same end each time.
 
 Setup: our real processes, one of them told to die at a point. Timeline: a job reaches the point, the process is gone,
 a clean one takes over. Proves: accepted is durable, bought at most once, told at least once with one id.

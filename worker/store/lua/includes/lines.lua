@@ -5,7 +5,7 @@
 --
 -- <kind>:<lane>         ZSET  id → ms at which its place is freed by its lease
 -- line:<kind>:<line>    ZSET  id → since when it waits
--- turns:<kind>:<lane>   ZSET  lane or line below it → its turn; of those in which somebody waits
+-- turns:<kind>:<lane>   ZSET  lane or line below it → its turn; only those in which something waits
 -- lines:<kind>          ZSET  line → ms at which it is checked, in case a worker died with a place
 --
 -- A kind is {name, longest = ms that a place is held at most, granted = ms that a given place is reserved for its new
