@@ -14,7 +14,8 @@ from api.redis_memory import RedisMemory
 from api.watch import Watch
 from config.settings import Settings
 from worker.composition import delivery_store, job_store, viewer_of
-from worker.images.store import ImageStore, open_store
+from worker.images.chosen import open_store
+from worker.images.store import ImageStore
 from worker.installation import Installation, join_in_time
 from worker.shown.job import Viewer
 from worker.store.api_keys import KeyStore

@@ -18,7 +18,8 @@ import structlog
 
 from config.settings import Settings, stop
 from worker.composition import job_store
-from worker.images.store import ImageStore, NotStored, StoreError, open_store
+from worker.images.chosen import open_store
+from worker.images.store import ImageStore, NotStored, StoreError
 from worker.store import keys
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, RedisUnavailable, connect

@@ -5,11 +5,11 @@ from dataclasses import dataclass, replace
 from config.settings import Settings
 from worker.composition import collecting, delivery_store, durations_of, job_store, viewer_of
 from worker.health import Health
+from worker.images.chosen import open_store
 from worker.images.claims import Collecting
 from worker.images.collect import ImagePipeline
 from worker.images.decoder import Decoder
 from worker.images.download import ImageSource
-from worker.images.store import open_store
 from worker.job.timing import Durations
 from worker.shown.job import Viewer
 from worker.store.jobs import JobStore

@@ -40,7 +40,7 @@ VERBS = {
     "retry": Verb("api.cli.caller.retry", "run a failed job again as a new one"),
     "keys": Verb("api.cli.operator.keys", "make, list and revoke API keys"),
     "settings": Verb("api.cli.settings_docs", "show every setting with its default and meaning"),
-    "alive": Verb("api.cli.alive", "say by the exit code whether a part answers (for health checks)"),
+    "alive": Verb("api.cli.stack.alive", "say by the exit code whether a part answers (for health checks)"),
 }
 
 

@@ -15,7 +15,7 @@ from typing import Any
 
 import httpx
 
-from api.cli.alive import ROLES
+from api.cli.stack.alive import ROLES
 from tests.support.processes import Installation, until
 
 WORKERS = (1, 2, 4)

@@ -14,7 +14,7 @@ import httpx
 import pytest
 from redis import Redis
 
-from api.cli.alive import ROLES
+from api.cli.stack.alive import ROLES
 from tests.support.processes import Installation, children_of, until
 from worker.store.keys import CELERY
 

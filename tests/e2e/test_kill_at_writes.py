@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from redis import Redis
 
-from api.cli.alive import ROLES
+from api.cli.stack.alive import ROLES
 from tests.support.processes import Installation, children_of, until
 
 WRITES = range(1, 13, 2)

@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from api.cli.alive import ROLES
+from api.cli.stack.alive import ROLES
 from config.settings import Settings
 from tests.support.processes import Installation, until
 

@@ -16,7 +16,8 @@ from tests.support.object_store import TestBucket, running_bucket
 from worker.health import Health
 from worker.images import bucket as product
 from worker.images.bucket import S3Images
-from worker.images.store import NotStored, StoreError, open_store
+from worker.images.chosen import open_store
+from worker.images.store import NotStored, StoreError
 from worker.store.jobs import JobStore
 
 KEY = "acme/2026/11/24/01jxabc/0.png"

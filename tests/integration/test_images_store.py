@@ -11,8 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
+from worker.images.chosen import open_store
 from worker.images.folder import LocalImages
-from worker.images.store import NotStored, StoreError, checked_key, image_key, open_store
+from worker.images.store import NotStored, StoreError, checked_key, image_key
 from worker.job.folder import job_folder
 
 KEY = "acme/2026/11/24/01jxabc/0.png"

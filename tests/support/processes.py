@@ -12,7 +12,7 @@ from typing import Any
 
 import httpx
 
-from api.cli.alive import ROLES
+from api.cli.stack.alive import ROLES
 from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from tests.support.commands import Done, darkroom
 

@@ -8,7 +8,6 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from config.settings import Settings
 from worker.images.decoded import EXTENSIONS
 
 KEY_PATTERN = re.compile(r"[a-z0-9_-]+(/[a-z0-9_-]+)*\.(png|jpg|webp|json)")
@@ -61,18 +60,6 @@ class ImageStore(Protocol):
 def image_key(folder: str, index: int, sha256: str, image_format: str) -> str:
     """The store key of one image. It contains the hash of the bytes, so that no writer overwrites another's image."""
     return f"{folder}/{index}-{sha256[:KEY_HASH_DIGITS]}.{EXTENSIONS[image_format]}"
-
-
-def open_store(settings: Settings) -> ImageStore:
-    """The store that the settings name. Opens no connection."""
-    # imported here: both import this module, and an installation with a folder does not load an S3 client
-    if folder := settings.images_folder:
-        from worker.images.folder import LocalImages
-
-        return LocalImages(folder)
-    from worker.images.bucket import S3Images
-
-    return S3Images(settings)
 
 
 def checked_key(key: str) -> str:

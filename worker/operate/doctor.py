@@ -14,7 +14,8 @@ import orjson
 from redis.exceptions import RedisError
 
 from config.settings import Settings
-from worker.images.store import StoreError, open_store
+from worker.images.chosen import open_store
+from worker.images.store import StoreError
 from worker.network.transport import open_transport
 from worker.startup import check_redis
 from worker.store import keys

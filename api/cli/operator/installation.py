@@ -4,7 +4,8 @@ import argparse
 
 from api.cli.operator.engine import Engine, on_engine
 from config.settings import stop
-from worker.images.store import StoreError, open_store
+from worker.images.chosen import open_store
+from worker.images.store import StoreError
 from worker.installation import Installation, OtherInstallation
 
 

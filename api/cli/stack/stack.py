@@ -14,7 +14,7 @@ from pathlib import Path
 import httpx
 from redis.exceptions import RedisError
 
-from api.cli.alive import ROLES
+from api.cli.stack.alive import ROLES
 from api.cli.stack.children import Children
 from api.cli.stack.folder import Secrets, kept_secrets, lock_folder
 from api.cli.stack.ports import Ports, choose_ports
