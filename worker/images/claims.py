@@ -21,7 +21,7 @@ IN_LINE_MS = 600_000
 
 
 class ClaimReply(NamedTuple):
-    """`held`: another collects it; `put_off`: it stands in line; `gone`: the record is another."""
+    """`held`: another worker collects it; `put_off`: it waits in line; `gone`: the record has changed."""
 
     verdict: Literal["claimed", "held", "put_off", "gone"]
 
@@ -30,7 +30,7 @@ class ClaimReply(NamedTuple):
 def claim_collection(
     *, push: Push, job_id: str, version: int | None, token: str, most: int, in_line_ms: Milliseconds
 ) -> ClaimReply:
-    """The right to collect, for one worker; of that version, or of any.
+    """Claims a collection for one worker, if the record has that version (None: any).
 
     `most` is how many of its tenant may be collected at once; 0 waits for nobody. One in line is looked at after
     `in_line_ms`.
@@ -39,12 +39,12 @@ def claim_collection(
 
 @script
 def keep_collecting(*, lease_ms: Milliseconds, job_id: str, token: str) -> None:
-    """Renews a claim for a lease, where it still stands."""
+    """Renews a claim for a lease, if it is still held."""
 
 
 @script
 def end_collection(*, push: Push, job_id: str, tenant: str, token: str, most: int) -> None:
-    """Ends a claim, and wakes those in line."""
+    """Ends a claim, and wakes jobs in line."""
 
 
 class Collecting:

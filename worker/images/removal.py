@@ -44,14 +44,14 @@ class Failures(NamedTuple):
 
 @script
 def claim_due(*, index: str, age_ms: Milliseconds, most: int, back_ms: Milliseconds) -> Due:
-    """Takes what has lain in an index for `age_ms`; what stays there is given to others after `back_ms`."""
+    """Takes members that have been in an index for `age_ms`. Those that stay in it are due again after `back_ms`."""
 
 
 @script
 def removal_failed(
     *, index: str, age_ms: Milliseconds, name: str, first_pause_ms: Milliseconds, longest_pause_ms: Milliseconds
 ) -> Failures:
-    """Has something tried again after a pause that doubles each time. `age_ms` as for claim_due."""
+    """Schedules another try after a pause that doubles each time. `age_ms` as for claim_due."""
 
 
 @script

@@ -21,7 +21,7 @@ Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "weigh
 
 @script
 def pause(*, tenant: str, reason: str | None) -> None:
-    """Takes a tenant out of the queue; without a reason it comes back."""
+    """Takes a tenant out of the queue; without a reason, puts it back."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -59,7 +59,7 @@ class Kept(NamedTuple):
 
 
 class Changed(NamedTuple):
-    """The version that stands, and the records by their digest in hex; nothing where it is the asker's own."""
+    """The current version, and the records by digest in hex; nothing if the given version is current."""
 
     version: bytes | None = None
     records: dict[bytes, bytes] | None = None
@@ -67,17 +67,17 @@ class Changed(NamedTuple):
 
 @script(new_load=True)
 def make_key(*, digest: str, record: bytes, most: int, version: str) -> Kept:
-    """Keeps a key under the SHA-256 of its text, in hex; the version becomes another."""
+    """Stores a key under the SHA-256 of its text, in hex; changes the version."""
 
 
 @script
 def changed_keys(*, known: bytes) -> Changed:
-    """All keys, where the version is not the known one."""
+    """All keys, unless the given version is the current one."""
 
 
 @script
 def drop_keys(*, version: str, digests: Sequence[str]) -> None:
-    """Revokes keys; the version becomes another."""
+    """Revokes keys; changes the version."""
 
 
 class TooManyKeys(Exception):

@@ -1,4 +1,4 @@
-"""The Lua scripts of deliveries, as Python calls them; telling/deliveries.py does."""
+"""The Lua scripts of webhook deliveries as Python functions, used by deliveries.py."""
 
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -10,7 +10,7 @@ from worker.telling.record import Verdict
 
 
 class Bounds(NamedTuple):
-    """Given to every script that hands out places: its locals `claim_ms` and `caps`."""
+    """Given to every script that gives out places: its locals `claim_ms` and `caps`."""
 
     claim_ms: Milliseconds
     """How long the place of one try is held at most."""
@@ -19,7 +19,7 @@ class Bounds(NamedTuple):
 
 
 class ClaimReply(NamedTuple):
-    """What may be done with a delivery; its fields where it was claimed."""
+    """Whether a try may be made; the delivery's fields if it was claimed."""
 
     now: Milliseconds
     verdict: Verdict
@@ -27,7 +27,7 @@ class ClaimReply(NamedTuple):
 
 
 class KeptTry(NamedTuple):
-    """Why the endpoint is disabled by this try; empty where it is not."""
+    """Why this try disabled the endpoint; empty: it did not."""
 
     disabled: str = ""
 
@@ -47,14 +47,14 @@ class Last(NamedTuple):
 
 
 class PageReply(NamedTuple):
-    """Deliveries, newest first; `last` is where to go on, None where there are no more."""
+    """Deliveries, newest first. `last` is where the next page continues; None: there are no more."""
 
     rows: list[Row]
     last: Last | None = None
 
 
 class Verdicts(NamedTuple):
-    """In the order asked for: missing, other_state, endpoint_disabled, under_way, replayed."""
+    """In the order of the request: missing, other_state, endpoint_disabled, under_way or replayed."""
 
     verdicts: list[str]
 
@@ -63,7 +63,7 @@ class Verdicts(NamedTuple):
 def claim_delivery(
     *, push: Push, bounds: Bounds, delivery_id: str, tenant: str, host: str, endpoint: str, in_line_ms: Milliseconds
 ) -> ClaimReply:
-    """The right to one try. One in line looks again by itself after `in_line_ms`."""
+    """Claims one try. A delivery in line is due again after `in_line_ms` in any case."""
 
 
 @script
@@ -93,12 +93,12 @@ def keep_try(
 
 @script
 def look_at_lines(*, push: Push, bounds: Bounds, most: int) -> None:
-    """Gives the places of workers that died to those in line, of at most so many lines."""
+    """Gives the places of workers that died to deliveries in line; checks at most so many lines."""
 
 
 @script
 def close_delivery(*, delivery_id: str, state: str) -> None:
-    """Ends a delivery that cannot be made."""
+    """Ends a delivery that cannot be sent."""
 
 
 @script
@@ -112,11 +112,11 @@ def page_deliveries(
     cursor_at: Milliseconds | None,
     cursor_id: str | None,
 ) -> PageReply:
-    """At most `most` deliveries in the state `only`, made since then, behind the cursor; of the next `looked_at`."""
+    """At most `most` deliveries in the state `only`, made since then, after the cursor; looks at `looked_at`."""
 
 
 @script
 def replay_deliveries(
     *, tenant: str, pace_ms: Milliseconds, counts_only: bool, only: str | None, delivery_ids: Sequence[str]
 ) -> Verdicts:
-    """Has deliveries told again, `pace_ms` apart, or 0 for at once; only those in the state `only`."""
+    """Replays deliveries in the state `only`, `pace_ms` apart (0: at once)."""

@@ -40,7 +40,7 @@ def secrets_of(*, tenant: str) -> Own:
 def rotate_secret(
     *, tenant: str, secret: str, overlap_ms: Milliseconds, most: int, signed_so_far: Sequence[str]
 ) -> None:
-    """A new secret; those before it sign along for so long, at most so many. `signed_so_far`: where it had none."""
+    """Makes a new secret. Older ones still sign for so long, at most so many; `signed_so_far`: if it had none."""
 
 
 def sign(secret: str, message_id: str, timestamp: int, body: bytes) -> str:
