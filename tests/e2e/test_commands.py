@@ -88,7 +88,7 @@ def test_a_file_a_batch_and_an_idempotency_key(here: Installation, tmp_path: Pat
 
 def test_on_a_terminal_the_answer_still_goes_to_the_pipe(here: Installation, tmp_path: Path) -> None:
     """Setup: stderr is a terminal, stdout a pipe. Proves: progress is drawn on the one, and only there."""
-    job = here.post("a mole [[late=1]]")
+    job = here.post("a mole [[late=5]]")  # longer than an interpreter takes to start on a busy machine
     terminal, theirs = os.openpty()
     drawn = bytearray()
     reader = threading.Thread(target=lambda: drawn.extend(_until_closed(terminal)))

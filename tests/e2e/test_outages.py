@@ -31,7 +31,9 @@ def test_a_redis_that_will_not_write_is_503_and_then_goes_on(here: Installation)
         try:
             answer = here.client.post("/v1/jobs", json={"model_id": "m", "prompt": "p"})
             assert (answer.status_code, answer.json()["code"]) == (503, "unavailable")
-            assert here.client.get("/readyz").status_code == 503
+            until(
+                lambda: here.client.get("/readyz").status_code == 503, 5, "readiness, which is found out once a second"
+            )
             time.sleep(2)
         finally:
             redis.execute_command("REPLICAOF", "NO", "ONE")

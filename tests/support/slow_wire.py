@@ -18,6 +18,7 @@ class SlowWire:
         self._words, self._seconds = b"", 0.0
         self._lost, self._is_down = b"", False
         self._then_down = False
+        self._clients: set[socket.socket] = set()
         self.port: int = self._listener.getsockname()[1]
         self.arrived = threading.Event()
         """Set once a held segment has gone on."""
@@ -29,7 +30,7 @@ class SlowWire:
     def lose_reply(self, words: bytes, *, then_down: bool = False) -> None:
         """The next segment with these words reaches the server, and the connection breaks before any reply.
 
-        `then_down`: no later connection gets through.
+        `then_down`: no later connection gets through, and every other one breaks as well, so that nobody can ask.
         """
         self._lost, self._then_down = words, then_down
 
@@ -44,6 +45,7 @@ class SlowWire:
                 client.close()
                 continue
             server = socket.create_connection(self._to)
+            self._clients.add(client)
             threading.Thread(target=self._forward, args=(client, server), daemon=True).start()
             threading.Thread(target=self._forward_back, args=(server, client), daemon=True).start()
 
@@ -57,7 +59,9 @@ class SlowWire:
             while part := client.recv(CHUNK):
                 if self._lost and self._lost in part:
                     self._lost, self._is_down = b"", self._then_down
-                    client.shutdown(socket.SHUT_RDWR)
+                    for each in list(self._clients) if self._is_down else [client]:
+                        with suppress(OSError):  # it may be over already
+                            each.shutdown(socket.SHUT_RDWR)
                     server.sendall(part)
                     time.sleep(0.5)  # it is done, and nobody hears of it
                     return
