@@ -174,8 +174,7 @@ def test_a_retrys_answer_is_what_its_accept_wrote(client: httpx.Client, settings
     """As a new job's is: read again it might show what a quick worker has done with it by then."""
     job = client.post("/v1/jobs", json=BODY | {"metadata": {"a": 1}}).json()
     client.post(f"/v1/jobs/{job['id']}/cancel")
-    redis = Redis.from_url(settings.redis_url.get_secret_value())
-    with redis.monitor() as monitor:
+    with Redis.from_url(settings.redis_url.get_secret_value()) as redis, redis.monitor() as monitor:
         retry = client.post(f"/v1/jobs/{job['id']}/retry").json()
         redis.echo("the end")
         commands = list(takewhile(lambda each: "the end" not in each["command"], monitor.listen()))
