@@ -42,8 +42,14 @@ def _own_logs() -> Iterator[None]:
     """Commands say where their log lines go: afterwards they go where they went."""
     root, kept = logging.getLogger(), structlog.get_config()
     level, handlers = root.level, root.handlers[:]
+    configure = structlog.configure
     try:
-        yield
+        with pytest.MonkeyPatch.context() as patch:
+            # a logger that was cached would keep the command's configuration for the life of this process
+            patch.setattr(
+                structlog, "configure", lambda **given: configure(**given | {"cache_logger_on_first_use": False})
+            )
+            yield
     finally:
         structlog.configure(**kept)
         root.setLevel(level)
