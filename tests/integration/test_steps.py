@@ -90,7 +90,7 @@ async def test_where_nothing_follows_nothing_is_written(store: JobStore, engine:
     job_id = await engine.accepted()
     with capture_logs() as lines:
         applied = await apply(store, job_id, lambda job, now: decisions.resolved(job, "fail", now, DURATIONS))
-        assert await apply(store, new_job_id(), decisions.cancelled) is None
+        assert await apply(store, new_job_id(0), decisions.cancelled) is None
     assert applied is not None
     assert (applied.job.status, applied.job.version, applied.step) == (Status.QUEUED, 1, None)
     assert steps(lines) == []
