@@ -56,7 +56,7 @@ class Settings(BaseSettings):
     )
     max_body_bytes: int = Field(65_536, ge=1024, description="Largest body of one request or callback")
     max_followers: int = Field(
-        1000, ge=1, le=100_000, description="Callers at once that follow a job by its events or by `Prefer: wait`"
+        800, ge=1, le=100_000, description="Callers at once that follow a job by its events or by `Prefer: wait`"
     )
     tenant_max_followers: int = Field(100, ge=1, le=100_000, description="Of them of one tenant")
     max_connections: int = Field(
