@@ -1,7 +1,7 @@
 """The record: what a job is, its statuses, and which status may follow which. Pure; read this first.
 
-lua/advance.lua writes the transitions of this file, docs/states.md draws them; a test compares this file with the page. Times are
-integer milliseconds since 1970 by the clock of Redis.
+lua/advance.lua writes the transitions of this file, docs/states.md draws them; a test compares this file with
+the page. Times are integer milliseconds since 1970 by the clock of Redis.
 """
 
 from dataclasses import dataclass, field, replace
