@@ -28,7 +28,7 @@ class GuardedProtocol(CountedRequests):
         super().connection_made(transport)
         transport.set_write_buffer_limits(0)  # it writes at once what it can: what is left is what nobody takes
         self._holding = Holding(self._crowd, self)
-        self._outlet = Outlet(transport, self.loop, self.finish)
+        self._outlet = Outlet(transport, self.finish)
         self.address = self.client[0] if self.client else ""
         self._expect()
         self._crowd.joined(self)
@@ -74,6 +74,7 @@ class GuardedProtocol(CountedRequests):
         super()._start_asgi_task(cycle, app)
 
     def on_response_complete(self) -> None:
+        self._outlet.end()
         self._holding.release_body(self._running)
         if not self._finishing and self._much_is_still_coming():
             self.finish()
@@ -118,7 +119,7 @@ class GuardedProtocol(CountedRequests):
     def finish(self) -> None:
         """Ends the connection behind what was written; what is still coming is thrown away for a moment."""
         self._finishing = True
-        self._outlet.flush()
+        self._outlet.end()
         self._crowd.whole(self)
         self._forget()
         if self._whole or self.transport.is_closing():

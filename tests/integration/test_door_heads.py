@@ -160,3 +160,14 @@ def test_garbage_and_upgrades_write_no_line_each(door: Door) -> None:
         door.answer_to(b"garbage\r\n\r\n")
         door.answer_to(START + b"connection: upgrade, close\r\nupgrade: websocket\r\n\r\n")
     assert len(door.log()) - before < 2000
+
+
+def test_an_expected_continue_is_sent_before_the_body_comes(door: Door) -> None:
+    """Clients of large bodies wait for it; the answer's own head is held back until its body is there."""
+    head = b"POST /api/v1/enterprise/fetch HTTP/1.1\r\nhost: x\r\nexpect: 100-continue\r\ncontent-length: 2\r\n\r\n"
+    with door.connect() as connection:
+        connection.settimeout(5)
+        connection.sendall(head)
+        assert connection.recv(4096).startswith(b"HTTP/1.1 100 ")
+        connection.sendall(b"{}")
+        assert connection.recv(4096).startswith(b"HTTP/1.1 200 ")
