@@ -33,10 +33,12 @@ class Line(NamedTuple):
 
 
 class Assembly:
-    """Assembles the scripts of a folder."""
+    """Assembles the scripts of a folder. What several scripts include is read and expanded once."""
 
     def __init__(self, folder: Traversable = LUA) -> None:
         self._folder = folder
+        self._texts: dict[str, str] = {}
+        self._parts: dict[str, list[Line]] = {}
 
     def lines(
         self, name: str, flags: str, arguments: Sequence[str] = (), expand: Callable[[str, str], str] | None = None
@@ -46,16 +48,23 @@ class Assembly:
         text = self._read(file)
         return [
             Line(f"#!lua flags={flags}", file, 0),
-            *(line for part in self._included(text) for line in self._lines_of(f"includes/{part}.lua")),
+            *(line for part in self._included(text) for line in self._part(part)),
             *(Line(each, file, 0) for each in arguments),
             *self._lines_of(file, expand),
         ]
 
     def _read(self, file: str) -> str:
-        path = self._folder.joinpath(*file.split("/"))
-        if not path.is_file():
-            raise ScriptError(f"there is no lua/{file}")
-        return path.read_text()
+        if file not in self._texts:
+            path = self._folder.joinpath(*file.split("/"))
+            if not path.is_file():
+                raise ScriptError(f"there is no lua/{file}")
+            self._texts[file] = path.read_text()
+        return self._texts[file]
+
+    def _part(self, name: str) -> list[Line]:
+        if name not in self._parts:
+            self._parts[name] = list(self._lines_of(f"includes/{name}.lua"))
+        return self._parts[name]
 
     def _lines_of(self, file: str, expand: Callable[[str, str], str] | None = None) -> Iterator[Line]:
         text = self._read(file)

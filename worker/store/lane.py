@@ -97,7 +97,7 @@ class Lane:
         If Redis' clock says too late although ours says in time, our estimate was wrong. Nothing was done, and the
         script is sent once more.
         """
-        made, words = steady_ms(), script.words(arguments, named)
+        made, words = steady_ms(), script.words(*arguments, **named)
         reply = await self._run_once(script, words, made, self.clock)
         if _was_refused(reply) and self._has_time(made):
             await self._correct(reply[0])
@@ -138,7 +138,7 @@ class Lane:
         if not self.clock.contradicts(redis_now):
             return self.clock.set(redis_now)
         named = {"believed": self.clock.now(), "doubt": self.clock.doubt(), "under_way": self._round_trips.run_ms}
-        reply = await self._run_once(step_clock, step_clock.words((), named), steady_ms(), SharedClock(redis_now))
+        reply = await self._run_once(step_clock, step_clock.words(**named), steady_ms(), SharedClock(redis_now))
         if _was_refused(reply) and self.clock.contradicts(reply[0]):
             raise RedisUnavailable("Redis' clock was set, and Redis is slow")
         if _was_refused(reply):  # another process has settled it meanwhile

@@ -24,7 +24,7 @@ A reply may leave out fields with defaults. Lua's true, false and nil become boo
 bytes, the reply of HGETALL a dict, a table with names a NamedTuple, and a list of these a list of NamedTuples.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from hashlib import sha1
 from typing import Any, Generic, ParamSpec, TypeVar, get_type_hints, overload
 
@@ -35,6 +35,7 @@ from worker.store.signature import AsText as AsText
 
 P = ParamSpec("P")
 R = TypeVar("R")
+ASSEMBLY = Assembly()
 
 
 class Script(Generic[P, R]):
@@ -48,15 +49,15 @@ class Script(Generic[P, R]):
         self,
         name: str,
         locals_: Sequence[str],
-        expand: Callable[[str, str], str] | None,
-        words: Callable[[Words, Mapping[str, Any]], Words],
+        expand: Callable[[str, str], str],
+        words: Callable[..., Words],
         read: Callable[[Any], R],
         *,
         new_load: bool,
     ) -> None:
         flags = "allow-cross-slot-keys" if new_load else "allow-oom,allow-cross-slot-keys"
         self.name, self.words, self.read = name, words, read
-        self.lines = Assembly().lines(name, flags, locals_, expand)
+        self.lines = ASSEMBLY.lines(name, flags, locals_, expand)
         self.source = "".join(f"{line.text}\n" for line in self.lines)
         self.sha = sha1(self.source.encode(), usedforsecurity=False).hexdigest()
 
@@ -75,6 +76,4 @@ def script(function: Callable[P, R] | None = None, /, *, new_load: bool = False)
 def _script(function: Callable[P, R], *, new_load: bool) -> Script[P, R]:
     name = function.__name__
     arguments, reply = Arguments(function), Reply(name, get_type_hints(function)["return"])
-    return Script(
-        name, arguments.locals, reply.expand, lambda _, named: arguments.words(**named), reply.read, new_load=new_load
-    )
+    return Script(name, arguments.locals, reply.expand, arguments.words, reply.read, new_load=new_load)
