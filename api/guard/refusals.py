@@ -4,7 +4,7 @@ from http import HTTPStatus
 
 import orjson
 
-from api.http.problems import CODES, MEDIA_TYPE
+from api.http.problems import MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 
 
 class Refused(Exception):
@@ -17,17 +17,9 @@ class Refused(Exception):
 
 def refusal_bytes(code: str, detail: str) -> bytes:
     """A whole answer with the problem, after which the connection ends."""
-    status, title = CODES[code]
-    content = {
-        "type": f"/docs/errors#{code}",
-        "title": title,
-        "status": status,
-        "detail": detail,
-        "code": code,
-        "instance": "",
-    }
-    body = orjson.dumps(content)
-    retry = "retry-after: 2\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
+    problem = Problem(code, detail)
+    status, body = problem.status, orjson.dumps(problem.document(""))
+    retry = f"retry-after: {RETRY_AFTER_SECONDS}\r\n" if status == HTTPStatus.SERVICE_UNAVAILABLE else ""
     head = (
         f"HTTP/1.1 {status} {HTTPStatus(status).phrase}\r\ncontent-type: {MEDIA_TYPE}\r\n"
         f"content-length: {len(body)}\r\n{retry}connection: close\r\n\r\n"

@@ -3,7 +3,6 @@
 import re
 import traceback
 from pathlib import Path
-from typing import Any
 
 import orjson
 import structlog
@@ -15,13 +14,12 @@ from starlette.types import Receive, Scope, Send
 
 from api.http.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
 from api.http.json_answer import json_answer
-from api.http.problems import CODES, MEDIA_TYPE, Problem
+from api.http.problems import CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from worker.store.doubt import Doubtful
 from worker.store.lane import RedisUnavailable, RedisUnfit
 
 log = structlog.get_logger()
 
-RETRY_AFTER_SECONDS = "2"
 AWAY = "The job store does not answer. What was accepted is safe; repeat with the same Idempotency-Key."
 BY_STATUS = {401: "unauthorized", 403: "forbidden", 404: "not_found", 405: "method_not_allowed", 413: "body_too_large"}
 
@@ -31,20 +29,10 @@ def problem_response(request: Request, problem: Problem) -> Response:
     path = request.url.path
     if path.startswith(COMPATIBLE) or path == OPENAI:
         return _in_dialect(request, problem)
-    content: dict[str, Any] = {
-        "type": f"/docs/errors#{problem.code}",
-        "title": problem.title,
-        "status": problem.status,
-        "detail": problem.detail,
-        "code": problem.code,
-        "instance": request.url.path[:200],
-    }
-    if problem.errors:
-        content["errors"] = list(problem.errors)
     headers = dict(problem.headers)
     if problem.code == "unauthorized":
         headers["www-authenticate"] = "Bearer"
-    return Response(orjson.dumps(content), problem.status, headers, MEDIA_TYPE)
+    return Response(orjson.dumps(problem.document(path[:200])), problem.status, headers, MEDIA_TYPE)
 
 
 def _in_dialect(request: Request, problem: Problem) -> Response:

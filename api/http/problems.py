@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_SECONDS = "2"
+"""After which a caller may try again what was unavailable."""
 
 CODES: dict[str, tuple[int, str]] = {
     "bad_request": (400, "This is not a request as HTTP has it"),
@@ -54,6 +56,18 @@ class Problem(Exception):
         self.code, self.detail, self.headers, self.errors = code, detail, dict(headers or {}), errors
         self.limit = limit
         self.status, self.title = CODES[code]
+
+    def document(self, instance: str) -> dict[str, Any]:
+        """The problem document; `instance` is the path of the request, or empty if nothing knows it."""
+        content: dict[str, Any] = {
+            "type": f"/docs/errors#{self.code}",
+            "title": self.title,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+            "instance": instance,
+        }
+        return content | {"errors": list(self.errors)} if self.errors else content
 
 
 class InvalidJson(Problem):
