@@ -4,10 +4,7 @@ import argparse
 import json
 
 from api.cli.operator.engine import Engine, on_engine
-from api.cli.operator.installation import installation_of
-from config.settings import stop
-from worker.images.store import StoreError
-from worker.installation import OtherInstallation
+from api.cli.operator.installation import checked_installation
 from worker.operate.audit import Audit, Finding
 
 
@@ -23,11 +20,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _audit(engine: Engine, *, repair: bool, as_json: bool) -> int:
-    installation = installation_of(engine)
-    try:
-        await installation.check()
-    except (OtherInstallation, StoreError) as error:
-        stop(f"nothing was looked at: {error}")
+    installation = await checked_installation(engine, "nothing was looked at")
     audit = Audit(engine.lane, engine.store, installation.images)
     findings = await audit.findings()
     for finding in findings:

@@ -4,12 +4,9 @@ import argparse
 import sys
 
 from api.cli.operator.engine import Engine, on_engine
-from api.cli.operator.installation import installation_of
+from api.cli.operator.installation import checked_installation
 from api.cli.operator.times import read_time_with_zone
-from config.settings import stop
 from worker.images.removal import Forgetting
-from worker.images.store import StoreError
-from worker.installation import OtherInstallation
 from worker.job.filter import END_OF_TIME, Filter
 from worker.job.record import OPEN, TERMINAL, Status
 from worker.operate.bulk import cancel_matching, matching, purge_matching
@@ -53,11 +50,7 @@ async def _act(engine: Engine, arguments: argparse.Namespace) -> int:
 
 async def _purge(engine: Engine, tenants: list[str], chosen: Filter) -> int:
     """Stops if Redis and the image store do not belong together: records must not be removed without their images."""
-    installation = installation_of(engine)
-    try:
-        await installation.check()
-    except (OtherInstallation, StoreError) as error:
-        stop(f"nothing was removed: {error}")
+    installation = await checked_installation(engine, "nothing was removed")
     forgetting = Forgetting(engine.lane, engine.store, installation.images)
     purged = await purge_matching(engine.store, forgetting, tenants, chosen)
     print(f"{purged.jobs} jobs removed, {purged.files} files with them")

@@ -31,6 +31,16 @@ async def _look(engine: Engine, *, adopt: bool) -> int:
     return 0 if ours and ours == theirs else 1
 
 
+async def checked_installation(engine: Engine, nothing_done: str) -> Installation:
+    """Redis and image store, if they belong together; else stops, and says that nothing was done."""
+    installation = installation_of(engine)
+    try:
+        await installation.check()
+    except (OtherInstallation, StoreError) as error:
+        stop(f"{nothing_done}: {error}")
+    return installation
+
+
 def installation_of(engine: Engine) -> Installation:
     """The Redis and the image store of the settings."""
     return Installation(engine.lane, engine.store, open_store(engine.settings))
