@@ -1,5 +1,6 @@
 """Calls that change a job: cancel, resolve, retry, delete."""
 
+from dataclasses import replace
 from typing import Literal
 
 from fastapi import APIRouter, Request, Response
@@ -104,9 +105,7 @@ async def _applied(job_id: str, request: Request, decide: Decide) -> Response:
 def _again(order: Order, here: State) -> Order:
     now: Milliseconds = here["store"].now()
     deadline = now + (order.deadline_at - order.created_at)
-    values = {name: getattr(order, name) for name in order.__slots__}
-    values |= {"id": new_job_id(now), "created_at": now, "deadline_at": deadline, "retry_of": order.id}
-    return Order(**values)
+    return replace(order, id=new_job_id(now), created_at=now, deadline_at=deadline, retry_of=order.id)
 
 
 def _resolution(body: bytes) -> Resolution:

@@ -9,9 +9,9 @@ import httpx
 import pytest
 
 from tests.support.sandbox import CalledBack, called_back, running_sandbox
+from tests.support.sandbox_calls import HTTP
 
 RECORDINGS = Path(__file__).parent.parent / "recordings"
-HTTP = httpx.Client(trust_env=False, timeout=30)
 REQUEST = {"key": "sandbox", "model_id": "some-model", "prompt": "a lighthouse", "width": "64", "height": 64}
 
 

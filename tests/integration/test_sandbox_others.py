@@ -12,8 +12,8 @@ from PIL import Image
 
 from tests.support.processes import until
 from tests.support.sandbox import CalledBack, called_back, running_sandbox
+from tests.support.sandbox_calls import HTTP
 
-HTTP = httpx.Client(trust_env=False, timeout=30)
 BASE = "/api/v1/enterprise"
 
 
