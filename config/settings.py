@@ -7,11 +7,11 @@ import sys
 from functools import lru_cache
 from pathlib import Path
 from typing import Annotated, NoReturn
-from urllib.parse import urlsplit
 
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
+from config.addresses import is_name_server, is_web_address
 from config.redis_address import parse_redis_address
 
 DAY_SECONDS = 86_400
@@ -145,6 +145,12 @@ class Settings(BaseSettings):
         False, description="Only for development: allow images and webhooks on private addresses"
     )
 
+    dns_servers: Annotated[tuple[str, ...], NoDecode] = Field(
+        (),
+        description="DNS servers that workers ask, as a comma list of `address` or `address:port`; empty: those of "
+        "the system",
+    )
+
     # Workers
     worker_concurrency: int = Field(2000, ge=1, le=10_000, description="Submits (POSTs) in flight per worker container")
     settle_concurrency: int = Field(
@@ -191,11 +197,18 @@ class Settings(BaseSettings):
     sandbox_seconds: float = Field(2.0, ge=0, le=DAY_SECONDS, description="How long the sandbox works on one request")
     sandbox_public_url: str = Field("", description="Where the sandbox's images are reached; empty: where it listens")
 
-    @field_validator("image_hosts", "allowed_hosts", mode="before")
+    @field_validator("image_hosts", "allowed_hosts", "dns_servers", mode="before")
     @classmethod
     def _comma_list(cls, value: object) -> object:
         if isinstance(value, str):
             return tuple(part.strip().lower() for part in value.split(",") if part.strip())
+        return value
+
+    @field_validator("dns_servers")
+    @classmethod
+    def _name_servers(cls, value: tuple[str, ...]) -> tuple[str, ...]:
+        if not all(is_name_server(each) for each in value):
+            raise ValueError("must be a comma list of numeric addresses, each with a port if it is not 53")
         return value
 
     @field_validator("on_unknown", mode="before")
@@ -211,7 +224,7 @@ class Settings(BaseSettings):
     @field_validator("public_url", "upstream_url", "s3_endpoint", "s3_public_endpoint", "sandbox_public_url")
     @classmethod
     def _web_address(cls, value: str) -> str:
-        if value and not _is_web_address(value):
+        if value and not is_web_address(value):
             raise ValueError("must be an http:// or https:// address with a host, without a user name")
         return value.rstrip("/")
 
@@ -238,15 +251,6 @@ class Settings(BaseSettings):
     def images_folder(self) -> Path | None:
         """The folder of a `file://` image store, or None for S3."""
         return Path(self.images_url.removeprefix("file://")) if self.images_url.startswith("file://") else None
-
-
-def _is_web_address(text: str) -> bool:
-    try:
-        parts = urlsplit(text)
-        _ = parts.port  # raises ValueError for an invalid port
-    except ValueError:
-        return False
-    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
 
 
 def stop(sentence: str) -> NoReturn:

@@ -103,3 +103,15 @@ def test_no_secret_is_in_what_a_debugger_or_a_traceback_shows() -> None:
 def test_every_setting_says_what_it_is_for(name: str) -> None:
     """The description is the documentation."""
     assert Settings.model_fields[name].description
+
+
+@pytest.mark.parametrize("text", ["10.0.0.2", "10.0.0.2:5353", "::1", "[::1]:53", " 10.0.0.2 , 10.0.0.3:54"])
+def test_name_servers_are_numeric_addresses(text: str) -> None:
+    settings = Settings(_env_file=None, dns_servers=text)  # type: ignore[arg-type]
+    assert settings.dns_servers == tuple(part.strip() for part in text.split(","))
+
+
+@pytest.mark.parametrize("text", ["dns.example", "10.0.0.2:0", "10.0.0.2:x", "[::1", "10.0.0"])
+def test_another_name_server_is_refused(text: str) -> None:
+    with pytest.raises(ValidationError):
+        Settings(_env_file=None, dns_servers=text)  # type: ignore[arg-type]

@@ -15,16 +15,15 @@ from typing import Any
 
 import aiohttp
 import httpx
-from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
 from config.settings import Settings
 from worker.network.addresses import check_dialled
+from worker.network.names import CALLERS_FAILED_SECONDS, OUR_FAILED_SECONDS, GuardedResolver
 
 KEEP_ALIVE_SECONDS = 2.5
 """Shorter than that of any server: a POST on a connection that the server is just closing has an open outcome."""
 CHUNK_BYTES = 65_536
-DNS_SECONDS = 30
 MOST_HEADER_BYTES = 16_384
 
 NEVER_CONNECTED = (
@@ -43,15 +42,24 @@ class Sending:
     """Whether it ever got a connection. From then on a byte of it may have been sent."""
 
 
-def open_transport(settings: Settings) -> "AiohttpTransport":
-    """A transport that dials public addresses only, unless the settings allow private ones (development)."""
-    return AiohttpTransport(allow_private=settings.allow_private_addresses)
+def open_transport(settings: Settings, *, to_callers: bool = False) -> "AiohttpTransport":
+    """A transport that dials public addresses only, unless the settings allow private ones (development).
+
+    `to_callers`: callers choose the hosts, so a name that fails is not looked up again for a while.
+    """
+    resolver = GuardedResolver(
+        allow_private=settings.allow_private_addresses,
+        servers=settings.dns_servers,
+        failed_seconds=CALLERS_FAILED_SECONDS if to_callers else OUR_FAILED_SECONDS,
+    )
+    return AiohttpTransport(resolver, allow_private=settings.allow_private_addresses)
 
 
 class AiohttpTransport(httpx.AsyncBaseTransport):
     """No proxies, no redirects, no decompression, no retries. Callers limit how much they send at once."""
 
-    def __init__(self, *, allow_private: bool) -> None:
+    def __init__(self, resolver: GuardedResolver, *, allow_private: bool) -> None:
+        self._resolver = resolver
         self._allow_private = allow_private
         self._session: aiohttp.ClientSession | None = None
         self._tls = httpx.create_ssl_context(trust_env=False)
@@ -80,14 +88,15 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         """Closes the connections."""
         if self._session:
             await self._session.close()
+        await self._resolver.close()
 
     def _open(self) -> aiohttp.ClientSession:
         connector = aiohttp.TCPConnector(
             limit=0,
             ssl=self._tls,
             keepalive_timeout=KEEP_ALIVE_SECONDS,
-            ttl_dns_cache=DNS_SECONDS,
-            resolver=GuardedResolver(allow_private=self._allow_private),
+            use_dns_cache=False,  # the resolver remembers, failures as well
+            resolver=self._resolver,
             socket_factory=self._socket,
         )
         self._session = aiohttp.ClientSession(
@@ -110,27 +119,6 @@ class AiohttpTransport(httpx.AsyncBaseTransport):
         made = socket.socket(family, kind, protocol)
         made.setblocking(False)
         return made
-
-
-class GuardedResolver(AbstractResolver):
-    """Refuses a name if one of its addresses may not be reached: such a name is suspicious."""
-
-    def __init__(self, *, allow_private: bool) -> None:
-        self._allow_private = allow_private
-        self._resolver = aiohttp.ThreadedResolver()
-
-    async def resolve(
-        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_UNSPEC
-    ) -> list[ResolveResult]:
-        """The addresses of the name. Raises AddressRefused, an OSError, as a failed lookup does."""
-        found = await self._resolver.resolve(host, port, family)
-        for each in found:
-            check_dialled(each["host"], allow_private=self._allow_private)
-        return found
-
-    async def close(self) -> None:
-        """Closes the resolver."""
-        await self._resolver.close()
 
 
 class _Stream(httpx.AsyncByteStream):

@@ -36,7 +36,9 @@ class Notifier:
         self.deliveries = deliveries
         self._secrets = secrets
         self._client = httpx.AsyncClient(
-            transport=open_transport(settings), timeout=httpx.Timeout(TIMEOUT_SECONDS), trust_env=False
+            transport=open_transport(settings, to_callers=True),
+            timeout=httpx.Timeout(TIMEOUT_SECONDS),
+            trust_env=False,
         )
 
     async def aclose(self) -> None:

@@ -1,0 +1,29 @@
+"""What an address in a setting may look like."""
+
+import re
+from ipaddress import ip_address
+from urllib.parse import urlsplit
+
+SERVER = re.compile(r"\[(?P<v6>[^\]]+)\](:(?P<port6>\d+))?|(?P<v4>[^:]+):(?P<port4>\d+)|(?P<alone>.+)")
+
+
+def is_web_address(text: str) -> bool:
+    """Whether it is http:// or https:// with a host, and without a user name."""
+    try:
+        parts = urlsplit(text)
+        _ = parts.port  # raises ValueError for an invalid port
+    except ValueError:
+        return False
+    return parts.scheme in ("http", "https") and bool(parts.hostname) and "@" not in parts.netloc
+
+
+def is_name_server(text: str) -> bool:
+    """Whether it is a numeric address, or one with a port: `10.0.0.2`, `10.0.0.2:5353`, `::1`, `[::1]:5353`."""
+    found = SERVER.fullmatch(text)
+    if not found:
+        return False
+    try:
+        ip_address(found["v6"] or found["v4"] or found["alone"])
+    except ValueError:
+        return False
+    return 0 < int(found["port6"] or found["port4"] or "53") < 65536
