@@ -17,7 +17,7 @@ from api.fast_path import FastPath
 from api.guard.crowd import Crowd
 from api.guard.protocol import GuardedProtocol
 from api.guard.sockets import bound_buffers
-from api.keys import configured_keys
+from api.keys import SAFE_KEY_LENGTH, configured_keys, tenants_with_short_keys
 from api.server import GracefulServer, raise_descriptor_limit
 from config.logs import configure_logs
 from config.settings import Settings, load_settings, stop
@@ -39,6 +39,8 @@ def main() -> int:
     check_settings(settings)
     if not configured_keys(settings):  # a malformed key stops the process here, with one sentence
         log.warning("keys.none", hint="set DARKROOM_API_KEYS, or make a key with `darkroom keys`")
+    if short := tenants_with_short_keys(settings):
+        log.warning("keys.short", tenants=short, hint=f"keys of {SAFE_KEY_LENGTH} random characters cannot be guessed")
     check_redis_at_start(settings)
     check_installation_at_start(settings)
     raise_descriptor_limit()

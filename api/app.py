@@ -5,6 +5,7 @@ from typing import cast
 
 import orjson
 from fastapi import FastAPI
+from fastapi.openapi.docs import get_swagger_ui_html
 from fastapi.staticfiles import StaticFiles
 from fastapi_offline import FastAPIOffline
 from starlette.routing import Mount
@@ -27,6 +28,7 @@ from api.http import error_page, front_page
 from api.http.body_size import BodyLimit
 from api.http.constant_answers import Constant, ConstantAnswers, constant, constant_files
 from api.http.head_requests import HeadAsGet
+from api.http.pages import page
 from api.http.problem_answers import install_problem_handlers
 from api.openapi import complete
 from api.state import lifespan
@@ -55,6 +57,9 @@ NO_TELEMETRY = dict.fromkeys(("tracing", "metrics", "logs", "operation_spans", "
 """FastAPI's own trace spans would contain whole addresses: signatures of images, filters of lists."""
 
 
+STATIC = "/static-offline-docs"
+
+
 def create_app(settings: Settings) -> FastAPI:
     """The application for these settings."""
     app = FastAPIOffline(
@@ -62,6 +67,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Never billed twice, never lost: text-to-image jobs with a webhook receiver",
         version="0.1.0",
         lifespan=lifespan,
+        static_url=STATIC,
         redoc_url=None,
         telemetry=NO_TELEMETRY,
         redirect_slashes=False,  # a redirect is built from the Host header, which the caller controls
@@ -85,5 +91,19 @@ def _constant_answers(app: FastAPI) -> dict[str, Constant]:
     return {
         "/openapi.json": constant(orjson.dumps(app.openapi()), "application/json"),
         "/healthz": constant(b'{"status":"alive"}', "application/json", "no-store"),
-        "/": constant(front_page.PAGE.encode(), "text/html; charset=utf-8"),
+        "/": page(front_page.PAGE),
+        "/docs": page(_reference(app)),
+        "/docs/errors": page(error_page.PAGE),
     } | constant_files(folder, static.path)
+
+
+def _reference(app: FastAPI) -> str:
+    """`/docs`, from files of our own only, as FastAPIOffline makes it."""
+    html = get_swagger_ui_html(
+        openapi_url="/openapi.json",
+        title=f"{app.title} - Swagger UI",
+        swagger_js_url=f"{STATIC}/swagger-ui-bundle.js",
+        swagger_css_url=f"{STATIC}/swagger-ui.css",
+        swagger_favicon_url=f"{STATIC}/favicon.png",
+    )
+    return bytes(html.body).decode()

@@ -36,14 +36,19 @@ async def current_job(here: State, job_id: str) -> Loaded:
     return found
 
 
-async def wait_for_end(here: State, job_id: str, seconds: float) -> Loaded | None:
-    """The job when it has ended, or as it is after so many seconds; None if it is gone."""
+async def wait_for_end(request: Request, job_id: str, seconds: float) -> Loaded | None:
+    """The job when it has ended, or as it is after so many seconds; None if it is gone.
+
+    Raises Problem `unauthorized` or `forbidden` as soon as the request's key may no longer submit. The job goes on.
+    """
+    here = state(request)
     until = here["store"].now() + seconds * 1000
     async with here["watch"].follow(job_id) as follower:
         while (found := await here["store"].load(job_id)) and not found.job.is_terminal and found.now < until:
             if follower.ending:  # this process stops: the caller will ask another one
                 break
             await follower.wait((until - found.now) / 1000)
+            await authenticate(request, "submit")
     return found
 
 

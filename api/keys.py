@@ -22,6 +22,7 @@ from worker.store.lane import RedisUnavailable
 log = structlog.get_logger()
 
 MIN_KEY_LENGTH = 8
+SAFE_KEY_LENGTH = 20
 REFRESH_SECONDS = 2.0
 """A revoked key stops within this time and one time-out of Redis; docs/cli.md promises 5 s."""
 READ_PAUSE_SECONDS = 0.25
@@ -117,8 +118,13 @@ async def authenticate(request: Request, scope: Scope) -> str:
     Raises Problem `unauthorized` (the same for a missing, unknown, revoked or expired key), or `forbidden` if the key
     is valid and lacks the scope.
     """
+    return await authenticate_key(request, bearer_of(request), scope)
+
+
+def bearer_of(request: Request) -> str:
+    """What follows `Authorization: Bearer`; empty where nothing does."""
     scheme, _, text = request.headers.get("authorization", "").partition(" ")
-    return await authenticate_key(request, text.strip() if scheme.lower() == "bearer" else "", scope)
+    return text.strip() if scheme.lower() == "bearer" else ""
 
 
 async def authenticate_key(request: Request, text: str, scope: Scope) -> str:
@@ -134,13 +140,23 @@ async def authenticate_key(request: Request, text: str, scope: Scope) -> str:
 
 def configured_keys(settings: Settings) -> Keys:
     """The keys of DARKROOM_API_KEYS, with every scope; stops the process if one is malformed."""
-    text = settings.api_keys.get_secret_value()
-    pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
     keys: dict[bytes, Key] = {}
-    for digest, key in (_parse(pair.strip()) for pair in pairs if pair.strip()):
+    for digest, key in map(_parse, _pairs(settings)):
         if keys.setdefault(digest, key).tenant != key.tenant:
             stop("DARKROOM_API_KEYS gives one key to two tenants: each needs its own.")
     return keys
+
+
+def tenants_with_short_keys(settings: Settings) -> list[str]:
+    """The tenants of DARKROOM_API_KEYS with a key that may be guessed, if it was not made by chance."""
+    pairs = (pair.partition(":") for pair in _pairs(settings))
+    return sorted({tenant for tenant, _, key in pairs if len(key) < SAFE_KEY_LENGTH})
+
+
+def _pairs(settings: Settings) -> list[str]:
+    text = settings.api_keys.get_secret_value()
+    pairs = _file_pairs(text[1:]) if text.startswith("@") else text.split(",")
+    return [pair.strip() for pair in pairs if pair.strip()]
 
 
 def _file_pairs(path: str) -> list[str]:

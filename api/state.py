@@ -7,9 +7,9 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI, Request
 
-from api.followers import Followers
 from api.http.shared_result import SharedResult
 from api.keys import KeyRing, configured_keys
+from api.places import Places
 from api.redis_memory import RedisMemory
 from api.watch import Watch
 from config.settings import Settings
@@ -26,6 +26,10 @@ from worker.telling.secrets import WebhookSecrets
 
 READY_SECONDS = 1.0
 """How old `/readyz` may be: each answer of its own would be a write to Redis and to the image store, for anybody."""
+MOST_BATCHES, MOST_BATCHES_OF_TENANT = 16, 4
+"""Bodies of batches that are held at once: sixteen are what the guard has room for (api/guard/bounds.py)."""
+MOST_LISTS, MOST_LISTS_OF_TENANT = 256, 16
+"""Lists at once; those of one tenant are made one after another."""
 
 
 class State(TypedDict):
@@ -39,7 +43,10 @@ class State(TypedDict):
     viewer: Viewer
     watch: Watch
     memory: RedisMemory
-    followers: Followers
+    followers: Places
+    """Streams of events, and waits for a job's end."""
+    batches: Places
+    lists: Places
     readiness: SharedResult[dict[str, Any]]
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
@@ -74,7 +81,11 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         viewer=viewer_of(settings),
         watch=watch,
         memory=memory,
-        followers=Followers(settings.max_followers, settings.tenant_max_followers),
+        followers=Places(
+            settings.max_followers, settings.tenant_max_followers, "too_many_followers", "streams and waits"
+        ),
+        batches=Places(MOST_BATCHES, MOST_BATCHES_OF_TENANT, "rate_limited", "batches"),
+        lists=Places(MOST_LISTS, MOST_LISTS_OF_TENANT, "rate_limited", "lists"),
         readiness=SharedResult(READY_SECONDS),
         deliveries=delivery_store(settings, lane),
         webhook_secrets=WebhookSecrets(settings, lane),

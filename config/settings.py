@@ -69,6 +69,10 @@ class Settings(BaseSettings):
         0, ge=0, le=1_000_000, description="Of them from one address; 0 is no limit, as behind a proxy"
     )
 
+    metrics_token: SecretStr = Field(
+        SecretStr(""), description="`/metrics` asks for it, and then names the tenants; without it nobody is named"
+    )
+
     openai_model_id: str = Field("", description="Model of `/v1/images/generations` where the caller names none")
     openai_wait_seconds: float = Field(
         55, gt=0, le=60, description="How long `/v1/images/generations` waits for its images"

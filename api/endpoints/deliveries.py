@@ -41,7 +41,7 @@ async def show_of_job(job_id: str, request: Request) -> Response:
 
 
 @router.get("/deliveries", summary="List deliveries", response_model=DeliveryPage,
-            responses=problem_responses("unauthorized", "invalid_request", "unavailable"),
+            responses=problem_responses("unauthorized", "invalid_request", "rate_limited", "unavailable"),
             openapi_extra={"parameters": PARAMETERS})  # fmt: skip
 async def show_list(request: Request) -> Response:
     """Newest first; filters `state` and `since`; pages by cursor. A page with few rows may still have a next_cursor."""
@@ -50,18 +50,16 @@ async def show_list(request: Request) -> Response:
     for name in given:
         if name not in ("state", "since", "limit", "cursor"):
             raise bad_field(name, "known are state, since, limit, cursor")
-    page = await here["deliveries"].page(
-        tenant,
-        since=time_of("since", given["since"]) if "since" in given else 0,
-        state=_state(given.get("state")),
-        most=rows_of_page(given.get("limit")),
-        cursor=_cursor(given.get("cursor")),
-    )
+    since, wanted = time_of("since", given["since"]) if "since" in given else 0, _state(given.get("state"))
+    most, cursor = rows_of_page(given.get("limit")), _cursor(given.get("cursor"))
+    with here["lists"].place(tenant) as place:
+        async with place.turn:
+            page = await here["deliveries"].page(tenant, since=since, state=wanted, most=most, cursor=cursor)
     return json_answer(page_view(page))
 
 
 @router.post("/deliveries/replay", status_code=202, summary="Tell again all since a time", response_model=ReplayedView,
-             responses=problem_responses("unauthorized", "invalid_request", "unavailable"),
+             responses=problem_responses("unauthorized", "invalid_request", "rate_limited", "unavailable"),
              openapi_extra={"requestBody": {"required": True, "content": {"application/json": {
                  "schema": ReplaySince.model_json_schema()}}}})  # fmt: skip
 async def replay_since(request: Request) -> Response:
@@ -69,7 +67,9 @@ async def replay_since(request: Request) -> Response:
     tenant, here = await authenticate(request, "submit"), state(request)
     wanted = _replay_body(await request.body())
     since = time_of("since", wanted.since)
-    done = await here["deliveries"].replay_since(tenant, since, state=wanted.state or "")
+    with here["lists"].place(tenant) as place:
+        async with place.turn:
+            done = await here["deliveries"].replay_since(tenant, since, state=wanted.state or "")
     going_on = rfc3339(done.next_since)
     return json_answer({"replayed": done.replayed, "skipped": done.skipped, "next_since": going_on}, 202)
 

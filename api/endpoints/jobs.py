@@ -13,11 +13,11 @@ from fastapi.responses import StreamingResponse
 from starlette.types import Receive, Scope, Send
 
 from api.finding import current_job, find_job, shown, wait_for_end
-from api.followers import FollowerPlace
 from api.http.json_answer import json_answer
 from api.http.problems import Problem, problem_responses
 from api.intake.accepting import REFUSALS, accept_one, accept_requests, accepted_jobs, answer_accepted
 from api.keys import authenticate
+from api.places import Place
 from api.schemas.job import JobBatch, JobView
 from api.schemas.request import parse_in_thread, parse_request, request_body_schema
 from api.state import State, state
@@ -52,7 +52,7 @@ async def create_job(request: Request) -> Response:
     if wait := _wait_seconds(request):
         with here["followers"].place(tenant):
             _, accepted = await accept_one(request, tenant, parse_request(body), body)
-            return await _finished_in_time(here, accepted.ids[0], wait)
+            return await _finished_in_time(request, accepted.ids[0], wait)
     order, accepted = await accept_one(request, tenant, parse_request(body), body)
     jobs = await accepted_jobs(here, [order], accepted)
     return answer_accepted(jobs[0])
@@ -69,9 +69,11 @@ async def create_job(request: Request) -> Response:
 async def create_batch(request: Request) -> Response:
     """Accepts an array of requests in one transaction: all of them or none."""
     tenant, here = await authenticate(request, "submit"), state(request)
-    body = await request.body()
-    orders, accepted = await accept_requests(request, tenant, await parse_in_thread(body), body)
-    return json_answer({"jobs": await accepted_jobs(here, orders, accepted)}, 202)
+    with here["batches"].place(tenant) as place:
+        body = await request.body()
+        async with place.turn:
+            orders, accepted = await accept_requests(request, tenant, await parse_in_thread(body), body)
+            return json_answer({"jobs": await accepted_jobs(here, orders, accepted)}, 202)
 
 
 @router.get(
@@ -108,7 +110,7 @@ async def follow_job(job_id: str, request: Request) -> Response:
 class _EventStream(StreamingResponse):
     """Gives its place back however it ends, also if it never began."""
 
-    def __init__(self, place: FollowerPlace, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
+    def __init__(self, place: Place, events: AsyncIterator[bytes], headers: dict[str, str]) -> None:
         super().__init__(events, media_type="text/event-stream", headers=headers)
         self._place = place
 
@@ -133,8 +135,8 @@ def _wait_seconds(request: Request) -> float:
     return 0.0
 
 
-async def _finished_in_time(here: State, job_id: str, seconds: float) -> Response:
-    found = await wait_for_end(here, job_id, seconds)
+async def _finished_in_time(request: Request, job_id: str, seconds: float) -> Response:
+    here, found = state(request), await wait_for_end(request, job_id, seconds)
     if found and found.job.is_terminal:
         return json_answer(shown(found, here))
     return answer_accepted(shown(await current_job(here, job_id), here))

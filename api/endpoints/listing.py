@@ -1,7 +1,7 @@
 """`GET /v1/jobs`: newest first, filtered while paging. No filter needs an index; a page costs the jobs it looks at."""
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,8 +20,10 @@ from worker.shown.job import job_row
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
-LOOKED_AT_PER_PAGE = 2000
+LOOKED_AT_PER_PAGE = 500
 """After so many jobs a page ends even if few match; its cursor continues."""
+LOOKED_AT_ONCE = 100
+"""Of them by one script, so that it does not block Redis."""
 KNOWN = ("status", "track_id", "created_after", "created_before", "limit", "cursor")
 
 
@@ -35,11 +37,13 @@ class Query:
 
 
 @router.get("/jobs", summary="List jobs", response_model=JobList,
-            responses=problem_responses("unauthorized", "invalid_request", "unavailable"))  # fmt: skip
+            responses=problem_responses("unauthorized", "invalid_request", "rate_limited", "unavailable"))  # fmt: skip
 async def show_list(request: Request) -> Response:
     """Newest first; filters status, track_id, metadata.KEY, created_after, created_before; pages by cursor."""
     tenant, here = await authenticate(request, "read"), state(request)
-    return json_answer(await list_jobs(here, tenant, request.query_params))
+    with here["lists"].place(tenant) as place:
+        async with place.turn:
+            return json_answer(await list_jobs(here, tenant, request.query_params))
 
 
 async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> dict[str, Any]:
@@ -48,17 +52,22 @@ async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> 
     rows: list[dict[str, Any]] = []
     cursor, looked_at = query.cursor, 0
     while len(rows) < query.limit and looked_at < LOOKED_AT_PER_PAGE:
-        ids = await here["store"].page(tenant, query.jobs.after, query.jobs.before, cursor, query.limit)
+        ids = await here["store"].page(tenant, query.jobs.after, query.jobs.before, cursor, LOOKED_AT_ONCE)
         if not ids:
             return {"jobs": rows, "next_cursor": None}
-        for found in await asyncio.gather(*(here["store"].view(each) for each in ids)):
-            if found and len(rows) < query.limit:
-                cursor = found.job.id
-                if query.jobs.matches(found.job):
-                    rows.append(job_row(found.job, here["viewer"], found.now, found.standing))
+        room = query.limit - len(rows)
+        matching = await here["store"].matching(query.jobs, ids)
+        rows += await _rows(here, query.jobs, matching[:room])
         looked_at += len(ids)
-        cursor = ids[-1] if len(rows) < query.limit else cursor
+        cursor = ids[-1] if len(matching) < room else matching[room - 1]
     return {"jobs": rows, "next_cursor": cursor}
+
+
+async def _rows(here: State, wanted: Filter, job_ids: Sequence[str]) -> list[dict[str, Any]]:
+    """The rows of those jobs, without those that were deleted, or that match no longer."""
+    found = await asyncio.gather(*(here["store"].view(each) for each in job_ids))
+    matching = [each for each in found if each and wanted.matches(each.job)]
+    return [job_row(each.job, here["viewer"], each.now, each.standing) for each in matching]
 
 
 def parse_query(parameters: Mapping[str, str]) -> Query:

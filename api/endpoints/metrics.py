@@ -1,5 +1,6 @@
 """/metrics in Prometheus' format. Redis is the only source, so the numbers are those of all processes."""
 
+import hmac
 from collections.abc import Iterator, Mapping
 
 from fastapi import APIRouter, Request, Response
@@ -8,7 +9,8 @@ from prometheus_client import CollectorRegistry, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
-from api.http.problems import problem_responses
+from api.http.problems import Problem, problem_responses
+from api.keys import bearer_of
 from api.state import state
 from worker.health import callbacks_arrive
 from worker.job.record import Milliseconds, Status
@@ -27,8 +29,10 @@ class CensusCollector(Collector):
         now: Milliseconds,
         deliveries: Mapping[str, int] | None = None,
         memory_share: float = 0.0,
+        *,
+        names_tenants: bool = False,
     ) -> None:
-        self._census, self._memory_share = census, memory_share
+        self._census, self._memory_share, self._names_tenants = census, memory_share, names_tenants
         self._deliveries = dict.fromkeys(STATES, 0) | dict(deliveries or {})
         self._oldest = max(0, now - (census.oldest_waiting_at or now)) / 1000
 
@@ -57,7 +61,8 @@ class CensusCollector(Collector):
         yield GaugeMetricFamily(
             "darkroom_oldest_waiting_seconds", "Age of the oldest job that waits for a place upstream", self._oldest
         )
-        yield from _labelled("darkroom_tenant_waiting_jobs", "Waiting jobs by tenant", census.tenants, "tenant")
+        if self._names_tenants:
+            yield from _labelled("darkroom_tenant_waiting_jobs", "Waiting jobs by tenant", census.tenants, "tenant")
         yield GaugeMetricFamily("darkroom_paused", "1 while an operator has paused everything", int(census.paused))
         yield GaugeMetricFamily("darkroom_overdue_seconds", "Age of the oldest due step", census.overdue_seconds)
 
@@ -83,13 +88,21 @@ class CensusCollector(Collector):
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse,
-            responses=problem_responses("unavailable"))  # fmt: skip
+            responses=problem_responses("unauthorized", "unavailable"))  # fmt: skip
 async def metrics(request: Request) -> Response:
-    """Counts over all processes; no label holds anything that a caller wrote."""
-    registry = CollectorRegistry(auto_describe=False)
+    """Counts over all processes; no label holds anything that a caller wrote.
+
+    With `DARKROOM_METRICS_TOKEN` it asks for that token, and shows the tenants' names; without, nobody's.
+    """
     here = state(request)
+    token = here["settings"].metrics_token.get_secret_value()
+    if token and not hmac.compare_digest(bearer_of(request).encode(), token.encode()):
+        raise Problem("unauthorized", "Send the metrics token as `Authorization: Bearer <token>`.")
+    registry = CollectorRegistry(auto_describe=False)
     store, deliveries = here["store"], await here["deliveries"].counts()
-    registry.register(CensusCollector(await store.condition.census(), store.now(), deliveries, here["memory"].share))
+    census = await store.condition.census()
+    share, names_tenants = here["memory"].share, bool(token)
+    registry.register(CensusCollector(census, store.now(), deliveries, share, names_tenants=names_tenants))
     return Response(generate_latest(registry), media_type="text/plain; version=0.0.4; charset=utf-8")
 
 

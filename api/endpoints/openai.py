@@ -47,7 +47,7 @@ async def generate_images(request: Request) -> Response:
     with here["followers"].place(tenant):
         _, accepted = await accept_one(request, tenant, parse_compatible(wanted), body)
         job_id = accepted.ids[0]
-        found = await wait_for_end(here, job_id, here["settings"].openai_wait_seconds)
+        found = await wait_for_end(request, job_id, here["settings"].openai_wait_seconds)
     if found is None or not found.job.is_terminal:
         raise Problem("timeout", f"Job {job_id} goes on: see /v1/jobs/{job_id}.", headers=NEVER_REPEAT)
     if found.job.status is not Status.SUCCEEDED:

@@ -2,7 +2,7 @@
 
 import hashlib
 import mimetypes
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -17,13 +17,16 @@ class Constant(NamedTuple):
 
     body: bytes
     etag: str
-    media_type: str
-    cache_control: str
+    headers: Sequence[tuple[bytes, bytes]]
 
 
-def constant(body: bytes, media_type: str, cache_control: str = "no-cache") -> Constant:
-    """An answer with this body."""
-    return Constant(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"', media_type, cache_control)
+def constant(
+    body: bytes, media_type: str, cache_control: str = "no-cache", more: Mapping[str, str] | None = None
+) -> Constant:
+    """An answer with this body, and these header fields in small letters."""
+    fields = {"content-type": media_type, "cache-control": cache_control, "x-content-type-options": "nosniff"}
+    fields |= {"etag": f'"{hashlib.sha256(body).hexdigest()[:32]}"', **(more or {})}
+    return Constant(body, fields["etag"], [(name.encode(), value.encode()) for name, value in fields.items()])
 
 
 def constant_files(folder: Path, prefix: str) -> dict[str, Constant]:
@@ -54,12 +57,7 @@ class ConstantAnswers:
 async def _send_constant(answer: Constant, scope: Scope, send: Send) -> None:
     is_known = Headers(scope=scope).get("if-none-match") == answer.etag
     length = [] if is_known else [(b"content-length", str(len(answer.body)).encode())]
-    headers = [
-        *length,
-        (b"content-type", answer.media_type.encode()),
-        (b"etag", answer.etag.encode()),
-        (b"cache-control", answer.cache_control.encode()),
-    ]
+    headers = [*length, *answer.headers]
     await send({"type": "http.response.start", "status": 304 if is_known else 200, "headers": headers})
     body = memoryview(b"" if is_known else answer.body)  # no copy, however many do not read it
     for start in range(0, len(body), SLICE_BYTES):

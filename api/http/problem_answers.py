@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect
 from starlette.types import Receive, Scope, Send
 
 from api.http.dialects import COMPATIBLE, OPENAI, openai_error, upstream_error, upstream_message
-from api.http.json_answer import json_answer
+from api.http.json_answer import NEVER_KEPT, json_answer
 from api.http.problems import CODES, MEDIA_TYPE, RETRY_AFTER_SECONDS, Problem
 from worker.store.doubt import Doubtful
 from worker.store.lane import RedisUnavailable, RedisUnfit
@@ -29,7 +29,7 @@ def problem_response(request: Request, problem: Problem) -> Response:
     path = request.url.path
     if path.startswith(COMPATIBLE) or path == OPENAI:
         return _in_dialect(request, problem)
-    headers = dict(problem.headers)
+    headers = NEVER_KEPT | problem.headers
     if problem.code == "unauthorized":
         headers["www-authenticate"] = "Bearer"
     return Response(orjson.dumps(problem.document(path[:200])), problem.status, headers, MEDIA_TYPE)

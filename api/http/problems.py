@@ -71,10 +71,12 @@ class Problem(Exception):
 
 
 class InvalidJson(Problem):
-    """A body that is not JSON, or is nested too deeply."""
+    """A body that is not JSON, is nested too deeply, or is understood differently by different readers."""
 
-    def __init__(self) -> None:
-        super().__init__("invalid_json", "The body must be one JSON value, without NaN or Infinity, not nested deeply.")
+    def __init__(
+        self, detail: str = "The body must be one JSON value, without NaN or Infinity, not nested deeply."
+    ) -> None:
+        super().__init__("invalid_json", detail)
 
 
 class InvalidRequest(Problem):

@@ -14,6 +14,7 @@ from api.http.json_answer import json_answer
 from api.http.problems import Problem
 from api.intake.idempotency import idempotency_of
 from api.intake.refusals import allowance_of, refusal_of
+from api.intake.slices import in_slices
 from api.schemas.request import ParsedRequest
 from api.state import State, state
 from worker.crash_points import Point, reached
@@ -51,7 +52,7 @@ async def accept_requests(
     jobs are those of `Accepted.ids`, not the given orders.
     """
     here = state(request)
-    orders = [_order(tenant, parsed, here, shape=shape) for parsed in batch]
+    orders = await in_slices(lambda parsed: _order(tenant, parsed, here, shape=shape), batch)
     policy = here["settings"].deadline_policy
     pairs = zip(orders, batch, strict=True)
     refuse_late = {order.id for order, parsed in pairs if (parsed.deadline_policy or policy) == "refuse"}
@@ -82,7 +83,8 @@ async def accepted_jobs(here: State, orders: Sequence[Order], accepted: Accepted
     """
     if accepted.verdict == "same":
         return [shown(await current_job(here, each), here) for each in accepted.ids]
-    return [_just_written(order, stands, here) for order, stands in zip(orders, accepted.standings, strict=True)]
+    made = list(zip(orders, accepted.standings, strict=True))
+    return await in_slices(lambda pair: _just_written(*pair, here), made)
 
 
 def answer_accepted(job: dict[str, Any]) -> Response:

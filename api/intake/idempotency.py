@@ -1,7 +1,6 @@
 """The `Idempotency-Key`: the name of its row, and when two requests are the same, namely equal as JSON values.
 
-The order of members, white space, escapes and `1.0` for `1` make no difference. Of two members with the same name the
-last one counts, as it does when a request is accepted.
+The order of members, white space, escapes and `1.0` for `1` make no difference.
 """
 
 import asyncio

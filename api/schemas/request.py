@@ -15,6 +15,7 @@ from pydantic_core import from_json
 from api.http.problems import InvalidJson, InvalidRequest
 from api.schemas import own
 from api.schemas.field_errors import FieldError, ignored, missing, refused, unknown_field
+from api.schemas.members import repeats_a_member
 from api.schemas.own import MOST_METADATA, DeadlinePolicy, Own
 from worker.job.record import OnUnknown
 from worker.upstream.chosen import PROVIDER
@@ -119,9 +120,12 @@ def decoded_object(body: bytes) -> dict[str, Any]:
 
 def _decoded(body: bytes) -> Any:
     try:
-        return from_json(body, allow_inf_nan=False)
+        value = from_json(body, allow_inf_nan=False)
     except ValueError as error:
         raise InvalidJson from error
+    if repeats_a_member(body, value):
+        raise InvalidJson("An object in the body names a member twice.")
+    return value
 
 
 def _object(content: Any) -> dict[str, Any]:

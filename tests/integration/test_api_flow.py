@@ -4,10 +4,13 @@ import re
 
 import httpx
 import pytest
+from pydantic import SecretStr
 from redis import Redis
 
+from api.app import create_app
 from api.schemas.usage import UsageView
-from tests.support.api_server import problem
+from config.settings import Settings
+from tests.support.api_server import acmes_client, problem
 from tests.support.queue import done_beside
 
 BODY = {"model_id": "m", "prompt": "a cat"}
@@ -99,9 +102,20 @@ def test_a_job_that_cannot_meet_its_deadline_is_refused_with_the_predicted_wait(
 
 
 def test_the_queue_is_measured_for_a_scaler(client: httpx.Client) -> None:
-    """How many wait, of whom, since when."""
+    """How many wait, since when. Not of whom: the page needs no key."""
     client.post("/v1/jobs/batch", json=[BODY, BODY])
     text = client.get("/metrics").text
     assert "darkroom_waiting_jobs 2.0" in text
-    assert 'darkroom_tenant_waiting_jobs{tenant="acme"} 2.0' in text
     assert "darkroom_oldest_waiting_seconds 0." in text
+    assert "acme" not in text
+
+
+def test_tenants_are_named_to_whoever_has_the_metrics_token(settings: Settings) -> None:
+    """With a token set, nobody else is shown anything."""
+    guarded = settings.model_copy(update={"metrics_token": SecretStr("metrics-token-0123")})
+    with acmes_client(create_app(guarded)) as client:
+        client.post("/v1/jobs", json=BODY)
+        for wrong in ({}, {"authorization": "Bearer acme-key-0123"}):
+            problem(client.get("/metrics", headers=wrong or {"authorization": ""}), 401, "unauthorized")
+        text = client.get("/metrics", headers={"authorization": "Bearer metrics-token-0123"}).text
+    assert 'darkroom_tenant_waiting_jobs{tenant="acme"} 1.0' in text

@@ -1,7 +1,10 @@
 """Answers that are the same for everybody: made once."""
 
 import asyncio
+import re
 import time
+from base64 import b64encode
+from hashlib import sha256
 
 import httpx
 import pytest
@@ -9,6 +12,8 @@ from redis import Redis
 
 from config.settings import Settings
 from tests.support.api_server import running_api
+
+ACME = {"authorization": "Bearer acme-key-0123"}
 
 
 def test_the_schema_costs_next_to_nothing(settings: Settings) -> None:
@@ -48,3 +53,26 @@ def test_readiness_is_found_out_once_a_second_however_many_ask(settings: Setting
         assert asyncio.run(asked(str(client.base_url))) == {200}
         after = redis.info("commandstats")["cmdstat_set"]["calls"]
     assert after - before <= 4
+
+
+@pytest.mark.parametrize("path", ["/", "/docs", "/docs/errors"])
+def test_a_page_runs_its_own_scripts_only_and_is_framed_by_nobody(settings: Settings, path: str) -> None:
+    """What stands inline is named by its hash."""
+    with running_api(settings) as client:
+        page = client.get(path)
+    policy = page.headers["content-security-policy"]
+    assert "unsafe" not in policy
+    assert "frame-ancestors 'none'" in policy
+    for kind, text in re.findall(r"<(script|style)>(.*?)</", page.text, re.DOTALL):
+        digest = b64encode(sha256(text.encode()).digest()).decode()
+        assert re.search(rf"{kind}-src [^;]*'sha256-{re.escape(digest)}'", policy)
+    assert page.headers["x-content-type-options"] == "nosniff"
+
+
+def test_nothing_on_the_way_keeps_what_a_key_has_asked_for(settings: Settings) -> None:
+    """Neither a job nor a refusal."""
+    with running_api(settings) as client:
+        made = client.post("/v1/jobs", json={"model_id": "m", "prompt": "a cat"}, headers=ACME)
+        for path in ("/v1/jobs", f"/v1/jobs/{made.json()['id']}", "/v1/usage", "/v1/jobs/nothing"):
+            assert client.get(path, headers=ACME).headers["cache-control"] == "no-store", path
+    assert made.headers["cache-control"] == "no-store"

@@ -3,7 +3,10 @@
 import asyncio
 import threading
 import time
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
+from typing import Any
 
 import httpx
 import pytest
@@ -26,6 +29,25 @@ def job_of(client: httpx.Client, key: dict[str, str]) -> str:
 def follow(stack: ExitStack, client: httpx.Client, job: str, key: dict[str, str]) -> httpx.Response:
     """An open stream, or its refusal."""
     return stack.enter_context(client.stream("GET", f"/v1/jobs/{job}/events", headers=key))
+
+
+def made_key(settings: Settings) -> tuple[dict[str, str], str]:
+    """The header field of a new key of acme, and its id."""
+    text, key = asyncio.run(on_keys(settings, lambda keys: keys.make("acme", ("read", "submit"))))
+    return {"authorization": f"Bearer {text}"}, key.id
+
+
+def revoke(settings: Settings, key_id: str) -> None:
+    """As `darkroom keys revoke` does."""
+    asyncio.run(on_keys(settings, lambda keys: keys.revoke(key_id)))
+
+
+async def on_keys(settings: Settings, act: Callable[[KeyStore], Awaitable[Any]]) -> Any:
+    lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
+    try:
+        return await act(KeyStore(lane))
+    finally:
+        await lane.aclose()
 
 
 @pytest.mark.parametrize(("most", "mine", "others"), [(10, 3, 200), (3, 10, 429)], ids=["of a tenant", "in all"])
@@ -66,26 +88,26 @@ def test_a_wait_beyond_the_bound_accepts_nothing(settings: Settings, path: str) 
 
 def test_the_stream_of_a_revoked_key_ends_within_seconds(settings: Settings) -> None:
     """Requests stop at once; what is open must not go on until the job ends."""
-
-    async def on_store(revoked: str = "") -> str:
-        lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
-        try:
-            if revoked:
-                await KeyStore(lane).revoke(revoked)
-                return ""
-            text, key = await KeyStore(lane).make("acme", ("read",))
-            return f"{text} {key.id}"
-        finally:
-            await lane.aclose()
-
     with running_api(settings) as client:
-        text, key_id = asyncio.run(on_store()).split()
+        headers, key_id = made_key(settings)
         job = job_of(client, ACME)
-        headers = {"authorization": f"Bearer {text}"}
         with client.stream("GET", f"/v1/jobs/{job}/events", headers=headers, timeout=20) as stream:
             lines = stream.iter_lines()
             next(lines)
-            asyncio.run(on_store(key_id))
+            revoke(settings, key_id)
             began = time.monotonic()
             list(lines)
     assert time.monotonic() - began < 10
+
+
+def test_the_wait_of_a_revoked_key_ends_within_seconds(settings: Settings) -> None:
+    """It would show the job's images to whoever stole the key. The job itself goes on."""
+    with running_api(settings) as client, ThreadPoolExecutor(1) as pool:
+        headers, key_id = made_key(settings)
+        began = time.monotonic()
+        waiting = pool.submit(client.post, "/v1/jobs", json=BODY, headers=headers | {"prefer": "wait=30"}, timeout=40)
+        time.sleep(0.5)
+        revoke(settings, key_id)
+        assert waiting.result().status_code == 401
+        assert time.monotonic() - began < 12
+        assert len(client.get("/v1/jobs", headers=ACME).json()["jobs"]) == 1

@@ -19,6 +19,7 @@ import pytest
 from api.cli.stack.redis_server import free_port
 
 KEY = "acme-key-0123"
+QUIET_KEY = f"other-{KEY}"
 MIB = 1024 * 1024
 MOST_GROWTH = 32 * MIB
 """What the API's memory may grow by under any one attack."""
@@ -67,18 +68,19 @@ class Door:
         toll = Toll()
         Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")  # the peak begins anew
         before = _kilobytes(status, "VmRSS")
-        with self._asked() as toll.calm:
+        with self.asked() as toll.calm:
             time.sleep(CALM_SECONDS)
-        with self._asked() as toll.seconds:
+        with self.asked() as toll.seconds:
             began = time.monotonic()
             yield toll
             time.sleep(max(0.0, LEAST_SECONDS - (time.monotonic() - began)))
         toll.growth = (_kilobytes(status, "VmHWM") - before) * 1024
 
     @contextmanager
-    def _asked(self) -> Iterator[list[float]]:
+    def asked(self, key: str = "") -> Iterator[list[float]]:
+        """Somebody asks `/healthz` while the block runs, or posts jobs with that key: the seconds of each answer."""
         took: list[float] = []
-        command = [sys.executable, "-m", "tests.support.probe", str(self.port)]
+        command = [sys.executable, "-m", "tests.support.probe", str(self.port), *filter(None, [key])]
         with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE) as probe:
             assert probe.stdout and probe.stdout.readline() == b"\n"
             try:
@@ -187,7 +189,7 @@ def running_door(
     environment = os.environ | {
         "DARKROOM_REDIS_URL": redis_url,
         "DARKROOM_SECRET": "a-secret-for-tests-0123456789",
-        "DARKROOM_API_KEYS": f"acme:{KEY},other:other-{KEY}",
+        "DARKROOM_API_KEYS": f"acme:{KEY},other:{QUIET_KEY}",
         "DARKROOM_PORT": str(port),
         "DARKROOM_IMAGES_URL": f"file://{folder}/images",
         "DARKROOM_LOG_FORMAT": "json",

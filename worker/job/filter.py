@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from worker.job.record import Job, Milliseconds, Status
+from worker.job.record import Job, Milliseconds, Order, Status
 
 EVERY_STATUS = frozenset(Status)
 END_OF_TIME: Milliseconds = 2**53
@@ -24,11 +24,12 @@ class Filter:
 
     def matches(self, job: Job) -> bool:
         """Whether status, track_id and metadata fit."""
-        order = job.order
-        return (
-            job.status in self.statuses
-            and self.track_id in (None, order.track_id)
-            and all(_written(order.metadata.get(key)) == value for key, value in self.metadata.items())
+        return job.status in self.statuses and self.matches_order(job.order)
+
+    def matches_order(self, order: Order) -> bool:
+        """Whether track_id and metadata fit."""
+        return self.track_id in (None, order.track_id) and all(
+            _written(order.metadata.get(key)) == value for key, value in self.metadata.items()
         )
 
 

@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 
 from worker.job.codec import encode_doc
 from worker.job.cost import day_of
+from worker.job.filter import Filter
 from worker.job.folder import folder_of
 from worker.job.ids import created_at
 from worker.job.record import Attempt, Job, Milliseconds, Order
@@ -20,6 +21,7 @@ from worker.store.doubt import settled
 from worker.store.inbox import Inbox, look_again
 from worker.store.keys import JOB, JOBS
 from worker.store.lane import Lane
+from worker.store.listing import matching
 from worker.store.loaded import Loaded
 from worker.store.push import Push
 from worker.store.queue import Queue
@@ -188,6 +190,10 @@ class JobStore:
             if older or len(ids) < most:
                 return older
             start += most
+
+    async def matching(self, wanted: Filter, job_ids: Sequence[str]) -> Sequence[str]:
+        """Those of the jobs that match now, in their order."""
+        return await matching(self._lane, wanted, job_ids)
 
     async def lay_ghost(self, job_id: str) -> None:
         """Removes keys of a job that has no record; an older version could write them after the job was removed."""
