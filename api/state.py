@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 from fastapi import FastAPI, Request
 
+from api.callback_rate import CallbackRate
 from api.http.shared_result import SharedResult
 from api.keys import KeyRing, configured_keys
 from api.places import Places
@@ -47,6 +48,7 @@ class State(TypedDict):
     """Streams of events, and waits for a job's end."""
     batches: Places
     lists: Places
+    callback_rate: CallbackRate
     readiness: SharedResult[dict[str, Any]]
     deliveries: DeliveryStore
     webhook_secrets: WebhookSecrets
@@ -86,6 +88,7 @@ async def lifespan(app: FastAPI) -> AsyncIterator[State]:
         ),
         batches=Places(MOST_BATCHES, MOST_BATCHES_OF_TENANT, "rate_limited", "batches"),
         lists=Places(MOST_LISTS, MOST_LISTS_OF_TENANT, "rate_limited", "lists"),
+        callback_rate=CallbackRate(),
         readiness=SharedResult(READY_SECONDS),
         deliveries=delivery_store(settings, lane),
         webhook_secrets=WebhookSecrets(settings, lane),

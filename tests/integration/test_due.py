@@ -1,6 +1,7 @@
 """What brings a job back, on a real server: its due time, ticks, callbacks that were kept, its deadline."""
 
 import asyncio
+import json
 
 from redis import Redis
 
@@ -44,19 +45,23 @@ async def test_any_number_of_ticks_wake_a_job_once(store: JobStore, redis: Redis
 async def test_a_callback_is_kept_once_and_wakes_its_job(store: JobStore, redis: Redis) -> None:
     """Raw, before anything is decided; the second copy changes nothing; the inbox is bounded."""
     job_id = await accepted(store)
-    assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "kept"
-    assert await store.inbox.keep(job_id, 1, b'{"a": 1}', b"") == "duplicate"
+    assert await store.inbox.keep(job_id, 1, b'{"a": 1}') == "kept"
+    assert await store.inbox.keep(job_id, 1, b'{"a": 1}') == "duplicate"
     assert redis.llen(CELERY("settle")) == 1
     assert [each[1:] for each in (await loaded(store, job_id)).inbox] == [(1, b'{"a": 1}')]
     for number in range(30):
-        await store.inbox.keep(job_id, 1, b"%d" % number, b"")
+        await store.inbox.keep(job_id, 1, b"%d" % number)
     assert redis.llen(f"inbox:{job_id}") == 20
 
 
 async def test_a_callback_for_no_job_is_kept_as_an_orphan(store: JobStore, redis: Redis) -> None:
     """It may be matched later."""
-    assert await store.inbox.keep(new_job_id(1), 1, b"{}", b"orphan-row") == "orphan"
-    assert redis.lrange("orphans", 0, -1) == [b"orphan-row"]
+    job_id = new_job_id(store.now())
+    assert await store.inbox.keep(job_id, 1, b'{"a": "\xc3\xa9"}') == "orphan"
+    (row,) = redis.lrange("orphans", 0, -1)  # type: ignore[misc]
+    orphan = json.loads(row)
+    assert abs(orphan.pop("at") - store.now()) < 1000
+    assert orphan == {"job": job_id, "attempt": 1, "body": '{"a": "é"}'}
 
 
 async def test_a_job_with_a_place_ends_at_its_deadline_though_its_message_waits(store: JobStore, redis: Redis) -> None:
@@ -75,7 +80,7 @@ async def test_an_ended_job_that_was_woken_for_nothing_is_left_in_peace(store: J
     step = decisions.cancelled(found.job, found.now)
     assert step is not None
     await store.advance(found, step)
-    await store.inbox.keep(found.job.id, 1, b'{"status": "failed"}', b"")
+    await store.inbox.keep(found.job.id, 1, b'{"status": "failed"}')
     await store.rest(step.job)
     assert redis.zscore("due", found.job.id) is not None
     await store.inbox.mark_read(await loaded(store, found.job.id))
@@ -87,7 +92,7 @@ async def test_nothing_is_bought_while_a_callback_waits_to_be_read(store: JobSto
     """It may hold the result of an earlier attempt."""
     await store.queue.configure([UpstreamLimit("key-1", 5)])
     found = await loaded(store, await accepted(store))
-    await store.inbox.keep(found.job.id, 1, b'{"status": "success"}', b"")
+    await store.inbox.keep(found.job.id, 1, b'{"status": "success"}')
     step = decisions.claim(found.job, "key-1", found.now, DURATIONS)
     assert step is not None
     assert not await store.advance(found, step)

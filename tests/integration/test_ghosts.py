@@ -28,7 +28,7 @@ def keys(engine: Engine, job_id: str) -> list[str]:
 async def test_a_worker_that_is_slower_than_a_deletion_writes_nothing(engine: Engine) -> None:
     """It has read the job with a callback that changes nothing; then the job is deleted; then it notes what it read."""
     job_id = (await engine.finished()).id
-    await engine.r.store.inbox.keep(job_id, 1, NOTHING, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, NOTHING)
     before = await loaded(engine, job_id)
     await engine.r.store.forget(before.job)
     await engine.r.store.inbox.mark_read(before)
@@ -51,7 +51,7 @@ async def test_callbacks_are_noted_as_read_one_by_one(engine: Engine) -> None:
     """One that changes nothing hides none of those behind it, and each is decided on once."""
     job_id = (await engine.finished()).id
     for body in (NOTHING, FAILED):
-        await engine.r.store.inbox.keep(job_id, 1, body, b"{}")
+        await engine.r.store.inbox.keep(job_id, 1, body)
     await lifecycle.settle(engine.r, job_id)
     after = await loaded(engine, job_id)
     assert (after.inbox, after.inbox_read, after.job.contradictions) == ((), 2, 1)
@@ -60,7 +60,7 @@ async def test_callbacks_are_noted_as_read_one_by_one(engine: Engine) -> None:
 async def test_a_decision_on_an_older_record_marks_nothing_as_read(engine: Engine) -> None:
     """The job moved meanwhile: its callback is decided on again. So it is where all are to be decided on again."""
     job_id = (await engine.finished()).id
-    await engine.r.store.inbox.keep(job_id, 1, NOTHING, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, NOTHING)
     old = await loaded(engine, job_id)
     step = decisions.called_back(old.job, 1, Answer("failed", request_id="1"), old.now, DURATIONS)
     assert step
@@ -95,7 +95,8 @@ async def test_an_audit_survives_a_ghost_and_offers_to_lay_it(engine: Engine) ->
     ghost = new_job_id(engine.r.store.now())
     engine.redis.hset(f"job:{ghost}", "inbox_read", 1)
     engine.redis.zadd("due", {ghost: 0})
-    assert await engine.r.store.inbox.keep(ghost, 1, NOTHING, b"{}") == "orphan"
+    assert await engine.r.store.inbox.keep(ghost, 1, NOTHING) == "orphan"
+    engine.redis.delete(f"orphans:{ghost}")
     audit = Audit(engine.r.lane, engine.r.store, engine.r.images.store)
     found = [each for each in await audit.findings() if each.subject == ghost]
     assert [each.rule for each in found] == ["keys of a job without a record"]

@@ -28,7 +28,7 @@ async def test_an_intent_refused_for_a_callback_is_tried_again_at_once(engine: E
     found = await engine.r.store.load(job_id)
     assert found is not None
     redis.delete(CELERY("submit"))  # a worker has it in its hands
-    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING)
     step = decisions.claim(found.job, found.job.place or "", found.now, DURATIONS)
     assert step is not None
     assert not await engine.r.store.advance(found, step)
@@ -48,7 +48,7 @@ async def test_nothing_is_bought_while_a_callback_cannot_be_confirmed(settings: 
         await engine.r.store.queue.tick()
         assert (await engine.job(job_id)).place is not None
         redis.delete(CELERY("submit"))
-        await engine.r.store.inbox.keep(job_id, 1, SAYS_SUCCESS, b"{}")
+        await engine.r.store.inbox.keep(job_id, 1, SAYS_SUCCESS)
         await lifecycle.submit(engine.r, job_id)
         job = await engine.job(job_id)
         assert (job.status, len(job.attempts)) == (Status.QUEUED, 1)
@@ -80,7 +80,7 @@ async def test_a_callback_by_an_id_that_two_jobs_have_needs_no_confirmation(sett
         job, other = await in_work(engine), await in_work(engine)
         assert other.attempt is not None
         assert not await engine.r.store.owns_request(other.attempt, "7")
-        await engine.r.store.inbox.keep(job.id, 1, SAYS_SEVEN, b"{}")
+        await engine.r.store.inbox.keep(job.id, 1, SAYS_SEVEN)
         await lifecycle.settle(engine.r, job.id)
         assert (await engine.job(job.id)).status is Status.STORING
 
@@ -91,7 +91,7 @@ async def test_a_confirmation_about_another_request_leaves_the_callback_unread(
     """What fetch says is somebody else's: the callback stays, and is confirmed once fetch tells of the right one."""
     async with running_engine(settings, redis, confirm_callbacks=True) as engine:
         job = await in_work(engine)  # the upstream of these tests gives each request its own id: fetch tells of 1
-        await engine.r.store.inbox.keep(job.id, 1, SAYS_SEVEN, b"{}")
+        await engine.r.store.inbox.keep(job.id, 1, SAYS_SEVEN)
         await lifecycle.settle(engine.r, job.id)
         found = await engine.r.store.load(job.id)
         assert found is not None

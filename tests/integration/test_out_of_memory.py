@@ -100,8 +100,8 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
     answer = decisions.answered(found.job, 1, PROCESSING, found.now, DURATIONS)
     assert answer is not None
     assert await store.advance(found, answer)
-    assert await store.inbox.keep(running, 1, b'{"status":"success"}', b"") == "kept"
-    assert await store.inbox.keep(order(store).id, 1, b"{}", b'{"job":"unknown"}') == "orphan"
+    assert await store.inbox.keep(running, 1, b'{"status":"success"}') == "kept"
+    assert await store.inbox.keep(order(store).id, 1, b"{}") == "orphan"
     found = await loaded(store, running)
     storing = decisions.called_back(found.job, 1, SUCCESS, found.now, DURATIONS)
     assert storing is not None

@@ -73,7 +73,7 @@ async def test_thousands_of_deadlines_at_one_moment_hold_up_nothing(here: Resour
     asking = await accepted(store, "other")
     await asyncio.sleep(max(0, (await loaded(store, one)).order.deadline_at - store.now()) / 1000 + 0.05)
     await ticked(store)
-    await store.inbox.keep(asking, 1, b"{}", b"")
+    await store.inbox.keep(asking, 1, b"{}")
     assert redis.llen(CELERY("settle")) == 1, "the callback's, and nothing before it"
 
     await end_overdue(here)

@@ -341,7 +341,7 @@ class Jobs(RuleBasedStateMachine):
         self.run(task)
 
     def called_back(self, post: Post, body: bytes) -> None:
-        kept = self.run(self.store.inbox.keep(post.job_id, post.number, body, b"orphan"))
+        kept = self.run(self.store.inbox.keep(post.job_id, post.number, body))
         assert (kept == "orphan") is (post.job_id not in self.jobs)
 
     def collected(self, job_id: str, images: tuple[Image, ...], outstanding: int) -> None:

@@ -8,7 +8,7 @@ from worker.job import decisions
 from worker.job.answer import Answer, Taken
 from worker.job.cost import day_of
 from worker.job.record import Job
-from worker.store.inbox import MOST_INBOX_ROWS
+from worker.store.inbox import BOUNDS
 from worker.store.jobs import JobStore
 from worker.store.keys import CELERY
 from worker.store.queue import UpstreamLimit
@@ -63,10 +63,10 @@ async def test_what_a_day_used_is_kept_as_long_as_a_month_counts_it(store: JobSt
 async def test_callbacks_are_bounded_also_where_each_is_read_at_once(store: JobStore) -> None:
     """An upstream that repeats itself in other words each time fills no memory."""
     job_id, verdicts = await accepted(store), []
-    for number in range(10 * MOST_INBOX_ROWS + 1):
-        verdicts.append(await store.inbox.keep(job_id, 1, b"%d" % number, b""))
+    for number in range(BOUNDS.most_rows + 1):
+        verdicts.append(await store.inbox.keep(job_id, 1, b"%d" % number))
         await store.inbox.mark_read(await loaded(store, job_id))
-    assert verdicts == ["kept"] * (10 * MOST_INBOX_ROWS) + ["full"]
+    assert verdicts == ["kept"] * (BOUNDS.most_rows) + ["full"]
 
 
 async def test_a_woken_job_comes_back_a_lease_later_but_not_after_its_deadline(store: JobStore, redis: Redis) -> None:

@@ -61,7 +61,7 @@ async def lease_passes(engine: Engine, job_id: str) -> None:
 async def test_a_job_that_waits_again_gets_no_message_per_lease(engine: Engine) -> None:
     """A callback of its refused attempt came meanwhile and changed nothing: it was read, and that is all."""
     job_id = await back_in_the_queue(engine)
-    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING)
     await settle(engine.r, job_id)
     forget_messages(engine)
     for _ in range(3):
@@ -75,7 +75,7 @@ async def test_a_job_that_waits_again_gets_no_message_per_lease(engine: Engine) 
 async def test_it_still_ends_at_its_deadline(engine: Engine) -> None:
     """By nobody's message: it stands among those that waited too long."""
     job_id = await back_in_the_queue(engine, deadline_ms=700)
-    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, SAYS_NOTHING)
     await settle(engine.r, job_id)
     await lease_passes(engine, job_id)
     until = (await engine.job(job_id)).order.deadline_at
@@ -88,7 +88,7 @@ async def test_it_still_ends_at_its_deadline(engine: Engine) -> None:
 async def test_a_callback_that_nobody_has_read_still_brings_a_message(engine: Engine) -> None:
     """Its own was lost, or it could not be confirmed yet: it may hold the result."""
     job_id = await back_in_the_queue(engine)
-    await engine.r.store.inbox.keep(job_id, 1, SAYS_SUCCESS, b"{}")
+    await engine.r.store.inbox.keep(job_id, 1, SAYS_SUCCESS)
     forget_messages(engine)
     await lease_passes(engine, job_id)
     assert messages(engine) == 1

@@ -219,6 +219,12 @@ class Job:
         inferred = self.error is not None and (self.error.code in INFERRED_CODES or self.completed_via is not None)
         return self.status is Status.EXPIRED or (self.status is Status.FAILED and inferred)
 
+    @property
+    def is_settled(self) -> bool:
+        """Whether it has ended, and no result that still comes would be adopted, or would show that it was paid for."""
+        is_open = any(attempt.status in OPEN_UPSTREAM for attempt in self.attempts)
+        return self.is_terminal and not self.accepts_late_result and not is_open
+
     def numbered(self, number: int) -> Attempt | None:
         """The attempt with that number, if it is still on the record."""
         return next((attempt for attempt in self.attempts if attempt.number == number), None)

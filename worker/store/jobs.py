@@ -18,7 +18,7 @@ from worker.store.admission import Accepted, Allowance, Budget, OverBudget, acce
 from worker.store.advancing import advance, request_key
 from worker.store.condition import Condition
 from worker.store.doubt import settled
-from worker.store.inbox import Inbox, look_again
+from worker.store.inbox import Inbox, heard_after_removal, look_again
 from worker.store.keys import JOB, JOBS
 from worker.store.lane import Lane
 from worker.store.listing import matching
@@ -49,8 +49,19 @@ def lay_ghost(*, job_id: str) -> None:
 
 
 @script
-def forget(*, job_id: str, tenant: str, folder: str, tombstone_ms: Milliseconds, request_keys: Sequence[str]) -> None:
-    """Removes a finished job except its folder, for which it leaves a tombstone. `request_keys`: its index rows."""
+def forget(
+    *,
+    job_id: str,
+    tenant: str,
+    folder: str,
+    tombstone_ms: Milliseconds,
+    heard_ms: Milliseconds,
+    request_keys: Sequence[str],
+) -> None:
+    """Removes a finished job except its folder, for which it leaves a tombstone. `request_keys`: its index rows.
+
+    `heard_ms`: how long a callback for it could still be taken for one of an unknown job.
+    """
 
 
 class JobStore:
@@ -208,5 +219,6 @@ class JobStore:
             tenant=job.order.tenant,
             folder=folder_of(job),
             tombstone_ms=TOMBSTONE_MS,
+            heard_ms=heard_after_removal(job, self.now()),
             request_keys=rows,
         )

@@ -16,7 +16,8 @@ STRING, HASH, LIST, SET, ZSET, ANY = Type
 # Jobs
 JOB = Family("job:<job>", HASH, Life.JOB,
     "the record: version status tenant order doc timeline rank deadline open spent | priority (5 if absent) place "
-    "placed claimed pushed stalls inbox_read collector lined_up",
+    "placed claimed pushed stalls inbox_read collector lined_up "
+    "heard (a mark of each callback)",
     bound="removed after DARKROOM_RETENTION_SECONDS, or by DELETE")
 INBOX = Family("inbox:<job>", LIST, Life.JOB,
     "callbacks as they came: '<ms> <attempt> <body>', the oldest first")
@@ -27,8 +28,12 @@ REQUEST = Family("request:<server>:<request_id>", STRING, Life.TTL,
     "removed")
 IDEMPOTENCY = Family("idempotency:<tenant>:<row>", STRING, Life.TTL,
     "'<fingerprint> <job id>,<job id>…': the jobs that were accepted with that Idempotency-Key")
-ORPHANS = Family("orphans", LIST, Life.PERMANENT,
-    "callbacks whose job was not known, as JSON", bound="the newest 1,000")
+ORPHANS = Family("orphans", LIST, Life.TTL,
+    "callbacks whose job was not known, as JSON, the newest first", bound="the newest 256, of 16 KiB at most")
+ORPHANS_OF = Family("orphans:<job>", STRING, Life.TTL,
+    "a mark of each orphan of that job")
+REMOVED = Family("removed", ZSET, Life.TTL,
+    "job id → ms until which a callback for that removed job could be taken for an orphan")
 FINISHED = Family("finished", ZSET, Life.JOB,
     "job id → when it ended, in ms; later while its removal is tried, so that it is due again after a crash")
 TOMBSTONES = Family("tombstones", ZSET, Life.EMPTY,

@@ -41,7 +41,7 @@ async def _match(store: JobStore) -> int:
     for row in await store.inbox.orphans():
         orphan = orjson.loads(row)
         if await store.load(orphan["job"]):
-            await store.inbox.keep(orphan["job"], orphan["attempt"], orphan["body"].encode(), row)
+            await store.inbox.keep(orphan["job"], orphan["attempt"], orphan["body"].encode())
             await store.inbox.drop_orphan(row)
             matched += 1
     print(f"{matched} matched")

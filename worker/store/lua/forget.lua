@@ -13,6 +13,12 @@ for _, delivery in ipairs(redis.call('LRANGE', KEY.deliveries .. job_id, 0, -1))
   redis.call('DEL', KEY.delivery .. delivery)
   redis.call('ZREM', KEY.deliveries_due, delivery)
 end
+-- callbacks that still come are not kept as orphans
+redis.call('ZREMRANGEBYSCORE', KEY.removed, '-inf', now)
+if heard_ms > 0 then
+  redis.call('ZADD', KEY.removed, now + heard_ms, job_id)
+  redis.call('PEXPIRE', KEY.removed, math.max(heard_ms, redis.call('PTTL', KEY.removed)))
+end
 for _, family in ipairs({KEY.job, KEY.inbox, KEY.deliveries}) do redis.call('DEL', family .. job_id) end
 redis.call('ZREM', KEY.jobs .. tenant, job_id)
 redis.call('ZREM', KEY.due, job_id)
