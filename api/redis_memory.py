@@ -1,6 +1,7 @@
 """Whether Redis has memory for more jobs; checked in the background, so that no request waits for it.
 
-An accepted job needs memory until its end (records, deliveries). So new jobs are refused while some memory is left.
+An accepted job needs memory until its end (records, deliveries). So new jobs are refused while some memory is left. The
+limit is exact in lua/accept.lua, which looks itself; here it keeps refused requests away from Redis, and tells people.
 """
 
 import asyncio
@@ -8,11 +9,13 @@ import asyncio
 import structlog
 
 from worker.store.lane import Lane, RedisUnavailable
-from worker.store.memory import memory_of
+from worker.store.memory import Memory, memory_of
 
 log = structlog.get_logger()
 
 LOOK_SECONDS = 2.0
+LARGEST_JOB = 70_000
+"""Bytes in Redis of a job with the largest body."""
 
 
 class RedisMemory:
@@ -20,14 +23,23 @@ class RedisMemory:
 
     def __init__(self, lane: Lane, most: float) -> None:
         self._lane, self._most = lane, most
-        self.share = 0.0
-        """Used share of Redis' maxmemory, 0 to 1; 0 if none is set."""
+        self._memory = Memory(0, 0)
         self._looking: asyncio.Task[None] | None = None
 
     @property
+    def share(self) -> float:
+        """Used share of Redis' maxmemory, 0 to 1; 0 if none is set."""
+        return self._memory.share
+
+    @property
+    def room(self) -> int:
+        """Bytes that are left free for jobs."""
+        return self._memory.room(self._most)
+
+    @property
     def is_short(self) -> bool:
-        """Whether new jobs are refused."""
-        return self.share >= self._most
+        """Whether new jobs are refused: there is no room for every single one."""
+        return self._memory.most > 0 and self.room < LARGEST_JOB
 
     @property
     def words(self) -> str:
@@ -44,7 +56,7 @@ class RedisMemory:
         """One check; logs a change once."""
         was_short = self.is_short
         try:
-            self.share = (await memory_of(self._lane)).share
+            self._memory = await memory_of(self._lane)
         except RedisUnavailable:
             return
         if self.is_short != was_short:

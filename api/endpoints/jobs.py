@@ -72,7 +72,8 @@ async def create_batch(request: Request) -> Response:
     with here["batches"].place(tenant) as place:
         body = await request.body()
         async with place.turn:
-            orders, accepted = await accept_requests(request, tenant, await parse_in_thread(body), body)
+            batch = await parse_in_thread(body, here["settings"].max_body_bytes)
+            orders, accepted = await accept_requests(request, tenant, batch, body)
             return json_answer({"jobs": await accepted_jobs(here, orders, accepted)}, 202)
 
 

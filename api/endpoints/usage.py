@@ -12,6 +12,7 @@ from api.schemas.usage import UsageView
 from api.state import state
 from worker.operate.flow import FlowControl, TenantFlow, Used
 from worker.store.admission import Allowance
+from worker.store.memory import limit_by_room
 
 router = APIRouter(prefix="/v1", tags=["jobs"])
 
@@ -22,23 +23,28 @@ async def show_usage(request: Request) -> Response:
     """Images: `open` are reserved, being bought, or unknown; `spent` are bought. A limit of null means no limit."""
     tenant, here = await authenticate(request, "read"), state(request)
     flow = await FlowControl(here["lane"], here["store"]).tenant(tenant)
-    return json_answer(usage_view(flow, allowance_of(here)))
+    return json_answer(usage_view(flow, allowance_of(here), here["memory"].room))
 
 
-def usage_view(flow: TenantFlow, allowance: Allowance) -> dict[str, Any]:
-    """A tenant's usage as plain data; `allowance` has the limits that apply if nothing is set for the tenant."""
+def usage_view(flow: TenantFlow, allowance: Allowance, room: int) -> dict[str, Any]:
+    """A tenant's usage as plain data; `allowance` has the limits that apply if nothing is set for the tenant.
+
+    `room`: bytes that are left free for jobs of all tenants.
+    """
     limits = {
         "rate": allowance.rate,
         "burst": allowance.burst,
         "waiting": allowance.tenant_waiting,
         "images_day": allowance.images_day,
         "images_month": allowance.images_month,
+        "bytes": allowance.tenant_bytes or (limit_by_room(flow.bytes, room) if allowance.shares_memory else 0),
     } | flow.limits
     return {
         "tenant": flow.name,
         "paused": flow.paused is not None,
         "weight": flow.weight,
         "waiting": {"jobs": flow.waiting, "limit": _limit(limits["waiting"])},
+        "memory": {"bytes": flow.bytes, "limit": _limit(limits["bytes"])},
         "rate": {"requests_per_second": limits["rate"] or None, "burst": _limit(limits["burst"])},
         "day": _period(flow.day, limits["images_day"]),
         "month": _period(flow.month, limits["images_month"]),

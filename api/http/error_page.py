@@ -35,6 +35,10 @@ MEANINGS: dict[str, tuple[str, str]] = {
     "idempotency_mismatch": ("the `Idempotency-Key` was used with another body", "use a new key"),
     "queue_full": ("the queue of this installation is full", "repeat after `Retry-After`"),
     "tenant_queue_full": ("your tenant has as many waiting jobs as it may have", "repeat after `Retry-After`"),
+    "tenant_memory_full": (
+        "your tenant's jobs, finished ones too, use as much of the job store's memory as they may",
+        "delete finished jobs, or ask for more",
+    ),
     "rate_limited": ("more requests than your rate allows", "repeat after `Retry-After`"),
     "too_many_followers": (
         "as many streams of events and waits for a job's end are open as may be; nothing was accepted",

@@ -26,6 +26,7 @@ CODES: dict[str, tuple[int, str]] = {
     "idempotency_mismatch": (422, "The Idempotency-Key was used with another body"),
     "queue_full": (429, "Too many jobs are waiting"),
     "tenant_queue_full": (429, "Too many jobs of yours are waiting"),
+    "tenant_memory_full": (429, "Your jobs use as much memory as they may"),
     "rate_limited": (429, "Too many requests in a short time"),
     "too_many_followers": (429, "Too many streams and waits are open"),
     "budget_exceeded": (429, "The budget of this day or month is used up"),

@@ -13,7 +13,7 @@ from api.finding import current_job, shown
 from api.http.json_answer import json_answer
 from api.http.problems import Problem
 from api.intake.idempotency import idempotency_of
-from api.intake.refusals import allowance_of, refusal_of
+from api.intake.refusals import NO_ROOM, allowance_of, refusal_of
 from api.intake.slices import in_slices
 from api.schemas.request import ParsedRequest
 from api.state import State, state
@@ -30,8 +30,8 @@ from worker.store.standing import Standing
 
 RETRY_WHEN_AWAY_SECONDS = 10
 PUBLIC_ADDRESS = "a public http(s) address on port 80 or 443"
-REFUSALS = ("queue_full", "tenant_queue_full", "rate_limited", "budget_exceeded", "deadline_unreachable",
-            "insufficient_storage")  # fmt: skip
+REFUSALS = ("queue_full", "tenant_queue_full", "tenant_memory_full", "rate_limited", "budget_exceeded",
+            "deadline_unreachable", "insufficient_storage")  # fmt: skip
 """Codes with which any job may be refused, also one whose request was accepted before (a retry)."""
 
 
@@ -145,7 +145,7 @@ async def _accepted_or_known(
                 raise
     known = await here["store"].accepted_before(idempotency) if idempotency else None
     if known is None:
-        raise _no_storage("The job store has no room for more jobs now.")
+        raise _no_storage(NO_ROOM)
     return known
 
 

@@ -12,6 +12,7 @@ RESERVED_SHARE = 0.2
 """If there are several tenants: a tenant that has less than this share of the queue waiting may exceed the limit of the
 queue by the same share. So no tenant can fill the queue and keep the others out."""
 
+NO_ROOM = "The job store has no room for more jobs now."
 FULL = frozenset({"queue_full", "tenant_queue_full"})
 
 
@@ -27,6 +28,9 @@ def allowance_of(here: State) -> Allowance:
         tenant_waiting=settings.tenant_max_waiting_jobs,
         images_day=settings.tenant_images_per_day,
         images_month=settings.tenant_images_per_month,
+        memory_share=settings.redis_memory_share,
+        tenant_bytes=settings.tenant_max_bytes,
+        shares_memory=here["keys"].has_several_tenants,
     )
 
 
@@ -64,6 +68,12 @@ def _told(verdict: str, refusal: Refusal, now: int) -> tuple[str, float, str]:
             period = "day" if refusal.number == 1 else "month"
             detail = f"{refusal.used} of your {refusal.limit} images of this {period} are bought or reserved."
             return "budget_exceeded", _until_next(period, now), detail
+        case "tenant_memory":
+            used, most = f"{refusal.used:,}", f"{refusal.limit:,}"
+            detail = f"Your jobs use {used} of the {most} bytes that they may in the job store. Delete finished ones."
+            return "tenant_memory_full", seconds, detail
+        case "memory":
+            return "insufficient_storage", seconds, NO_ROOM
         case "late":
             wait = math.ceil(refusal.limit / 1000)
             detail = f"It would take about {wait} s, which is {math.ceil(seconds)} s more than its deadline allows."

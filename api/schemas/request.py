@@ -10,7 +10,7 @@ from importlib.resources import files
 from typing import Any, NamedTuple
 
 from pydantic import TypeAdapter, ValidationError
-from pydantic_core import from_json
+from pydantic_core import from_json, to_json
 
 from api.http.problems import InvalidJson, InvalidRequest
 from api.schemas import own
@@ -28,6 +28,8 @@ FLAGS = PROVIDER.vocabulary.flags
 NUMBER_TEXTS = {**PROVIDER.vocabulary.number_texts, **own.NUMBER_TEXTS}
 """The texts that count as numbers; others that Python would accept (`1_0`, ` 5`, `5.0`) are refused."""
 MOST_IN_BATCH = 1000
+MOST_BYTES = 65_536
+"""The default of DARKROOM_MAX_BODY_BYTES."""
 MOST_FIELDS = 64
 MOST_ERRORS = 100
 _BATCHES = ThreadPoolExecutor(1, "batch")
@@ -71,8 +73,11 @@ def parse_compatible(content: dict[str, Any]) -> ParsedRequest:
     return parsed
 
 
-def parse_batch(body: bytes) -> list[ParsedRequest]:
-    """An array of 1 to 1,000 requests; errors name the index, as in `3.width`. Raises as parse_request does."""
+def parse_batch(body: bytes, most_bytes: int = MOST_BYTES) -> list[ParsedRequest]:
+    """An array of 1 to 1,000 requests; errors name the index, as in `3.width`. Raises as parse_request does.
+
+    `most_bytes`: the largest request, as JSON without white space; the body of a single one has the same limit.
+    """
     content = _decoded(body)
     if not isinstance(content, list) or not 1 <= len(content) <= MOST_IN_BATCH:
         allowed = f"a JSON array of 1 to {MOST_IN_BATCH} requests"
@@ -80,7 +85,8 @@ def parse_batch(body: bytes) -> list[ParsedRequest]:
     batch: list[ParsedRequest] = []
     errors: list[FieldError] = []
     for index, each in enumerate(content):
-        parsed, found = _parse(each, refuse_unknown=True)
+        is_large = len(to_json(each)) > most_bytes
+        parsed, found = (None, [_too_large(most_bytes)]) if is_large else _parse(each, refuse_unknown=True)
         errors += [error._replace(field=f"{index}.{error.field}".rstrip(".")) for error in found]
         if len(errors) >= MOST_ERRORS:
             break
@@ -91,9 +97,13 @@ def parse_batch(body: bytes) -> list[ParsedRequest]:
     return batch
 
 
-async def parse_in_thread(body: bytes) -> list[ParsedRequest]:
+def _too_large(most_bytes: int) -> FieldError:
+    return FieldError("", "too_large", "The request is too large.", f"up to {most_bytes} bytes of JSON")
+
+
+async def parse_in_thread(body: bytes, most_bytes: int) -> list[ParsedRequest]:
     """parse_batch in a thread, so that it does not block the event loop."""
-    return await asyncio.get_running_loop().run_in_executor(_BATCHES, parse_batch, body)
+    return await asyncio.get_running_loop().run_in_executor(_BATCHES, parse_batch, body, most_bytes)
 
 
 def request_body_schema(*, batch: bool = False) -> dict[str, Any]:

@@ -10,6 +10,13 @@ class WaitingUsage(BaseModel):
     limit: int | None
 
 
+class MemoryUsage(BaseModel):
+    """Memory of the job store that the tenant's jobs use, finished ones too."""
+
+    bytes: int
+    limit: int | None
+
+
 class RateLimit(BaseModel):
     """The rate limit of requests."""
 
@@ -39,6 +46,7 @@ class UsageView(BaseModel):
     paused: bool
     weight: float
     waiting: WaitingUsage
+    memory: MemoryUsage
     rate: RateLimit
     day: PeriodUsage
     month: PeriodUsage

@@ -99,6 +99,7 @@ PLANTED: dict[str, tuple[str, Plant]] = {
     ),
     "counter": ("a counter is wrong", lambda r, j: r.hincrby("counts", "failed", 3)),
     "backlog's size": ("a backlog's size is wrong", lambda r, j: r.hset("backlogs", "acme", 7)),
+    "bytes": ("a tenant's bytes are wrong", lambda r, j: r.hincrby("bytes", "acme", -70)),
     "waiting": ("the number of waiting jobs is wrong", lambda r, j: r.set("waiting", 7)),
     "budget": ("less is booked than was bought", lambda r, j: r.hincrby(r.keys("usage:acme:*")[0], "open", -2)),
     "message of nobody": (

@@ -1,6 +1,7 @@
 """What a test has left in Redis that nothing would ever remove: judged by the map of keys (worker/store/keys.py)."""
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 
 from redis import Redis
@@ -22,7 +23,20 @@ def leaks(redis: Redis) -> list[str]:
         pipe.pttl(name)
     facts = iter(pipe.execute())
     found = ((name.decode(), next(facts).decode(), next(facts)) for name in names)
-    return [f"{name}: {why}" for name, kind, left in found if (why := _leak(redis, name, kind, left, jobs))]
+    wrong = [f"{name}: {why}" for name, kind, left in found if (why := _leak(redis, name, kind, left, jobs))]
+    return wrong + list(_wrong_bytes(redis, jobs))
+
+
+def _wrong_bytes(redis: Redis, jobs: set[str]) -> Iterator[str]:
+    """Tenants whose counter of bytes is not the sum of their records': of one without jobs there must be none."""
+    found: Counter[str] = Counter()
+    for job in jobs:
+        tenant, counted = redis.hmget(keys.JOB(job), "tenant", "bytes")
+        found[(tenant or b"").decode()] += int(counted or 0)
+    noted = {name.decode(): int(counted) for name, counted in redis.hgetall(keys.BYTES()).items()}
+    for tenant in sorted(noted.keys() | +found):
+        if noted.get(tenant) != found[tenant]:
+            yield f"{keys.BYTES()}: {tenant} has {noted.get(tenant)}, its records say {found[tenant]}"
 
 
 def _leak(redis: Redis, name: str, kind: str, left: int, jobs: set[str]) -> str:

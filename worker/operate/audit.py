@@ -29,17 +29,18 @@ WHOLE = frozenset({b"order", b"doc", b"status", b"version", b"timeline"})
 """The fields that a readable record must have."""
 
 Repair = Callable[[], Awaitable[object]]
-Counted = Literal["backlog", "waiting", "count"]
+Counted = Literal["backlog", "waiting", "bytes", "count"]
 
 
 @script
 def mend_counter(
-    *, what: Literal["backlog", "waiting", "count"], name: str = "", noted: int = 0, counted: int = 0
+    *, what: Literal["backlog", "waiting", "bytes", "count"], name: str = "", noted: int = 0, counted: int = 0
 ) -> None:
     """Sets one of the queue's counters right, in one step with what it counts: jobs go on moving meanwhile.
 
-    `backlog`: the number of waiting jobs of the tenant `name`; `waiting`: of all; `count`: of jobs in the status
-    `name`, by the difference of what was counted to what was noted, where that still stands.
+    `backlog`: the number of waiting jobs of the tenant `name`; `waiting`: of all; `bytes`: of what its jobs use, and
+    `count`: of jobs in the status `name`, both by the difference of what was counted to what was noted, where that
+    still stands.
     """
 
 
@@ -97,7 +98,7 @@ class Audit:
                 if seen is None:
                     sums.ghosts.add(name)
                 elif name not in sums.ids:  # a scan may return a key twice
-                    sums.add(seen.job)
+                    sums.add(seen.job, seen.bytes)
                     yield seen
 
     async def _seen(self, name: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | None]:
@@ -111,7 +112,8 @@ class Audit:
         booked = Cost(int(row.get(b"open", 0)), int(row.get(b"spent", 0)))
         at = None if due is None else int(float(due))
         holds = held.get(name, frozenset())
-        return name, Seen(job, decode_timeline(row[b"timeline"]), booked, at, waits is not None, holds)
+        timeline, counted = decode_timeline(row[b"timeline"]), int(row.get(b"bytes", 0))
+        return name, Seen(job, timeline, booked, at, waits is not None, holds, counted)
 
     def _finding(self, job: Job, each: Broken) -> Finding:
         subject = f"{job.id} at {each.key}" if each.key else job.id
@@ -137,6 +139,9 @@ class Audit:
             yield Finding("a name of a job that has no record", f"{name} in {where}", self._forgetting(name))
         for subject in sums.shared_request_ids():
             yield Finding("two jobs have one request id", subject)
+        async for tenant, noted, found in sums.wrong_bytes(self.lane):
+            mend = self._counting("bytes", name=tenant, noted=noted, counted=found)
+            yield Finding("a tenant's bytes are wrong", f"{tenant}: {noted} noted, {found} found", mend)
         async for subject, key, field, missing in sums.wrong_budgets(self.lane):
             yield Finding("less is booked than was bought", subject, self._booking(key, field, missing))
 

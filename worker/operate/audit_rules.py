@@ -34,6 +34,8 @@ class Seen:
     """Whether it is in its tenant's backlog."""
     holds: frozenset[str]
     """Names of the upstream accounts at which it holds a place."""
+    bytes: int = 0
+    """What is counted for it in its tenant's bytes in Redis."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,12 +24,15 @@ class Sums:
     ids: set[str] = field(default_factory=set)
     ghosts: set[str] = field(default_factory=set)
     """Names of records without an order, from which no job can be read."""
+    bytes: Counter[str] = field(default_factory=Counter)
+    """Tenant → the bytes that its records say are counted for them."""
     _usage: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     _owners: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 
-    def add(self, job: Job) -> None:
-        """Adds one record."""
+    def add(self, job: Job, counted: int) -> None:
+        """Adds one record, for which so many bytes are counted."""
         self.ids.add(job.id)
+        self.bytes[job.order.tenant] += counted
         self.counts[job.status.value] += 1
         usage, cost = self._usage[job.order.tenant, day_of(job.order.created_at)], cost_of(job)
         usage[0] += cost.open
@@ -55,6 +58,14 @@ class Sums:
             for name, booked, cost in zip(("open", "spent"), (int(each or 0) for each in noted), found, strict=True):
                 if booked < cost:
                     yield f"{tenant} {day} {name}: {booked} booked, {cost} found", key, name, cost - booked
+
+    async def wrong_bytes(self, lane: Lane) -> AsyncIterator[tuple[str, int, int]]:
+        """Tenants with another number of bytes noted than their records say, as (tenant, noted, found)."""
+        row = await lane.call("HGETALL", keys.BYTES())
+        noted = {name.decode(): int(value) for name, value in row.items()}
+        for tenant in sorted(noted.keys() | self.bytes.keys()):
+            if noted.get(tenant, 0) != self.bytes[tenant]:
+                yield tenant, noted.get(tenant, 0), self.bytes[tenant]
 
     async def strays(self, lane: Lane) -> AsyncIterator[tuple[str, str]]:
         """(job id, where) of job names that have no record, in indexes and in keys of their own."""

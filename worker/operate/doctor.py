@@ -18,8 +18,8 @@ from worker.images.store import StoreError
 from worker.network.transport import open_transport
 from worker.startup import check_redis
 from worker.store import keys
-from worker.store.lane import connect
-from worker.store.memory import Memory
+from worker.store.lane import Lane, connect
+from worker.store.memory import Memory, memory_of, tenants_bytes
 from worker.upstream.accounts import upstream_pool
 from worker.upstream.callback_url import callback_url
 from worker.upstream.chosen import PROVIDER
@@ -27,6 +27,7 @@ from worker.upstream.provider import missing
 
 PROBE_TRACK_ID = "00000000000000000000000000-0"
 MOST_SKEW_SECONDS = 5.0
+NEARLY_ALL = 0.95
 STEP_IS_NEWS_SECONDS = 86_400
 STEPS = ["steps", "last_step", "stepped_at"]
 SECONDS = 10.0
@@ -80,6 +81,21 @@ async def _memory(settings: Settings) -> str | None:
     if memory.share < settings.redis_memory_share:
         return None
     return f"{memory.share:.0%} of its maxmemory is used, so nothing is accepted: give it more, or remove finished jobs"
+
+
+async def _tenants(settings: Settings) -> str | None:
+    """Tenants that are refused, or soon will be, because their jobs use nearly all the memory that they may."""
+    lane = Lane(connect(settings.redis_url.get_secret_value(), SECONDS), SECONDS)
+    try:
+        room = (await memory_of(lane)).room(settings.redis_memory_share)
+        found = [
+            f"{tenant} uses {used / most:.0%} of the {most / 1e6:.0f} MB that it may"
+            for tenant, used, most in await tenants_bytes(lane, settings.tenant_max_bytes, room)
+            if most and used > NEARLY_ALL * most
+        ]
+    finally:
+        await lane.aclose()
+    return f"{'; '.join(found)}: purge finished jobs, or darkroom limit --tenant NAME bytes=…" if found else None
 
 
 async def _clock(settings: Settings) -> str | None:
@@ -149,6 +165,7 @@ async def _strays(settings: Settings) -> str | None:
 _LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
     "Redis keeps what it accepts": _redis,
     "Redis has room for more jobs": _memory,
+    "every tenant has memory for more jobs": _tenants,
     "the clocks agree": _clock,
     "the image store can be written": _images,
     "a callback comes back here": _callback,

@@ -13,10 +13,11 @@ from worker.job.record import Milliseconds
 from worker.store import keys
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
+from worker.store.memory import tenant_bytes
 from worker.store.script import script
 
-TENANT_LIMITS = ("rate", "burst", "waiting", "images_day", "images_month")
-Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "weight"]
+TENANT_LIMITS = ("rate", "burst", "waiting", "images_day", "images_month", "bytes")
+Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "bytes", "weight"]
 
 
 @script
@@ -54,6 +55,8 @@ class TenantFlow:
 
     name: str
     waiting: int
+    bytes: int
+    """What its jobs and the rows of its Idempotency-Keys use in Redis."""
     paused: str | None
     weight: float
     limits: dict[str, float]
@@ -133,6 +136,7 @@ class FlowControl:
         return TenantFlow(
             name=name,
             waiting=int(await self._lane.call("HGET", keys.BACKLOGS(), name) or 0),
+            bytes=await tenant_bytes(self._lane, name),
             paused=known.get("paused"),
             weight=float(weight or 1),
             limits={limit: float(known[limit]) for limit in TENANT_LIMITS if limit in known},

@@ -14,7 +14,9 @@ from worker.store.standing import PLACED, Standing
 HEAD_START_MS = 30_000
 """The head start of one step of priority within a tenant: the job ranks as if it had come so much earlier."""
 
-Verdict = Literal["created", "same", "mismatch", "full", "tenant_full", "rate", "budget", "late"]
+Verdict = Literal[
+    "created", "same", "mismatch", "full", "tenant_full", "rate", "budget", "memory", "tenant_memory", "late"
+]
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,6 +66,12 @@ class Allowance(NamedTuple):
     tenant_waiting: int = 0
     images_day: int = 0
     images_month: int = 0
+    memory_share: float = 0
+    """Share of Redis' `maxmemory` above which nothing is accepted."""
+    tenant_bytes: int = 0
+    """Bytes that the tenant's jobs may use in Redis."""
+    shares_memory: bool = False
+    """A tenant without a limit of bytes may use as many as are left free below `memory_share`."""
 
 
 class NewJob(NamedTuple):

@@ -15,8 +15,8 @@ STRING, HASH, LIST, SET, ZSET, ANY = Type
 
 # Jobs
 JOB = Family("job:<job>", HASH, Life.JOB,
-    "the record: version status tenant order doc timeline rank deadline open spent | priority (5 if absent) place "
-    "placed claimed pushed stalls inbox_read collector lined_up "
+    "the record: version status tenant order doc timeline rank deadline open spent bytes | priority (5 if absent) "
+    "place placed claimed pushed stalls inbox_read collector lined_up "
     "heard (a mark of each callback)",
     bound="removed after DARKROOM_RETENTION_SECONDS, or by DELETE")
 INBOX = Family("inbox:<job>", LIST, Life.JOB,
@@ -96,11 +96,15 @@ QUICKEST = Family("quickest:<tenant>", STRING, Life.TTL,
 TENANTS = Family("tenants", SET, Life.PERMANENT,
     "names of the tenants that ever had a job, or for which something is set", bound="one a tenant")
 TENANT = Family("tenant:<tenant>", HASH, Life.PERMANENT,
-    "paused rate burst waiting images_day images_month: what an operator has set", bound="one a tenant")
+    "paused rate burst waiting images_day images_month bytes: what an operator has set", bound="one a tenant")
 RATE = Family("rate:<tenant>", STRING, Life.TTL,
     "when its requests will have used up their rate, in ms (GCRA's theoretical arrival time)")
 USAGE = Family("usage:<tenant>:<day>", HASH, Life.TTL,
     "open, spent → images of the jobs accepted on that day (UTC)")
+BYTES = Family("bytes", HASH, Life.EMPTY,
+    "tenant → bytes that its jobs use: the sum of `bytes` over its records")
+KEY_ROWS = Family("key_rows:<tenant>", HASH, Life.TTL,
+    "total; hour since 1970 → bytes of the rows in `idempotency:` that were written in it")
 API_KEYS = Family("keys", HASH, Life.PERMANENT,
     "SHA-256 of an API key, in hex → its id, tenant, scopes, name, times, as JSON",
     bound="5,000, made and revoked by an operator")

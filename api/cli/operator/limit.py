@@ -8,8 +8,8 @@ from api.cli.operator.engine import Engine, on_engine
 from api.cli.operator.tenants import add_new_option, is_known
 from worker.operate.flow import TENANT_LIMITS, Limit
 
-NUMBER = re.compile(r"\d{1,9}(\.\d{1,6})?")
-WHOLE = ("waiting", "burst", "images_day", "images_month")
+NUMBER = re.compile(r"\d{1,12}(\.\d{1,6})?")
+WHOLE = ("waiting", "burst", "images_day", "images_month", "bytes")
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,7 +23,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="VALUE",
         help="for an account a number, or `auto` (as configured or learned); for a tenant pairs of weight, rate, "
-        "burst, waiting, images_day, images_month and a number (0: no limit) or `default` (as configured)",
+        "burst, waiting, images_day, images_month, bytes and a number (0: no limit) or `default` (as configured)",
     )
 
 

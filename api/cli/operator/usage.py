@@ -1,4 +1,4 @@
-"""`darkroom usage`: the used budgets of tenants: images bought, and images open (reserved, or not known)."""
+"""`darkroom usage`: what tenants use: images bought and open (reserved, or not known), memory in Redis."""
 
 import argparse
 import dataclasses
@@ -32,4 +32,4 @@ async def _show(engine: Engine, only: str | None, *, as_json: bool) -> int:
 def _line(tenant: TenantFlow) -> str:
     used = (f"{each.period}: {each.spent} images bought, {each.open} open"
             for each in (tenant.day, tenant.month))  # fmt: skip
-    return f"{tenant.name}  {';  '.join(used)};  {tenant.waiting} waiting"
+    return f"{tenant.name}  {';  '.join(used)};  {tenant.waiting} waiting;  {tenant.bytes / 1e6:.1f} MB in Redis"

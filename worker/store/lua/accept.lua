@@ -2,12 +2,15 @@
 -- all or nothing. Safe to run twice with the same ids, so repeating a lost call changes nothing.
 -- Arguments and reply: worker/store/admission.py.
 -- @include budget
+-- @include memory
 -- @include standing
 
-local ids, images = {}, 0
+local ids, images, bytes = {}, 0, 0
 for at, job in ipairs(jobs) do
   ids[at] = job.id
   images = images + job.images
+  job.bytes = JOB_BYTES + #job.order + #job.doc + #job.timeline
+  bytes = bytes + job.bytes
 end
 ids = table.concat(ids, ',')
 if redis.call('EXISTS', KEY.job .. jobs[1].id) == 1 then return reply{verdict = 'created', ids = ids} end
@@ -25,8 +28,8 @@ if idempotency_key ~= '' then
 end
 
 -- Limits that an operator has set for the tenant win over the defaults of the installation.
-local own_rate, own_burst, own_waiting, own_day, own_month, tenant_paused = unpack(redis.call('HMGET',
-  KEY.tenant .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'paused'))
+local own_rate, own_burst, own_waiting, own_day, own_month, own_bytes, tenant_paused = unpack(redis.call('HMGET',
+  KEY.tenant .. tenant, 'rate', 'burst', 'waiting', 'images_day', 'images_month', 'bytes', 'paused'))
 rate = limit_of(own_rate, rate)
 tenant_waiting = limit_of(own_waiting, tenant_waiting)
 burst = limit_of(own_burst, burst)
@@ -45,6 +48,22 @@ if tenant_waiting and size + #jobs > tenant_waiting then
 end
 local over = over_budget(tenant, day, images, limit_of(own_day, images_day), limit_of(own_month, images_month))
 if over then return reply{verdict = 'budget', refused_by = over} end
+
+-- Looked at here, not only now and then: many large batches could use up the reserve between two looks.
+local row_bytes = idempotency_key ~= '' and KEY_ROW_BYTES + #idempotency_key + #ids or 0
+local room, is_limit
+if memory_share > 0 then room, is_limit = room_of(memory_share) end
+if is_limit and bytes + row_bytes > room then
+  return reply{verdict = 'memory', refused_by = {number = 10000, limit = 0, used = 0}}
+end
+local held, most_bytes = bytes_of(tenant), limit_of(own_bytes, tenant_bytes)
+-- as much as is left free: n tenants that fill what they may get 1/(n+1) each, and another one always finds room
+if room and shares_memory and not most_bytes and not own_bytes then
+  most_bytes = math.max(0, math.floor((held + room) / 2))
+end
+if most_bytes and held + bytes + row_bytes > most_bytes then
+  return reply{verdict = 'tenant_memory', refused_by = {number = 10000, limit = most_bytes, used = held}}
+end
 
 -- Rate limit by GCRA (a leaky bucket): stores the time at which all requests so far would have passed evenly.
 local spacing, arrival, ahead_ms
@@ -74,6 +93,7 @@ end
 
 if idempotency_key ~= '' then
   redis.call('SET', idempotency_key, print .. ' ' .. ids, 'PX', idempotency_ms)
+  count_key_row(tenant, row_bytes)
 end
 if rate then
   -- a batch is accepted if there is room for one request, and then counts with all of its requests
@@ -81,13 +101,15 @@ if rate then
     'PX', math.ceil(arrival - now + #jobs * spacing) + 1000)
 end
 book(tenant, day, images, 0)
+redis.call('HINCRBY', KEY.bytes, tenant, bytes)
 -- if nobody waits and a place is free, there is no queue
 local nobody_waits = not tenant_paused and redis.call('EXISTS', KEY.fair) == 0
 local own
 for _, job in ipairs(jobs) do
   local key = KEY.job .. job.id
   redis.call('HSET', key, 'version', 1, 'status', 'queued', 'tenant', tenant, 'order', job.order, 'doc', job.doc,
-    'timeline', job.timeline, 'rank', job.rank, 'deadline', job.deadline, 'open', job.images, 'spent', 0)
+    'timeline', job.timeline, 'rank', job.rank, 'deadline', job.deadline, 'open', job.images, 'spent', 0,
+    'bytes', job.bytes)
   if job.priority ~= 5 then redis.call('HSET', key, 'priority', job.priority) end
   redis.call('ZADD', KEY.jobs .. tenant, job.created_at, job.id)
   redis.call('ZADD', KEY.due, job.deadline, job.id)

@@ -3,12 +3,13 @@
 -- only for `succeeded`. Arguments and reply: worker/store/advancing.py.
 -- @include budget
 -- @include governor
+-- @include memory
 -- @include timeline
 
 local key = KEY.job .. job_id
-local its_version, from, tenant, place, rank, timeline, was_open, was_spent, placed, claimed = unpack(
+local its_version, from, tenant, place, rank, timeline, was_open, was_spent, placed, claimed, counted = unpack(
   redis.call('HMGET', key, 'version', 'status', 'tenant', 'place', 'rank', 'timeline', 'open', 'spent', 'placed',
-    'claimed'))
+    'claimed', 'bytes'))
 if tonumber(its_version) ~= version then return reply{done = false} end
 local ended = status == 'succeeded' or status == 'failed' or status == 'cancelled' or status == 'expired'
 
@@ -28,6 +29,9 @@ if buys_again then
   if over then return reply{done = false, refused_by = over} end
 end
 
+local longer = from ~= status and with_row(timeline, timeline_row) or timeline
+grow(job_id, tenant, counted, #doc - redis.call('HSTRLEN', key, 'doc') + #longer - #timeline
+  + (delivery_id ~= '' and DELIVERY_BYTES or 0))
 redis.call('HSET', key, 'version', version + 1, 'status', status, 'doc', doc, 'inbox_read', inbox_read,
   'open', images_open, 'spent', images_spent)
 redis.call('HDEL', key, 'stalls')
@@ -77,7 +81,7 @@ local heard = cause == 'answer' or cause == 'callback' or cause == 'poll'
 if held and heard and placed and not refused then smooth('hold_ms', now - placed) end
 
 if from ~= status then
-  redis.call('HSET', key, 'timeline', with_row(timeline, timeline_row))
+  redis.call('HSET', key, 'timeline', longer)
   count(from, -1)
   count(status, 1)
   if from == 'queued' then dequeue(job_id, tenant) end

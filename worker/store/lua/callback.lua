@@ -2,6 +2,7 @@
 -- a token may send anything: what is not stored costs no reading of what was stored before, and what is stored is
 -- bounded, per attempt and per job, also after the end and after the removal of the job.
 -- Arguments and reply: worker/store/inbox.py.
+-- @include memory
 -- @include prelude
 -- @include heard
 local key, inbox, mark = KEY.job .. job_id, KEY.inbox .. job_id, mark_of(attempt, digest, body)
@@ -34,7 +35,7 @@ if redis.call('HEXISTS', key, 'doc') == 0 then return reply{verdict = keep_orpha
 
 local ended_at = tonumber(redis.call('ZSCORE', KEY.finished, job_id))
 if ended_at and now - ended_at > grace_ms and not still_heard then return reply{verdict = 'ended'} end
-local status, heard = unpack(redis.call('HMGET', key, 'status', 'heard'))
+local status, heard, tenant, counted = unpack(redis.call('HMGET', key, 'status', 'heard', 'tenant', 'bytes'))
 heard = heard or ''
 if is_known(heard, mark) then return reply{verdict = 'duplicate'} end
 
@@ -46,6 +47,7 @@ if not has_room or (ended_at and own >= most_after_end) then
   redis.call('HINCRBY', KEY.stats, status .. ' callback_dropped', 1)
   return reply{verdict = ended_at and 'dropped' or 'full'}
 end
+grow(job_id, tenant, counted, #mark + #body + CALLBACK_BYTES)
 redis.call('RPUSH', inbox, now .. ' ' .. attempt .. ' ' .. body)
 redis.call('HSET', key, 'heard', heard .. mark)
 note_health('callback')

@@ -1,10 +1,12 @@
 -- Removes a finished job completely except its folder. A tombstone names the folder for the sweep, because a worker may
 -- be storing an image of the job at this moment. Arguments: worker/store/jobs.py.
+-- @include memory
 -- @include prelude
 redis.call('ZADD', KEY.tombstones, now + tombstone_ms, folder)
 redis.call('HDEL', KEY.removals_failing, 'finished ' .. job_id)
 local status = redis.call('HGET', KEY.job .. job_id, 'status')
 if status then count(status, -1) end
+take_back(job_id, tenant)
 for _, delivery in ipairs(redis.call('LRANGE', KEY.deliveries .. job_id, 0, -1)) do
   local state, line = unpack(redis.call('HMGET', KEY.delivery .. delivery, 'state', 'line'))
   if state then redis.call('HINCRBY', KEY.deliveries_counts, state, -1) end

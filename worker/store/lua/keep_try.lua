@@ -1,6 +1,7 @@
 -- Writes the row of one try and what follows from it for the delivery, its endpoint, and deliveries in line. Of
 -- several workers with the same number of rows only the first one counts. Arguments: worker/telling/scripts.py.
 -- @include lines
+-- @include memory
 -- @include telling
 local kind = telling(template, prefix, lease_ms, claim_ms, caps, '')
 local line, key = kind.line(line_to(tenant, host, endpoint)), KEY.delivery .. delivery_id
@@ -10,6 +11,9 @@ if redis.call('EXISTS', key) == 0 then -- removed with its job while it was bein
 end
 if tonumber(redis.call('HGET', key, 'tries') or 0) ~= tries then return reply{} end
 
+local job_id = redis.call('HGET', key, 'job')
+local counted = redis.call('HGET', KEY.job .. job_id, 'bytes')
+if counted then grow(job_id, tenant, counted, #rows - redis.call('HSTRLEN', key, 'attempts')) end
 redis.call('HSET', key, 'attempts', rows, 'tries', tries + 1)
 redis.call('HDEL', key, 'claimed_until')
 to_state(delivery_id, state)

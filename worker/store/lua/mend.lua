@@ -1,6 +1,7 @@
 -- Repairs what `darkroom audit` found, if it is still wrong. Buys, loses and ends nothing. `what` is dequeue (in the
 -- queue, but not waiting), keep_place (on the record, but not held), drop_place (held, but not on the record) or forget
 -- (keys of a job without a record). Arguments: worker/store/queue.py.
+-- @include memory
 -- @include queue
 local key = KEY.job .. job_id
 local status, place, order, tenant = unpack(redis.call('HMGET', key, 'status', 'place', 'order', 'tenant'))
@@ -14,6 +15,7 @@ if what == 'drop_place' and (place ~= account or status == 'succeeded' or status
   redis.call('ZREM', KEY.places .. account, job_id)
 end
 if what == 'forget' and not order then
+  if tenant then take_back(job_id, tenant) end
   for _, each in ipairs(redis.call('SMEMBERS', KEY.tenants)) do
     dequeue(job_id, each)
     redis.call('ZREM', KEY.jobs .. each, job_id)

@@ -1,3 +1,4 @@
+-- @include memory
 -- Corrects one of the queue's counters in the same transaction that counts, because jobs move all the time.
 if what == 'backlog' then
   local size = redis.call('ZCARD', KEY.backlog .. name)
@@ -8,6 +9,8 @@ elseif what == 'waiting' then
     total = total + redis.call('ZCARD', KEY.backlog .. tenant)
   end
   redis.call('SET', KEY.waiting, total)
+elseif what == 'bytes' then
+  if tonumber(redis.call('HGET', KEY.bytes, name) or 0) == noted then change_bytes(name, counted - noted) end
 elseif tonumber(redis.call('HGET', KEY.counts, name) or 0) == noted then -- else it has changed since
   redis.call('HINCRBY', KEY.counts, name, counted - noted)
 end
