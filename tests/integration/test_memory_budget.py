@@ -64,7 +64,7 @@ async def test_everything_that_a_job_keeps_is_counted_until_it_is_removed(
     await counts_more()
     await claimed(store, job_id)
     await counts_more()
-    assert await store.inbox.keep(job_id, 1, b'{"status": "processing"}', b"") == "kept"
+    assert await store.inbox.keep(job_id, 1, b'{"status": "processing"}') == "kept"
     await counts_more()
     found = await loaded(store, job_id)
     answer = Taken(Answer("success", request_id="7", links=("https://cdn/a.png",)))
