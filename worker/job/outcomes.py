@@ -4,6 +4,7 @@ Only a proven refusal leads back to the queue. An open outcome stays open until 
 decides.
 """
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Literal
 
@@ -80,10 +81,23 @@ def left_open(job: Job, attempt: Attempt, outcome: Open, now: Milliseconds, dura
     return replace(step, key_news=news)
 
 
+WEIGHS: Mapping[Reason, Literal["ok", "busy", "refused", "down"]] = {
+    Reason.REJECTED: "ok",  # the account has read the request and answered
+    Reason.BUSY: "busy",
+    Reason.KEY_REFUSED: "refused",
+    Reason.MISCONFIGURED: "refused",
+    Reason.UNREACHABLE: "down",  # no request was read, so none can be the cause
+}
+"""What a proven refusal says of the account. An open outcome is `shaky`, whatever its reason.
+
+`busy`, `refused` and `shaky` may be due to the words of this one request. So lua/includes/governor.lua lets them count
+for the job's tenant, and for everybody only after a second tenant was told the same.
+"""
+
+
 def _key_news(attempt: Attempt, refusal: NotTaken) -> KeyNews:
-    """What a refusal says of the account: full queue: pause; down or key refused: breaker; request refused: works."""
-    pause = int((refusal.retry_after_seconds or 0) * SECOND)
-    if refusal.reason is Reason.REJECTED:
+    kind = WEIGHS[refusal.reason]
+    if kind == "ok":
         return KeyNews("ok", attempt.upstream)
-    kind: Literal["busy", "down"] = "busy" if refusal.reason is Reason.BUSY else "down"
+    pause = int((refusal.retry_after_seconds or 0) * SECOND)
     return KeyNews(kind, attempt.upstream, pause, refusal.message or refusal.reason.value)

@@ -11,11 +11,11 @@ from worker.job.timing import Durations, next_look
 class KeyNews:
     """What an attempt has shown about its upstream account; lua/includes/governor.lua uses it. `pause` is in ms.
 
-    ok: it works; heard: a result came from it; busy: its queue is full; shaky: an answer proved nothing; down: it is
-    down.
+    ok: it works; heard: a result came from it; busy: its queue is full; shaky: an answer proved nothing; refused:
+    it refuses us, or only this request; down: it is down, whatever the request.
     """
 
-    kind: Literal["ok", "heard", "busy", "shaky", "down"]
+    kind: Literal["ok", "heard", "busy", "shaky", "refused", "down"]
     upstream: str
     pause: Milliseconds = 0
     reason: str = ""

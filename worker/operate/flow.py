@@ -17,6 +17,8 @@ from worker.store.memory import tenant_bytes
 from worker.store.script import script
 
 TENANT_LIMITS = ("rate", "burst", "waiting", "images_day", "images_month", "bytes")
+CUT = ("uncut", "cut_of")
+"""What is known of an account's limit while only one tenant was told that its queue is full."""
 Limit = Literal["rate", "burst", "waiting", "images_day", "images_month", "bytes", "weight"]
 
 
@@ -37,6 +39,8 @@ class AccountFlow:
     drained: str | None
     paused_until: Milliseconds
     reason: str
+    held_tenant: str
+    """The one tenant whose jobs are held back until `paused_until`; empty: everybody's."""
     seen: Milliseconds
 
 
@@ -101,10 +105,10 @@ class FlowControl:
             return False
         key = keys.UPSTREAM(upstream)
         if limit is None:
-            await self._lane.write("HDEL", key, "override", "learned", "probing")  # a worker sets it again
+            await self._lane.write("HDEL", key, "override", "learned", "probing", *CUT)  # a worker sets it again
         else:
             await self._lane.write("HSET", key, "override", limit, "limit", limit, "learned", 0)
-            await self._lane.write("HDEL", key, "probing")
+            await self._lane.write("HDEL", key, "probing", *CUT)
         await self._store.queue.tick()
         return True
 
@@ -158,6 +162,7 @@ class FlowControl:
             drained=known.get("drained"),
             paused_until=int(known.get("paused_until", 0)),
             reason=known.get("reason", ""),
+            held_tenant=known.get("of", ""),
             seen=int(known.get("seen", 0)),
         )
 

@@ -16,7 +16,7 @@ STRING, HASH, LIST, SET, ZSET, ANY = Type
 # Jobs
 JOB = Family("job:<job>", HASH, Life.JOB,
     "the record: version status tenant order doc timeline rank deadline open spent bytes | priority (5 if absent) "
-    "place placed claimed pushed stalls inbox_read collector lined_up "
+    "place placed claimed doubt (nobody knows whether its POST was taken) pushed stalls inbox_read collector lined_up "
     "heard (a mark of each callback)",
     bound="removed after DARKROOM_RETENTION_SECONDS, or by DELETE")
 INBOX = Family("inbox:<job>", LIST, Life.JOB,
@@ -82,7 +82,8 @@ UPSTREAMS = Family("upstreams", SET, Life.PERMANENT,
 UPSTREAM = Family("upstream:<account>", HASH, Life.PERMANENT,
     "limit learned seen | override drained paused_until reason probe_at window probing round failures strains "
     "tripped_at: of its circuit breaker; full full_at: its queue was full so often in a row, last then; tried: "
-    "the one job that is out while it was down or full",
+    "the one job that is out while it was down or full; of: the one tenant that this concerns ('': all); works: "
+    "another tenant's job was taken since; uncut, cut_of: the limit for all but the tenant on whose word it was cut",
     bound="one an account; a month after that has left `upstreams`")
 PLACES = Family("places:<account>", ZSET, Life.EMPTY,
     "job id → ms at which its place is freed by its lease; for an attempt beside which another was sent, its "

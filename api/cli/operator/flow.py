@@ -53,7 +53,8 @@ def _state(account: AccountFlow, now: int) -> str:
     if now - account.seen > SEEN_MS:
         return "in no worker's configuration"
     if account.paused_until > now:
-        return f"rests for {(account.paused_until - now) // 1000} s: {account.reason}"
+        whom = f" for tenant {account.held_tenant}" if account.held_tenant else ""
+        return f"rests for {(account.paused_until - now) // 1000} s{whom}: {account.reason}"
     return "in use"
 
 

@@ -78,7 +78,7 @@ end
 
 local crowd, found
 if may_be_late then
-  crowd, found = survey(tenant, tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)), pace()
+  crowd, found = survey(tenant, tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)), pace(tenant)
   for at, job in ipairs(jobs) do
     local own = redis.call('ZCOUNT', KEY.backlog .. tenant, '-inf', job.rank) + at - 1
     local wait = wait_ms(found, jobs_before(crowd, own, job.priority))
@@ -113,9 +113,9 @@ for _, job in ipairs(jobs) do
   if job.priority ~= 5 then redis.call('HSET', key, 'priority', job.priority) end
   redis.call('ZADD', KEY.jobs .. tenant, job.created_at, job.id)
   redis.call('ZADD', KEY.due, job.deadline, job.id)
-  local account = nobody_waits and free_account()
+  local account = nobody_waits and not held_back() and free_account(tenant)
   if account then
-    dispatch(job.id, account, template, prefix, lease_ms)
+    dispatch(job.id, tenant, account, template, prefix, lease_ms)
   else
     nobody_waits = false
     own, size = enqueue(job.id, tenant, job.rank)
@@ -124,11 +124,11 @@ end
 count('queued', #jobs)
 if nobody_waits then return reply{verdict = 'created', ids = ids} end
 
-found = pace()
+found = pace(tenant)
 local moved = found.free > 0
 if moved then
   pump(template, prefix, lease_ms)
-  found, size = pace(), tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
+  found, size = pace(tenant), tonumber(redis.call('HGET', KEY.backlogs, tenant) or 0)
 end
 crowd = survey(tenant, size)
 local places = {}

@@ -62,12 +62,12 @@ end
 
 -- before the place is freed, because the answer proves how many places the account held
 if news == 'ok' then
-  heal(account, placed)
-  learn_more(account, job_id)
+  heal(account, tenant, placed)
+  learn_more(account, tenant, job_id)
 elseif news == 'heard' then
-  hear(account, placed)
+  hear(account, tenant, placed)
 end
-local refused = news == 'busy' or news == 'down'
+local refused = news == 'busy' or news == 'refused' or news == 'down'
 local probed, tried = false, false
 if refused then
   local probing, trying = unpack(redis.call('HMGET', KEY.upstream .. account, 'probing', 'tried'))
@@ -95,7 +95,7 @@ end
 redis.call('HINCRBY', KEY.stats, status .. ' ' .. cause, 1)
 
 if status == 'queued' and frees_place then
-  if cause == 'key_refused' and tried then
+  if (news == 'refused' or cause == 'key_refused') and tried then
     -- it was the probe, and the account may have been refused because of this request: it goes behind the others, so
     -- that it is not every probe
     rank = now
@@ -118,20 +118,24 @@ if delivery_id ~= '' then
   push(template, prefix, 'tell', 'tell', delivery_id)
 end
 if place and not frees_place then
+  if news == 'shaky' then redis.call('HSET', key, 'doubt', 1) end
   if ended or status == 'unknown' then
     give_back_later(job_id, place)
   elseif from == 'unknown' then
     redis.call('ZADD', KEY.places .. place, 'XX', now + PLACE_LEASE_MS, job_id) -- known again
+    redis.call('HDEL', key, 'doubt')
   end
 end
 if ended then redis.call('ZADD', KEY.finished, 'NX', now, job_id) end
 
 if news == 'busy' then
-  learn_less(account, placed, probed, pause_ms, jitter)
+  learn_less(account, tenant, placed, probed, pause_ms, jitter)
 elseif news == 'shaky' then
-  strain(account, job_id, placed, jitter, reason)
+  strain(account, tenant, job_id, placed, jitter, reason)
+elseif news == 'refused' then
+  trip(account, tenant, placed, jitter, reason)
 elseif news == 'down' then
-  trip(account, placed, jitter, reason)
+  trip(account, nil, placed, jitter, reason)
 end
 pump(template, prefix, lease_ms)
 return reply{done = true}

@@ -8,9 +8,10 @@ for _, account in ipairs(accounts) do
   local override = redis.call('HGET', key, 'override')
   if override then
     redis.call('HSET', key, 'limit', override, 'learned', 0)
-    redis.call('HDEL', key, 'probing')
+    redis.call('HDEL', key, 'probing', 'uncut', 'cut_of')
   elseif account.limit > 0 then
     redis.call('HSET', key, 'limit', account.limit, 'learned', 0)
+    redis.call('HDEL', key, 'uncut', 'cut_of')
   elseif redis.call('HGET', key, 'learned') ~= '1' then
     redis.call('HSET', key, 'limit', account.first_limit, 'learned', 1)
   end

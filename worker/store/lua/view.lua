@@ -11,7 +11,7 @@ if status == 'queued' and not place then
   local crowd = survey(owner, tonumber(redis.call('HGET', KEY.backlogs, owner) or 0))
   local own = redis.call('ZRANK', KEY.backlog .. owner, job_id) or 0
   local before = jobs_before(crowd, own, tonumber(priority or 5))
-  standing = standing_of(own, before, crowd, pace(), redis.call('HGET', KEY.tenant .. owner, 'paused'))
+  standing = standing_of(own, before, crowd, pace(owner), redis.call('HGET', KEY.tenant .. owner, 'paused'))
 end
 return reply{
   job = redis.call('HGETALL', key),

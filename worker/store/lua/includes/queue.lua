@@ -54,21 +54,6 @@ local function dequeue(id, tenant)
   end
 end
 
--- The next job by fairness between tenants, then by rank within the tenant.
-local function next_waiting()
-  local first = redis.call('ZRANGE', KEY.fair, 0, 0, 'WITHSCORES')
-  local tenant = first[1]
-  if not tenant then return nil end
-  local at = tonumber(redis.call('HGET', KEY.fair_time, tenant) or 0)
-  local clock = tonumber(redis.call('GET', KEY.fair_clock) or 0)
-  redis.call('SET', KEY.fair_clock, math.max(clock, math.min(at, tonumber(first[2]))))
-  redis.call('HSET', KEY.fair_time, tenant, at + turn_of(redis.call('HGET', KEY.fair_weights, tenant)))
-  local popped = redis.call('ZPOPMIN', KEY.backlog .. tenant)[1]
-  if popped then grow_backlog(tenant, -1) end
-  line_up(tenant)
-  return popped or next_waiting()
-end
-
 -- Nothing is bought while images cannot be stored, or while an operator has paused everything.
 local function held_back()
   return redis.call('EXISTS', KEY.store_away) + redis.call('EXISTS', KEY.paused) > 0
@@ -79,26 +64,91 @@ local function is_used(seen, drained)
   return not drained and is_seen(seen)
 end
 
--- The least loaded upstream account with a free place. After its pause an account that is down or full gets one probe.
-local function free_account()
-  if held_back() then return nil end
-  local best, best_load
-  for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
-    local most, paused_until, seen, drained = unpack(redis.call('HMGET', KEY.upstream .. name,
-      'limit', 'paused_until', 'seen', 'drained'))
-    if is_used(seen, drained) and tonumber(paused_until or 0) <= now then
-      local held, limit = redis.call('ZCARD', KEY.places .. name), tonumber(most or 1)
-      if held < limit and (not best or held / limit < best_load) then
-        best, best_load = name, held / limit
-      end
-    end
-  end
-  return best
+-- Whether what was learned from the refusals of `whose` jobs holds for that tenant: one tenant's refusals may be due to
+-- its own requests, so they hold back its own jobs only (includes/governor.lua). None, or '': everybody's.
+local function concerns(whose, tenant)
+  return not whose or whose == '' or whose == tenant
+end
+
+-- The account's limit for a tenant. `uncut`: the limit before `cut_of` was told that the queue is full.
+local function limit_for(tenant, limit, uncut, cut_of)
+  return tonumber(not concerns(cut_of, tenant) and uncut or limit or 1)
 end
 
 -- The lease of a place is the last resort: every step that ends the upstream's part frees the place.
 local PLACE_LEASE_MS = 86400000
 local LEAST_KEPT_MS = 300000
+
+local MOST_DOUBTS = 64 -- places that are looked at one by one
+local ID_CHARACTERS = 26
+
+-- The places of an account as that tenant must count them. If nobody knows whether a POST was taken, its place is kept,
+-- but from its own tenant only: a tenant's requests that end like this must not take the account from the others.
+local function held_for(tenant, name, limit)
+  local held = redis.call('ZCARD', KEY.places .. name)
+  if held < limit then return held end
+  local kept = redis.call('ZRANGEBYSCORE', KEY.places .. name,
+    '-inf', now + PLACE_LEASE_MS / 2, 'LIMIT', 0, MOST_DOUBTS)
+  for _, member in ipairs(kept) do -- a job, or an earlier attempt of one (keep_beside)
+    local doubt, whose = unpack(redis.call('HMGET', KEY.job .. member:sub(1, ID_CHARACTERS), 'doubt', 'tenant'))
+    if (doubt or #member > ID_CHARACTERS) and whose ~= tenant then held = held - 1 end
+  end
+  return held
+end
+
+-- The least loaded upstream account with a free place for that tenant, and whether there is one that may have a place
+-- for other tenants only. After its pause an account that is down or full gets one probe.
+local function free_account(tenant)
+  local best, best_load, for_others
+  for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
+    local most, paused_until, seen, drained, of, uncut, cut_of = unpack(redis.call('HMGET', KEY.upstream .. name,
+      'limit', 'paused_until', 'seen', 'drained', 'of', 'uncut', 'cut_of'))
+    if is_used(seen, drained) then
+      for_others = for_others or of == tenant or cut_of == tenant
+      if tonumber(paused_until or 0) <= now or not concerns(of, tenant) then
+        local limit = limit_for(tenant, most, uncut, cut_of)
+        local held = held_for(tenant, name, limit)
+        if held < limit and (not best or held / limit < best_load) then
+          best, best_load = name, held / limit
+        end
+      end
+    end
+  end
+  return best, for_others
+end
+
+-- Who is served next, its score in the line, and the account: the first tenant in the line that some account takes. An
+-- account holds back at most two tenants, one by its pause and one by its limit, so no more are looked past. A tenant
+-- that was looked past starts again at the queue's clock, as one that was idle.
+local function next_turn()
+  if held_back() then return nil end
+  local line = redis.call('ZRANGE', KEY.fair, 0, 0, 'WITHSCORES')
+  if not line[1] then return nil end
+  local account, for_others = free_account(line[1])
+  if account or not for_others then return line[1], line[2], account end
+  local first = line[1]
+  line = redis.call('ZRANGE', KEY.fair, 1, 2 * redis.call('SCARD', KEY.upstreams), 'WITHSCORES')
+  for each = 1, #line, 2 do
+    account = free_account(line[each])
+    if account then
+      catch_up(first)
+      line_up(first)
+      return line[each], line[each + 1], account
+    end
+  end
+end
+
+-- The next job of that tenant, which pays for a turn; within the tenant the order is by rank.
+local function serve(tenant, score)
+  local at = tonumber(redis.call('HGET', KEY.fair_time, tenant) or 0)
+  local clock = tonumber(redis.call('GET', KEY.fair_clock) or 0)
+  redis.call('SET', KEY.fair_clock, math.max(clock, math.min(at, tonumber(score))))
+  redis.call('HSET', KEY.fair_time, tenant, at + turn_of(redis.call('HGET', KEY.fair_weights, tenant)))
+  local popped = redis.call('ZPOPMIN', KEY.backlog .. tenant)[1]
+  if popped then grow_backlog(tenant, -1) end
+  line_up(tenant)
+  return popped
+end
 
 -- When a place is freed although the upstream may still work: its job has ended, or nobody knows whether its POST was
 -- taken.
@@ -116,14 +166,14 @@ local function keep_beside(id, number, name)
   if since then redis.call('ZADD', KEY.places .. name, math.min(since, kept_until()), id .. '-' .. number) end
 end
 
-local function dispatch(id, name, template, prefix, lease_ms)
+local function dispatch(id, tenant, name, template, prefix, lease_ms)
   redis.call('ZADD', KEY.places .. name, now + PLACE_LEASE_MS, id)
   redis.call('HSET', KEY.job .. id, 'place', name, 'placed', now, 'pushed', now)
   redis.call('ZADD', KEY.due, 'LT', now + lease_ms, id)
   push(template, prefix, 'submit', 'submit', id)
-  local failures, probing, limit, full = unpack(redis.call('HMGET', KEY.upstream .. name,
-    'failures', 'probing', 'limit', 'full'))
-  if failures or full then -- one probe, and nothing more until its answer
+  local failures, probing, limit, full, of = unpack(redis.call('HMGET', KEY.upstream .. name,
+    'failures', 'probing', 'limit', 'full', 'of'))
+  if (failures or full) and concerns(of, tenant) then -- one probe, and nothing more until its answer
     redis.call('HSET', KEY.upstream .. name, 'paused_until', now + lease_ms, 'tried', id)
   end
   if probing == '' and redis.call('ZCARD', KEY.places .. name) >= tonumber(limit) then
@@ -135,7 +185,7 @@ end
 -- limit goes down again. `placed` stays, to measure the time from place to end later.
 local function release(id, name)
   local held = redis.call('ZREM', KEY.places .. name, id) == 1
-  redis.call('HDEL', KEY.job .. id, 'place')
+  redis.call('HDEL', KEY.job .. id, 'place', 'doubt')
   -- the probe has ended; another one may follow, unless its result forbids it (governor.lua, after this)
   if redis.call('HGET', KEY.upstream .. name, 'tried') == id then
     redis.call('HDEL', KEY.upstream .. name, 'tried', 'paused_until')
@@ -153,9 +203,9 @@ local MOST_AT_ONCE = 500
 
 local function pump(template, prefix, lease_ms)
   for _ = 1, MOST_AT_ONCE do
-    local name = redis.call('EXISTS', KEY.fair) == 1 and free_account()
-    local id = name and next_waiting()
-    if not id then return end
-    dispatch(id, name, template, prefix, lease_ms)
+    local tenant, score, name = next_turn()
+    if not name then return end
+    local id = serve(tenant, score)
+    if id then dispatch(id, tenant, name, template, prefix, lease_ms) end
   end
 end

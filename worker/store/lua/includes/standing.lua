@@ -56,15 +56,17 @@ local function jobs_before(crowd, own, priority)
   return own + before + (line.beyond > 0 and math.floor(before / #names * line.beyond) or 0)
 end
 
--- The upstream accounts, the number of all places and of free ones, and the recent durations in ms. `accounts` has the
--- shape of worker/store/standing.py.
-local function pace()
+-- The upstream accounts as they are for that tenant, the number of all places and of free ones, and the recent
+-- durations in ms. `accounts` has the shape of worker/store/standing.py.
+local function pace(tenant)
   local found = {accounts = {}, places = 0, free = 0, held_back = held_back()}
   for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
-    local most, paused_until, seen, drained, failures, reason = unpack(redis.call('HMGET', KEY.upstream .. name,
-      'limit', 'paused_until', 'seen', 'drained', 'failures', 'reason'))
+    local most, paused_until, seen, drained, failures, reason, of, uncut, cut_of = unpack(redis.call('HMGET',
+      KEY.upstream .. name, 'limit', 'paused_until', 'seen', 'drained', 'failures', 'reason', 'of', 'uncut', 'cut_of'))
+    if not concerns(of, tenant) then failures, paused_until, reason = false, false, false end
     if is_seen(seen) then
-      local held, limit = redis.call('ZCARD', KEY.places .. name), tonumber(most or 1)
+      local limit = limit_for(tenant, most, uncut, cut_of)
+      local held = held_for(tenant, name, limit)
       local resting = tonumber(paused_until or 0) > now
       local state = drained and 'drained' or failures and 'broken' or resting and 'resting' or 'open'
       found.accounts[#found.accounts + 1] = {
@@ -81,7 +83,7 @@ local function pace()
   return found
 end
 
--- Milliseconds until a job with so many before it has its place; nil: unknown. `found` is the result of pace().
+-- Milliseconds until a job with so many before it has its place; nil: unknown. `found` is the result of pace(tenant).
 local function wait_ms(found, before)
   if found.held_back then return nil end
   if before < found.free then return 0 end

@@ -1,10 +1,13 @@
 """The sandbox's answers, shaped as documented. Each shape has its recording in tests/recordings."""
 
+import re
+from collections.abc import Mapping
 from typing import Any
 
 from worker.upstream.modelslab.sandbox.work import Work
 
 NEGATIVE_SUFFIX = " ((out of frame)), ((extra fingers)), mutated hands"
+SENT = re.compile(r"\{(\w+)\}")
 WRONG_URL = {"message": ""}
 HTTP_ERRORS = {
     400: "Invalid API Request",
@@ -88,6 +91,11 @@ def fetched_failed(work: Work, message: str) -> dict[str, Any]:
 def not_found() -> dict[str, Any]:
     """Fetch of an unknown request."""
     return {"status": "failed", "id": "", "message": "Request not found", "output": "", "tip": "Check the request id"}
+
+
+def repeating(text: str, sent: Mapping[str, Any]) -> str:
+    """The text with each `{name}` replaced by what was sent under that name: an upstream that repeats its caller."""
+    return SENT.sub(lambda found: str(sent.get(found[1], found[0])), text)
 
 
 def error(message: object) -> dict[str, Any]:

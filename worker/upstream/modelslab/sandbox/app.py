@@ -47,7 +47,7 @@ class Sandbox:
         refusal = self._refusal(content, faults)
         if refusal is not None:
             self.bill.add(track_id, key, "refused", None, taken=False)
-            return as_json(refusal)
+            return as_json(refusal, faults.http or 200)
         instead = what_comes_instead(faults, self._nth_post(content["prompt"], faults))
         if instead and not instead.taken:
             return self._not_taken(track_id, key, instead)
@@ -74,7 +74,7 @@ class Sandbox:
         if not work.told:
             return as_json(answers.fetched_pending())
         if work.faults.fail:
-            return as_json(answers.fetched_failed(work, work.faults.fail))
+            return as_json(answers.fetched_failed(work, answers.repeating(work.faults.fail, work.request)))
         work.renew()
         return as_json(answers.fetched(work, work.output(self.generator.base)))
 
@@ -109,7 +109,7 @@ class Sandbox:
             return answers.invalid_request()
         if str(content.get("key")) not in self._accounts:
             return answers.error("Invalid API key")
-        problem = first_error(content) or faults.reject
+        problem = first_error(content) or answers.repeating(faults.reject or "", content)
         return answers.error(problem) if problem else None
 
     def _nth_post(self, prompt: str, faults: Faults) -> int:

@@ -34,8 +34,8 @@ BARE_TEXTS = {
 MEANINGS = {
     "delay": "generating takes so many seconds",
     "answer-delay": "the answer to the POST takes so many seconds",
-    "fail": "generation fails, with that text",
-    "reject": "the POST is refused with 200 and `error`, with that text",
+    "fail": "generation fails, with that text; `{name}` in it becomes what was sent as `name`, such as `{key}`",
+    "reject": "the POST is refused with that text, as in `fail`, and 200 and `error`, or the status of `http`",
     "http": "the POST is answered with that HTTP status and not taken",
     "http-once": "the first POST of this prompt is answered with that HTTP status and not taken",
     "gateway": "taken and billed, then something in between answers with that HTTP status and an HTML page, no JSON",

@@ -106,7 +106,7 @@ class Generator:
     async def _call_back(self, work: Work, webhook: str) -> None:
         faults = work.faults
         if faults.fail:
-            true = answers.failed_callback(work, faults.fail)
+            true = answers.failed_callback(work, answers.repeating(faults.fail, work.request))
         else:
             true = answers.callback(work, work.output(self.base))
         bodies = [(webhook, true)] * max(1, faults.callback)
