@@ -1,6 +1,9 @@
 # One image for every process; the command chooses which. Needs no compiler: every dependency has a wheel.
 
-FROM python:3.11-slim-bookworm AS build
+# By its digest, so that a build is of the same image until this line is changed (docs/deployment.md, Images)
+ARG PYTHON_IMAGE=python:3.11.16-slim-bookworm@sha256:a36c24f9cbdf4fd0f52d67f0823eeac19c2028c637cecc392d97f980d4fec56b
+
+FROM $PYTHON_IMAGE AS build
 WORKDIR /build
 COPY requirements.lock ./
 # the lock names development tools as well: all files are checked against its hashes here, and from these files alone
@@ -14,7 +17,7 @@ RUN python -m venv /venv \
     && /venv/bin/pip install --quiet --disable-pip-version-check --no-cache-dir --no-index --find-links /wheels . \
     && /venv/bin/pip uninstall --quiet --yes pip
 
-FROM python:3.11-slim-bookworm
+FROM $PYTHON_IMAGE
 RUN groupadd --gid 10001 darkroom \
     && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /data darkroom \
     && install -d -o darkroom -g darkroom /data /data/images

@@ -1,4 +1,4 @@
-.PHONY: help setup demo up test unit check format fuzz mutants bench bench-backlog bench-scale chaos
+.PHONY: help setup env demo up test unit check format fuzz mutants bench bench-backlog bench-scale chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
@@ -21,6 +21,9 @@ $(READY): requirements.lock pyproject.toml
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r requirements.lock
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps --no-build-isolation -e .
 	@touch $(READY)
+
+env: ## Write .env for docker compose: a fresh secret for each that is missing, what is there stays
+	@sh deploy/env.sh
 
 demo: setup ## Run one job through the whole stack, show where its image is, stop
 	@$(BIN)/darkroom demo

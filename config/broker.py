@@ -57,6 +57,8 @@ def celery_options(redis_url: str) -> dict[str, Any]:
         "task_create_missing_queues": True,
         "task_send_sent_event": False,
         "worker_send_task_events": True,  # for Flower; costs about 1 ms of CPU per task
+        # with an expiry kombu runs scripts for Flower's queue, and Flower's user of Redis may run none (deploy/redis)
+        "event_queue_expires": None,
         "worker_hijack_root_logger": False,
         "worker_redirect_stdouts": False,
         "enable_utc": True,

@@ -104,7 +104,8 @@ def test_every_make_target_in_a_page_exists() -> None:
 
 def test_every_setting_in_a_page_exists() -> None:
     """But for those of docker-compose and of the tests themselves."""
-    others = {"DARKROOM_REDIS_MAXMEMORY", "DARKROOM_URL"}
+    compose = re.findall(r"DARKROOM_\w+", (ROOT / "docker-compose.yml").read_text())
+    others = {*compose, "DARKROOM_URL"}
     known = {f"DARKROOM_{name.upper()}" for name in Settings.model_fields} | others
     named = {page: {each for each in SETTING.findall(text) if "_TEST_" not in each} for page, text in pages().items()}
     assert {page: wrong for page, names in named.items() if (wrong := names - known)} == {}
