@@ -14,11 +14,12 @@ stops the process at start with one sentence. This page is made by `darkroom set
 
 """
 FOOT = """
-Read from the environment by others than Darkroom: `FLOWER_BASIC_AUTH` (`user:password`) and the passwords of Redis' users, needed by
-`docker compose` ([deployment.md](deployment.md)), `FLOWER_PORT` (for `make up`), and the usual `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` for `s3://`.
+Read from the environment by others than Darkroom: `FLOWER_BASIC_AUTH` (`user:password`) and the passwords of Redis'
+users, needed by `docker compose` ([deployment.md](deployment.md)),
+`FLOWER_PORT` (for `make up`), and the usual `AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION` for `s3://`.
 """
-ENVIRONMENT_HEAD = """# Made by `darkroom settings --env`. Copy to .env and uncomment what you set. For docker compose, `make env` writes a .env
-# with fresh secrets.
+ENVIRONMENT_HEAD = """# Made by `darkroom settings --env`. Copy to .env and uncomment what you set.
+# For docker compose, `make env` writes a .env with fresh secrets.
 """
 ENVIRONMENT_FOOT = """
 # Needed by docker compose, each made by `openssl rand -hex 32` or `make env`: passwords of Redis' users

@@ -23,6 +23,7 @@ HOLDERS = {
     "DARKROOM_SECRET": OURS,
     "DARKROOM_WEBHOOK_SECRET": OURS,
     "DARKROOM_API_KEYS": {"api"},
+    "DARKROOM_METRICS_TOKEN": {"api"},
     "DARKROOM_UPSTREAM_KEY": {"worker", "operator"},
     "AWS_SECRET_ACCESS_KEY": OURS,
     "FLOWER_BASIC_AUTH": {"flower"},
