@@ -22,7 +22,7 @@ ENVIRONMENT_HEAD = """# Made by `darkroom settings --env`. Copy to .env and unco
 # For docker compose, `make env` writes a .env with fresh secrets.
 """
 ENVIRONMENT_FOOT = """
-# Needed by docker compose, each made by `openssl rand -hex 32` or `make env`: passwords of Redis' users
+# With `docker compose` needed, each made by `openssl rand -hex 32` or `make env`: passwords of Redis' users
 #DARKROOM_REDIS_API_PASSWORD=
 #DARKROOM_REDIS_WORKER_PASSWORD=
 #DARKROOM_REDIS_FLOWER_PASSWORD=
