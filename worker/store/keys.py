@@ -106,6 +106,9 @@ BYTES = Family("bytes", HASH, Life.EMPTY,
     "tenant → bytes that its jobs use: the sum of `bytes` over its records")
 KEY_ROWS = Family("key_rows:<tenant>", HASH, Life.TTL,
     "total; hour since 1970 → bytes of the rows in `idempotency:` that were written in it")
+ROOM = Family("room", HASH, Life.TTL,
+    "left → bytes that may be accepted until Redis' memory is looked at again; beyond → free bytes beyond these; "
+    "limits: whether there is a maxmemory")
 API_KEYS = Family("keys", HASH, Life.PERMANENT,
     "SHA-256 of an API key, in hex → its id, tenant, scopes, name, times, as JSON",
     bound="5,000, made and revoked by an operator")

@@ -49,19 +49,19 @@ end
 local over = over_budget(tenant, day, images, limit_of(own_day, images_day), limit_of(own_month, images_month))
 if over then return reply{verdict = 'budget', refused_by = over} end
 
--- Looked at here, not only now and then: many large batches could use up the reserve between two looks.
 local row_bytes = idempotency_key ~= '' and KEY_ROW_BYTES + #idempotency_key + #ids or 0
-local room, is_limit
-if memory_share > 0 then room, is_limit = room_of(memory_share) end
-if is_limit and bytes + row_bytes > room then
+local more_bytes, room, is_limit = bytes + row_bytes, nil, false
+-- looked at here, not only by the API every two seconds: many large batches could use up the reserve meanwhile
+if memory_share > 0 then room, is_limit = take_room(memory_share, more_bytes) end
+if is_limit and more_bytes > room then
   return reply{verdict = 'memory', refused_by = {number = 10000, limit = 0, used = 0}}
 end
-local held, most_bytes = bytes_of(tenant), limit_of(own_bytes, tenant_bytes)
--- as much as is left free: n tenants that fill what they may get 1/(n+1) each, and another one always finds room
-if room and shares_memory and not most_bytes and not own_bytes then
-  most_bytes = math.max(0, math.floor((held + room) / 2))
-end
-if most_bytes and held + bytes + row_bytes > most_bytes then
+local most_bytes = limit_of(own_bytes, tenant_bytes)
+local is_shared = room and shares_memory and not most_bytes and not own_bytes
+local held = (most_bytes or is_shared) and bytes_of(tenant)
+-- as much as is left free: n tenants that use all they may get 1/(n+1) each, and another one always finds room
+if is_shared then most_bytes = math.max(0, math.floor((held + room) / 2)) end
+if held and held + more_bytes > most_bytes then
   return reply{verdict = 'tenant_memory', refused_by = {number = 10000, limit = most_bytes, used = held}}
 end
 

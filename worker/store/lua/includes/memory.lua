@@ -55,16 +55,38 @@ local function bytes_of(tenant)
   return (redis.call('HGET', KEY.bytes, tenant) or 0) + (redis.call('HGET', KEY.key_rows .. tenant, 'total') or 0)
 end
 
+-- A number in Redis' INFO. A plain search, because a pattern would be tried at each of its two thousand characters.
+local function number_in(facts, name)
+  local _, at = facts:find('\n' .. name .. ':', 1, true)
+  return at and tonumber(facts:match('^%d+', at + 1))
+end
+
 -- Bytes that jobs may still use: what is left of that share of maxmemory; nil: nobody knows. Without a maxmemory it is
 -- the machine's memory that is shared, and `is_limit` is false. An ACL may forbid INFO: then the API's look every two
 -- seconds stands alone (api/redis_memory.py).
-local function room_of(share)
+local function look_at_room(share)
   local facts = redis.pcall('INFO', 'memory')
-  local used = type(facts) == 'string' and facts:match('used_memory:(%d+)')
-  if not used then return nil, false end
-  local spared = tonumber(facts:match('mem_not_counted_for_evict:(%d+)') or 0)
-  local most = tonumber(facts:match('maxmemory:(%d+)') or 0)
+  if type(facts) ~= 'string' then return nil, false end
+  local used = number_in(facts, 'used_memory') - (number_in(facts, 'mem_not_counted_for_evict') or 0)
+  local most = number_in(facts, 'maxmemory') or 0
   local is_limit = most > 0
-  if not is_limit then most = tonumber(facts:match('total_system_memory:(%d+)') or 0) end
-  return most * share - used + spared, is_limit
+  if not is_limit then most = number_in(facts, 'total_system_memory') or 0 end
+  return math.floor(most * share - used), is_limit
+end
+
+-- The same for an accept of so many bytes, which it uses up. INFO costs a fifth of an accept, so the next look is when
+-- half of the room that it showed is used up, or after a second: `left` bytes until then, and `beyond` that.
+local FRESH_ROOM_MS = 1000
+
+local function take_room(share, bytes)
+  local left, beyond, limits = unpack(redis.call('HMGET', KEY.room, 'left', 'beyond', 'limits'))
+  if left and tonumber(left) >= bytes then
+    return redis.call('HINCRBY', KEY.room, 'left', -bytes) + beyond + bytes, limits == '1'
+  end
+  local room, is_limit = look_at_room(share)
+  if not room then return nil, false end
+  local half = math.floor(room / 2)
+  redis.call('HSET', KEY.room, 'left', half - bytes, 'beyond', room - half, 'limits', is_limit and 1 or 0)
+  redis.call('PEXPIRE', KEY.room, FRESH_ROOM_MS)
+  return room, is_limit
 end
