@@ -36,7 +36,7 @@ async def ask(r: Resources, attempt: Attempt, request_id: str, seconds: float = 
         log.warning("upstream.shared_id", track_id=attempt.track_id)
         return Asked(None, "shared_id")
     try:
-        return Asked(await r.client.fetch(upstream, request_id, seconds))
+        return Asked(await r.client.fetch(upstream, request_id, seconds, track_id=attempt.track_id))
     except UpstreamError as error:
         log.warning("fetch.failed", track_id=attempt.track_id, reason=type(error).__name__)
         return Asked(None)

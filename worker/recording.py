@@ -12,6 +12,7 @@ from worker.crash_points import Point, reached
 from worker.job import decisions
 from worker.job.answer import Answer
 from worker.job.endings import contradicts
+from worker.job.ids import attempt_track_id
 from worker.job.record import Job, Status
 from worker.job.step import Step
 from worker.job.timing import next_look
@@ -93,7 +94,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
     Returns False if it must be confirmed and could not be; then it stays unread.
     """
     _, number, body = loaded.inbox[0]
-    answer = PROVIDER.parse(body)
+    answer = r.client.cleaner.answer(PROVIDER.parse(body), attempt_track_id(loaded.job.id, number))
     if r.settings.confirm_callbacks and answer.kind == "success":
         confirmed = await _confirmed(r, loaded.job, number, answer)
         if confirmed is None:

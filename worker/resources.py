@@ -58,16 +58,17 @@ async def open_resources(settings: Settings) -> Resources:
         settings.redis_replicas,
     )
     store = job_store(settings, lane)
+    accounts = Accounts(settings)
     images = ImagePipeline(ImageSource(settings), Decoder(settings), open_store(settings))
     return Resources(
         settings=settings,
         lane=lane,
         store=store,
-        client=UpstreamClient(settings),
+        client=UpstreamClient(settings, lambda: accounts.keys),
         images=images,
         collecting=collecting(settings, lane),
         notifier=Notifier(settings, delivery_store(settings, lane), WebhookSecrets(settings, lane)),
-        accounts=Accounts(settings),
+        accounts=accounts,
         base_durations=durations_of(settings),
         health=Health(),
         viewer=viewer_of(settings),

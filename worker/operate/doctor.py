@@ -23,6 +23,7 @@ from worker.store.memory import Memory, memory_of, tenants_bytes
 from worker.upstream.accounts import upstream_pool
 from worker.upstream.callback_url import callback_url
 from worker.upstream.chosen import PROVIDER
+from worker.upstream.cleaning import Cleaner
 from worker.upstream.provider import missing
 
 PROBE_TRACK_ID = "00000000000000000000000000-0"
@@ -135,14 +136,17 @@ async def _callback(settings: Settings) -> str | None:
 
 async def _upstream(settings: Settings) -> str | None:
     """Asks each server with each key something that costs nothing."""
-    problems = []
+    problems, pool = [], upstream_pool(settings)
+    clean = Cleaner(settings, lambda: (each.key for each in pool.values()))
     async with httpx.AsyncClient(transport=open_transport(settings), timeout=SECONDS, trust_env=False) as client:
-        for upstream in upstream_pool(settings).values():
+        for upstream in pool.values():
             call = PROVIDER.greeting_call(upstream)
             answer = await client.post(call.url, content=call.body, headers=JSON)
             told = PROVIDER.parse(answer.content)
             if answer.status_code != 200 or told.kind == "error":
-                problems.append(f"{upstream.name} is refused: HTTP {answer.status_code} {told.message}".strip())
+                problems.append(
+                    f"{upstream.name} is refused: HTTP {answer.status_code} {clean.text(told.message)}".strip()
+                )
     return "; ".join(problems) or None
 
 

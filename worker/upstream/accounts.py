@@ -1,5 +1,6 @@
 """The upstream accounts of this installation, by names that may be shown. Their file may change at run time."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
@@ -50,6 +51,11 @@ class Accounts:
         self._known = upstream_pool(settings)
         self.used = tuple(self._known)
         """Names of the accounts that may get jobs."""
+
+    @property
+    def keys(self) -> Iterator[str]:
+        """The keys of all accounts that this process ever had."""
+        return (account.key for account in self._known.values())
 
     def account(self, name: str) -> Account | None:
         """The account with that name; None if this process never had it. No other account may use its place."""

@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import httpx
 
@@ -12,6 +12,7 @@ from worker.network.transport import open_transport
 from worker.upstream.accounts import Account
 from worker.upstream.callback_url import callback_url
 from worker.upstream.chosen import PROVIDER
+from worker.upstream.cleaning import Cleaner
 from worker.upstream.errors import Unreadable, UpstreamUnavailable
 from worker.upstream.provider import Call
 
@@ -31,10 +32,14 @@ class AnswerTooLarge(Exception):
 
 
 class UpstreamClient:
-    """The client for all servers of the pool. The key is in the body, which is never logged."""
+    """The client for all servers of the pool. The key is in the body, which is never logged.
 
-    def __init__(self, settings: Settings) -> None:
+    `keys` gives the keys that are removed from what the upstream says.
+    """
+
+    def __init__(self, settings: Settings, keys: Callable[[], Iterable[str]] = tuple) -> None:
         self._settings = settings
+        self.cleaner = Cleaner(settings, keys)
         self._most_fetches = max(1, settings.settle_concurrency // 2)
         self._fetches: Counter[str] = Counter()
         self._total_seconds = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds
@@ -52,6 +57,9 @@ class UpstreamClient:
 
         A crash in here leaves the attempt `submitting`, which becomes `unknown` when its lease is over.
         """
+        return self.cleaner.outcome(await self._submit(account, request, track_id), track_id)
+
+    async def _submit(self, account: Account, request: Mapping[str, object], track_id: str) -> Outcome:
         call = PROVIDER.submit_call(account, request, track_id, callback_url(self._settings, track_id))
         try:
             async with asyncio.timeout(self._total_seconds):
@@ -69,7 +77,9 @@ class UpstreamClient:
         echoes = [text for text in request.values() if isinstance(text, str)]
         return PROVIDER.judge(status, headers, answer, echoes)
 
-    async def fetch(self, account: Account, request_id: str, seconds: float = FETCH_SECONDS) -> Answer:
+    async def fetch(
+        self, account: Account, request_id: str, seconds: float = FETCH_SECONDS, *, track_id: str = ""
+    ) -> Answer:
         """The state of one request, within so many seconds. Raises UpstreamError; repeating it is harmless.
 
         A server that hangs gets at most half of a settling worker's concurrency. The rest is for callbacks, deadlines
@@ -91,7 +101,7 @@ class UpstreamClient:
             raise UpstreamUnavailable(f"HTTP {status}")
         if answer.kind == "unreadable":
             raise Unreadable(f"HTTP {status}")
-        return answer
+        return self.cleaner.answer(answer, track_id)
 
     async def _post(self, call: Call) -> tuple[int, httpx.Headers, bytes]:
         async with self._client.stream("POST", call.url, content=call.body) as answer:
