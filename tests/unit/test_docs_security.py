@@ -11,7 +11,7 @@ ROW = re.compile(r"^\|(?! threat|---| \|)(.*)\|$", re.M)
 FILE = re.compile(r"`((?:api|config|deploy|docs|worker)/[\w./-]+|[\w-]+\.(?:lock|yml)|Makefile|Dockerfile)`")
 TEST = re.compile(r"`(\w+/test_\w+\.py)::(test_\w+)`")
 NUMBERED = [f"B{number}" for number in range(1, 24)]
-SHARING = ["Names", "Receivers", "Decoders", "Trickling", "Words", "Bulk", "Lists", "Followers"]
+SHARING = ["Names", "Receivers", "Decoders", "Trickling", "Words", "Bulk", "Lists", "Batches", "Followers"]
 OTHERS = ["Memory", "Poisoned messages", "The upstream's words", "A leaked callback token", "Supply chain"]
 
 
