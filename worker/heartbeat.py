@@ -20,6 +20,7 @@ log = structlog.get_logger()
 
 LOOK_SECONDS = 3.0
 LINES_SECONDS = 1.0
+OUTBOX_SECONDS, BUSY_OUTBOX_SECONDS = 0.2, 0.02
 SWEEP_SECONDS = 30.0
 PARENT_SECONDS = 0.5
 
@@ -32,6 +33,7 @@ async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) 
     clocks = [
         asyncio.create_task(_every(r, _tick)),
         asyncio.create_task(_every(r, end_overdue)),
+        asyncio.create_task(_every(r, _empty_outbox)),
         asyncio.create_task(_every(r, _look_at_lines)),
         asyncio.create_task(_every(r, _look)),
         asyncio.create_task(_every(r, _sweep)),
@@ -68,6 +70,11 @@ async def _tick(r: Resources) -> float:
         log.info("tick.moved", jobs=jobs, deliveries=deliveries)
     tick_seconds = r.settings.tick_seconds
     return tick_seconds if wait is None else min(tick_seconds, max(0.02, wait / 1000))
+
+
+async def _empty_outbox(r: Resources) -> float:
+    """Sends waiting messages. The pause is shorter than workers need for what a list may hold, so they are never idle."""
+    return BUSY_OUTBOX_SECONDS if await r.store.queue.empty_outbox() else OUTBOX_SECONDS
 
 
 async def _look_at_lines(r: Resources) -> float:

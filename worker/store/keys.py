@@ -49,6 +49,12 @@ OVERDUE = Family("overdue", ZSET, Life.EMPTY,
 OVERDUE_OF = Family("overdue:<tenant>", ZSET, Life.JOB,
     "job id → its deadline; those jobs, until a worker takes them to end them")
 
+# Messages on their way to Celery: worker/store/lua, outbox
+OUTBOXES = Family("outboxes:<queue>", ZSET, Life.EMPTY,
+    "tenant → ms at which it was last served; tenants whose messages wait because the queue's list is long")
+OUTBOX = Family("outbox:<queue>:<tenant>", ZSET, Life.EMPTY,
+    "'<task> <id>' → since when that message waits; in turn with those of other tenants it goes into the list")
+
 # The queue: worker/store/lua, queue and standing
 BACKLOG = Family("backlog:<tenant>", ZSET, Life.JOB,
     "job id → rank; jobs of one tenant that wait for a place")

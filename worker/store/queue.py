@@ -65,6 +65,17 @@ def overdue(*, lease_ms: Milliseconds, most: int) -> OverdueReply:
     """Returns jobs that waited until their deadline."""
 
 
+class Emptied(NamedTuple):
+    """Whether messages still wait in the outbox."""
+
+    waits: bool
+
+
+@script
+def empty_outbox(*, push: Push, queues: Sequence[str]) -> Emptied:
+    """Sends messages that wait because Celery's lists were long."""
+
+
 @script
 def configure(*, push: Push, accounts: Sequence[Configured]) -> None:
     """Makes the accounts of a worker's configuration known to the queue."""
@@ -94,6 +105,10 @@ class Queue:
     async def tick(self, at_most: int = 500) -> Ticked:
         """Moves due jobs and deliveries into Celery."""
         return await self._lane.run(tick, push=self._push, most=at_most)
+
+    async def empty_outbox(self) -> bool:
+        """Sends messages that wait because Celery's lists were long, tenants in turn. Returns whether more wait."""
+        return (await self._lane.run(empty_outbox, push=self._push, queues=tuple(QUEUES))).waits
 
     async def overdue(self, most: int) -> list[str]:
         """Ids of jobs that waited until their deadline, tenants in turn. No other process gets them for a lease."""

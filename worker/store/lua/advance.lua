@@ -4,6 +4,7 @@
 -- @include budget
 -- @include governor
 -- @include memory
+-- @include outbox
 -- @include timeline
 
 local key = KEY.job .. job_id
@@ -106,7 +107,7 @@ end
 if status == 'storing' and cause == 'poll' and from ~= status then note_health('poll') end
 if collects then
   redis.call('HSET', key, 'pushed', now)
-  push(template, prefix, 'collect', 'collect', job_id)
+  push_in_turn(template, prefix, 'collect', 'collect', job_id, tenant)
 end
 if delivery_id ~= '' then
   redis.call('HSET', KEY.delivery .. delivery_id, 'job', job_id, 'tenant', tenant, 'state', 'pending',
@@ -115,7 +116,7 @@ if delivery_id ~= '' then
   redis.call('ZADD', KEY.deliveries_of .. tenant, now, delivery_id)
   redis.call('HINCRBY', KEY.deliveries_counts, 'pending', 1)
   redis.call('ZADD', KEY.deliveries_due, now + lease_ms, delivery_id)
-  push(template, prefix, 'tell', 'tell', delivery_id)
+  push_in_turn(template, prefix, 'tell', 'tell', delivery_id, tenant)
 end
 if place and not frees_place then
   if news == 'shaky' then redis.call('HSET', key, 'doubt', 1) end

@@ -3,8 +3,8 @@
 -- bounded, per attempt and per job, also after the end and after the removal of the job.
 -- Arguments and reply: worker/store/inbox.py.
 -- @include memory
--- @include prelude
 -- @include heard
+-- @include outbox
 local key, inbox, mark = KEY.job .. job_id, KEY.inbox .. job_id, mark_of(attempt, digest, body)
 
 -- A row that is older than orphan_ms goes when the next one comes; the last ones go with the key.
@@ -53,5 +53,5 @@ redis.call('HSET', key, 'heard', heard .. mark)
 note_health('callback')
 redis.call('ZADD', KEY.due, 'LT', now + lease_ms, job_id)
 redis.call('HSET', key, 'pushed', now)
-push(template, prefix, 'settle', 'settle', job_id)
+push_in_turn(template, prefix, 'settle', 'settle', job_id, tenant)
 return reply{verdict = 'kept'}

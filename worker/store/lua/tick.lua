@@ -3,6 +3,7 @@
 -- those that only have to be ended get no message, which would delay callbacks and polls, but are ended by overdue.lua.
 -- Arguments and reply: worker/store/queue.py.
 -- @include queue
+-- @include outbox
 redis.call('HSET', KEY.clock, 'seen', now)
 local TASKS = {queued = 'rescue', submitting = 'rescue', unknown = 'rescue', processing = 'poll', storing = 'collect'}
 local QUEUES = {submit = 'submit', poll = 'settle', collect = 'collect', rescue = 'settle'}
@@ -68,13 +69,13 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0
     local queue = QUEUES[task]
     -- its message may still be in a long list: it is lost only if it is older than the oldest one there;
     -- a job that must end does not wait for that
-    local may_wait = heads[queue] and heads[queue] <= tonumber(pushed or 0)
+    local may_wait = heads[queue] and heads[queue] <= tonumber(pushed or 0) or is_in_outbox(queue, task, id, tenant)
     local must_end = is_overdue and (status == 'queued' or status == 'storing')
     if must_end or not may_wait then
       -- a job in line waits for others, which is no sign that it kills workers
       if not lined_up then redis.call('HINCRBY', KEY.job .. id, 'stalls', 1) end
       redis.call('HSET', KEY.job .. id, 'pushed', now)
-      push(template, prefix, queue, task, id)
+      push_in_turn(template, prefix, queue, task, id, tenant)
       jobs = jobs + 1
     end
   end
@@ -82,13 +83,13 @@ end
 
 local deliveries = 0
 for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.deliveries_due, '-inf', now, 'LIMIT', 0, most)) do
-  local job, pushed = unpack(redis.call('HMGET', KEY.delivery .. id, 'job', 'pushed'))
+  local job, pushed, tenant = unpack(redis.call('HMGET', KEY.delivery .. id, 'job', 'pushed', 'tenant'))
   redis.call('ZADD', KEY.deliveries_due, now + lease_ms, id)
   if not job then
     redis.call('ZREM', KEY.deliveries_due, id)
-  elseif not (heads.tell and heads.tell <= tonumber(pushed or 0)) then
+  elseif not (heads.tell and heads.tell <= tonumber(pushed or 0)) and not is_in_outbox('tell', 'tell', id, tenant) then
     redis.call('HSET', KEY.delivery .. id, 'pushed', now)
-    push(template, prefix, 'tell', 'tell', id)
+    push_in_turn(template, prefix, 'tell', 'tell', id, tenant)
     deliveries = deliveries + 1
   end
 end

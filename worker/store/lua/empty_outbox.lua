@@ -1,0 +1,35 @@
+-- Sends messages from the outbox while Celery's lists are short, tenants in turn. Any number of processes may run it.
+-- If none does, the messages wait like those in the lists, for which there is then nobody either.
+-- Arguments and reply: worker/store/queue.py.
+-- @include outbox
+
+-- When it was pushed is noted with the job or delivery, so that a message that gets lost from now on is missed.
+local function send(queue, message)
+  local task, id = message:match('^(%S+) (.*)$')
+  local key = task == 'tell' and KEY.delivery .. id or KEY.job .. id
+  if redis.call('HEXISTS', key, task == 'tell' and 'job' or 'doc') == 0 then return end -- removed meanwhile
+  redis.call('HSET', key, 'pushed', now)
+  push(template, prefix, queue, task, id)
+end
+
+local function serve(queue, tenant, most)
+  local waiting = KEY.outbox .. queue .. ':' .. tenant
+  local page = redis.call('ZPOPMIN', waiting, most)
+  for at = 1, #page, 2 do send(queue, page[at]) end
+  if redis.call('EXISTS', waiting) == 1 then
+    redis.call('ZADD', KEY.outboxes .. queue, now, tenant)
+  else
+    redis.call('ZREM', KEY.outboxes .. queue, tenant)
+  end
+end
+
+local waits = false
+for _, queue in ipairs(queues) do
+  if redis.call('EXISTS', KEY.outboxes .. queue) == 1 then
+    local room = MOST_IN_LIST - redis.call('LLEN', prefix .. queue)
+    local tenants = room > 0 and redis.call('ZRANGE', KEY.outboxes .. queue, 0, room - 1) or {}
+    for _, tenant in ipairs(tenants) do serve(queue, tenant, math.ceil(room / #tenants)) end
+    waits = waits or redis.call('EXISTS', KEY.outboxes .. queue) == 1
+  end
+end
+return reply{waits = waits}
