@@ -7,6 +7,7 @@ import asyncio
 import os
 import platform
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 import structlog
 
@@ -25,15 +26,17 @@ SWEEP_SECONDS = 30.0
 PARENT_SECONDS = 0.5
 
 
-async def keep_ticking(r: Resources, parent: int, orphaned: Callable[[], None]) -> Callable[[], None]:
+async def keep_ticking(r: Resources, queue: str, parent: int, orphaned: Callable[[], None]) -> Callable[[], None]:
     """Starts the periodic tasks on this loop; returns what stops them. Calls `orphaned` when the parent is gone.
+
+    `queue` is the one that this process works on.
 
     Each is a task of its own, because an image store that hangs must not delay due jobs.
     """
     clocks = [
         asyncio.create_task(_every(r, _tick)),
         asyncio.create_task(_every(r, end_overdue)),
-        asyncio.create_task(_every(r, _empty_outbox)),
+        asyncio.create_task(_every(r, partial(_empty_outbox, queue=queue))),
         asyncio.create_task(_every(r, _look_at_lines)),
         asyncio.create_task(_every(r, _look)),
         asyncio.create_task(_every(r, _sweep)),
@@ -72,9 +75,9 @@ async def _tick(r: Resources) -> float:
     return tick_seconds if wait is None else min(tick_seconds, max(0.02, wait / 1000))
 
 
-async def _empty_outbox(r: Resources) -> float:
-    """Sends waiting messages. The pause is shorter than workers need for what a list may hold, so they are never idle."""
-    return BUSY_OUTBOX_SECONDS if await r.store.queue.empty_outbox() else OUTBOX_SECONDS
+async def _empty_outbox(r: Resources, queue: str) -> float:
+    """Sends messages that wait for this process' own queue, so a process that is busy takes no more than it can do."""
+    return BUSY_OUTBOX_SECONDS if await r.store.queue.empty_outbox(queue) else OUTBOX_SECONDS
 
 
 async def _look_at_lines(r: Resources) -> float:

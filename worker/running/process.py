@@ -41,7 +41,9 @@ def open_process(**_: Any) -> None:
     def stop_this_worker() -> None:
         os.kill(os.getpid(), signal.SIGTERM)
 
-    Process.stop_ticking = Process.loop.run(keep_ticking(Process.resources, Process.parent, stop_this_worker))
+    Process.stop_ticking = Process.loop.run(
+        keep_ticking(Process.resources, Process.role, Process.parent, stop_this_worker)
+    )
 
 
 @worker_shutdown.connect

@@ -72,8 +72,8 @@ class Emptied(NamedTuple):
 
 
 @script
-def empty_outbox(*, push: Push, queues: Sequence[str]) -> Emptied:
-    """Sends messages that wait because Celery's lists were long."""
+def empty_outbox(*, push: Push, queue: str) -> Emptied:
+    """Sends messages that wait because that list of Celery's was long."""
 
 
 @script
@@ -106,9 +106,9 @@ class Queue:
         """Moves due jobs and deliveries into Celery."""
         return await self._lane.run(tick, push=self._push, most=at_most)
 
-    async def empty_outbox(self) -> bool:
-        """Sends messages that wait because Celery's lists were long, tenants in turn. Returns whether more wait."""
-        return (await self._lane.run(empty_outbox, push=self._push, queues=tuple(QUEUES))).waits
+    async def empty_outbox(self, queue: str) -> bool:
+        """Sends messages that wait because that list of Celery's was long, tenants in turn. Whether more wait."""
+        return (await self._lane.run(empty_outbox, push=self._push, queue=queue)).waits
 
     async def overdue(self, most: int) -> list[str]:
         """Ids of jobs that waited until their deadline, tenants in turn. No other process gets them for a lease."""
