@@ -20,6 +20,7 @@ from api.guard.sockets import bound_buffers
 from api.keys import SAFE_KEY_LENGTH, configured_keys, tenants_with_short_keys
 from api.server import GracefulServer, raise_descriptor_limit
 from config.logs import configure_logs
+from config.private_memory import keep_memory_private
 from config.settings import Settings, load_settings, stop
 from worker.installation import check_installation_at_start
 from worker.startup import check_redis_at_start, check_settings
@@ -34,6 +35,7 @@ INTERRUPTED = 130
 
 def main() -> int:
     """Serves until SIGTERM, then finishes the requests in flight. Returns the exit code."""
+    keep_memory_private()
     settings = load_settings()
     configure_logs(settings, "api")
     check_settings(settings)

@@ -16,6 +16,7 @@ import structlog
 
 from config.broker import QUEUES
 from config.logs import configure_logs
+from config.private_memory import keep_memory_private
 from config.settings import Settings, load_settings
 
 log = structlog.get_logger()
@@ -94,6 +95,7 @@ class Parent:
 
 def main() -> int:
     """Runs the role of the command line, or all of them. Returns the exit code."""
+    keep_memory_private()
     settings = load_settings()
     if len(sys.argv) > 1 and sys.argv[1] in QUEUES:
         run_role(sys.argv[1], settings, int(sys.argv[2]) if len(sys.argv) > 2 else os.getppid())
