@@ -9,14 +9,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from config.settings import Settings
+from tests.support.poison_child import ESCAPES
 from tests.unit.test_images_decoded import painted, png_of
-from worker.images.decoded import BrokenImage, DecodedImage
+from worker.images.broken import BrokenImage
+from worker.images.decoded import DecodedImage, inspect
 from worker.images.decoder import CHILDREN, Decoder
 
 POISONED = (sys.executable, "-m", "tests.support.poison_child")
+HELD_BY_LIMITS = ("read a file", "read the parent's environment", "read the parent's memory", "dial", "make a socket")
+NO_SECCOMP = (*POISONED, "without-seccomp")
 GOOD = painted("PNG")
+EXIF = b"Exif\x00\x00II*\x00\x08\x00\x00\x00\x01\x00\x1a\x01\x05\x00\x01\x00\x00\x00\x1a\x00\x00\x00"
+KINDS: dict[str, list[tuple[str, dict[str, Any]]]] = {
+    "PNG": [("RGB", {}), ("RGBA", {}), ("P", {"transparency": bytes([0, 128, 255])}), ("I;16", {}), ("1", {})],
+    "JPEG": [("RGB", {}), ("CMYK", {}), ("RGB", {"progressive": True, "exif": EXIF}), ("L", {"comment": b"\xe9"})],
+    "WEBP": [("RGB", {}), ("RGBA", {"lossless": True}), ("RGB", {"exif": EXIF, "icc_profile": b"x"})],
+}
 on_linux = pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
 
 
@@ -50,11 +61,6 @@ def peak_bytes(pid: int) -> int:
     return int(status.partition("VmHWM:")[2].split()[0]) * 1024
 
 
-def environment(pid: int) -> bytes:
-    """What that process was given as its environment."""
-    return Path(f"/proc/{pid}/environ").read_bytes()
-
-
 def runs(pid: int) -> bool:
     """Whether there is such a process."""
     return Path(f"/proc/{pid}").exists()
@@ -82,9 +88,12 @@ async def test_a_broken_image_says_why() -> None:
         assert (await decoder.inspect(GOOD)).format == "PNG"
 
 
-@pytest.mark.parametrize("poison", [b"segfault", b"abort", b"exit", b"silence", b"memory", b"file", b"spin"])
+@pytest.mark.parametrize(
+    "poison",
+    [b"segfault", b"abort", b"exit", b"silence", b"memory", b"file", b"spin", b"nonsense", b"too much"],
+)
 async def test_an_image_that_ends_its_decoder_is_broken(poison: bytes) -> None:
-    """By a crash, by memory, by writing a file, by going silent or on for ever: never an exception of another kind."""
+    """By a crash, by memory, by a file, by going silent or on for ever, by an answer that no decoder gives."""
     async with decoding(command=POISONED, seconds=1.5) as decoder:
         with pytest.raises(BrokenImage):
             await decoder.inspect(poison)
@@ -143,15 +152,51 @@ async def test_closing_ends_children_that_are_at_work() -> None:
     assert children() <= before
 
 
-@on_linux
+async def told(decoder: Decoder, question: bytes) -> str:
+    """What the child says about itself."""
+    with pytest.raises(BrokenImage) as caught:
+        await decoder.inspect(question)
+    return str(caught.value)
+
+
 async def test_a_child_knows_nothing_of_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     """An image that takes its decoder over finds no key there."""
     monkeypatch.setenv("DARKROOM_UPSTREAM_KEY", "canary-key")
-    before = children()
+    async with decoding(command=POISONED) as decoder:
+        assert "canary-key" not in await told(decoder, b"environment")
+
+
+@on_linux
+async def test_an_image_that_takes_its_decoder_over_reaches_nothing() -> None:
+    """No file, no socket, no process, no other program, neither its parent's memory nor its limits; and it goes on."""
+    async with decoding(command=POISONED) as decoder:
+        assert await decoder.jail() == "seccomp"
+        came_of_it = {name: await told(decoder, name.encode()) for name in ESCAPES}
+        assert (await decoder.inspect(GOOD)).format == "PNG"
+    assert set(came_of_it.values()) == {"EPERM"}, came_of_it
+
+
+@on_linux
+async def test_without_seccomp_the_limits_are_left_and_it_is_said() -> None:
+    """Then no file, no socket and nothing to write; what only seccomp forbids is named in the page of threats."""
+    async with decoding(command=NO_SECCOMP) as decoder:
+        assert await decoder.jail() == "limits"
+        with capture_logs() as logs:
+            came_of_it = {name: await told(decoder, name.encode()) for name in HELD_BY_LIMITS}
+        assert (await decoder.inspect(GOOD)).format == "PNG"
+    assert logs == [{"event": "decoder.jail", "log_level": "warning", "jail": "limits"}]
+    assert set(came_of_it.values()) == {"EMFILE"}, came_of_it
+
+
+@pytest.mark.parametrize("form", ["PNG", "JPEG", "WEBP"])
+async def test_the_jail_costs_no_image(form: str) -> None:
+    """Large ones and all kinds of them: what decoding needs was loaded before, or is allowed."""
+    images = [
+        painted(form, size, mode, **options) for size in ((64, 48), (1024, 1024)) for mode, options in KINDS[form]
+    ]
     async with decoding() as decoder:
-        await decoder.inspect(GOOD)
-        (child,) = children() - before
-        assert environment(child) == b""
+        for each in images:
+            assert await decoder.inspect(each) == inspect(each, 16_800_000)
 
 
 @on_linux
@@ -184,6 +229,6 @@ async def test_children_end_with_a_parent_that_was_killed() -> None:
     parent = await asyncio.create_subprocess_exec(sys.executable, "-c", script, stdout=asyncio.subprocess.PIPE)
     said, _ = await parent.communicate()
     assert parent.returncode == -9
-    left = [int(pid) for pid in said.split()]
+    left = [int(pid) for pid in said.splitlines()[-1].split()]
     assert left
     await until(lambda: not any(runs(pid) for pid in left))

@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from worker.images.decoded import BrokenImage, DecodedImage, inspect
+from worker.images.broken import BrokenImage
+from worker.images.decoded import DecodedImage, inspect
 
 MAX_PIXELS = 100_000
 FORMATS = ("PNG", "JPEG", "WEBP")

@@ -1,6 +1,7 @@
-"""Turns at the decoder's children: fair between tenants, and one of them free for whoever comes."""
+"""Turns at the decoder's children: fair between tenants by the time they take, and one free for whoever uses little."""
 
 import asyncio
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 
 import pytest
@@ -42,21 +43,112 @@ async def test_one_tenant_never_holds_the_last_place(turns: Turns) -> None:
     assert log.count("acme") == 5
 
 
-async def test_those_that_wait_are_served_tenant_by_tenant(turns: Turns) -> None:
-    """Who came with many does not go before who came later with few."""
-    log: list[str] = []
-    async with AsyncExitStack() as held:
-        for tenant in ("x", "y", "z"):
-            await held.enter_async_context(turns.of(tenant))
-        leave = asyncio.Event()
-        leave.set()
-        names = ["acme"] * 4 + ["one", "two"]
-        tasks = [asyncio.create_task(hold(turns, name, log, leave)) for name in names]
+class Clock:
+    """Seconds that pass when a test says so."""
+
+    def __init__(self) -> None:
+        self.now = 0.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+class Room:
+    """Tenants at three places, by that clock."""
+
+    def __init__(self) -> None:
+        self.clock = Clock()
+        self.turns = Turns(3, self.clock)
+        self.inside: list[tuple[str, asyncio.Event]] = []
+        """Who holds a place, the longest first, and how it is told to leave."""
+        self.tasks: list[asyncio.Task[None]] = []
+
+    def come(self, *tenants: str) -> None:
+        """Each wants a turn."""
+        self.tasks += [asyncio.create_task(self._visit(tenant)) for tenant in tenants]
+
+    async def after(self, seconds: float, *leaving: str) -> list[str]:
+        """Time passes, then some leave. Returns who is inside, by name."""
         await quiet()
-        assert log == []
-    await asyncio.gather(*tasks)
-    assert set(log[:3]) == {"acme", "one", "two"}
-    assert sorted(log) == sorted(names)
+        self.clock.now += seconds
+        for tenant in leaving:
+            next(leave for name, leave in self.inside if name == tenant and not leave.is_set()).set()
+        await quiet()
+        return sorted(name for name, _ in self.inside)
+
+    async def _visit(self, tenant: str) -> None:
+        async with self.turns.of(tenant):
+            place = (tenant, asyncio.Event())
+            self.inside.append(place)
+            await place[1].wait()
+            self.inside.remove(place)
+
+
+@pytest.fixture
+async def room() -> AsyncIterator[Room]:
+    """An empty one."""
+    made = Room()
+    yield made
+    for task in made.tasks:
+        task.cancel()
+
+
+async def test_who_has_used_least_is_served_first(room: Room) -> None:
+    """Not who came first, nor who came less often."""
+    room.come("slow", "slow", "quick")
+    assert await room.after(0) == ["quick", "slow", "slow"]
+    room.come("other")
+    assert await room.after(1, "quick") == ["other", "slow", "slow"]
+    room.come("slow", "quick", "new")
+    assert await room.after(0.1, "other") == ["new", "slow", "slow"]
+    assert await room.after(0.1, "new") == ["quick", "slow", "slow"]
+
+
+async def test_tenants_that_use_much_leave_one_place_free_together(room: Room) -> None:
+    """However many they are: one with a quick image does not even wait for one of their turns."""
+    loud = [f"loud{number}" for number in range(8)]
+    room.come(*loud, *loud)
+    for _ in range(20):
+        inside = await room.after(6)
+        room.come(*inside[:2])
+        await room.after(0, *inside[:2])
+    assert len(await room.after(6)) == 2
+    for _ in range(10):
+        room.come("quiet")
+        assert "quiet" in await room.after(0.02)
+        assert len(await room.after(0.02, "quiet")) == 2
+
+
+async def test_they_share_the_others_by_time(room: Room) -> None:
+    """Eight that want all the time get about as much each, whether their turns are long or short."""
+    served: dict[str, float] = {}
+    room.come(*(f"loud{number}" for number in range(8)))
+    for _ in range(400):
+        await room.after(0)
+        inside = [name for name, _ in room.inside]
+        first, seconds = inside[0], 1.0 + int(inside[0][-1]) / 2
+        for each in inside:
+            served[each] = served.get(each, 0) + seconds
+        room.come(first)
+        await room.after(seconds, first)
+    assert max(served.values()) < 1.5 * min(served.values())
+
+
+async def test_use_is_forgotten(room: Room) -> None:
+    """Who used much a while ago has a quiet one's place again; nothing is kept of those that are gone."""
+    room.come("loud", "loud")
+    await room.after(20, "loud", "loud")
+    room.come("busy", "busy")
+    await room.after(60)
+    room.come("loud")
+    assert await room.after(0) == ["busy", "busy", "loud"]
+    await room.after(600, "busy", "busy", "loud")
+    room.come("new")
+    await room.after(3600, "new")
+    room.come("newer")
+    await room.after(0)
+    assert "loud" not in room.turns._uses
+    assert "busy" not in room.turns._uses
 
 
 async def test_who_gives_up_waiting_leaves_no_place_lost(turns: Turns) -> None:

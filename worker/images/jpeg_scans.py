@@ -6,7 +6,8 @@ scan is a valid file, but blurred), and every scan must have as many restarts as
 
 from dataclasses import dataclass, field
 
-from worker.images.jpeg import FRAMES, PROGRESSIVE, RESTART, START_OF_SCAN, BrokenScan, Segment, segments
+from worker.images.broken import BrokenImage
+from worker.images.jpeg import FRAMES, PROGRESSIVE, START_OF_SCAN, Segment
 
 COEFFICIENTS = 64
 BLOCK = 8
@@ -47,11 +48,11 @@ class Frame:
         return _units(self.width, across, most_across) * _units(self.height, down, most_down)
 
 
-def check_scans(data: bytes) -> None:
-    """Raises BrokenScan if something is missing. Does not check the data between two markers."""
+def check_scans(data: bytes, found: tuple[Segment, ...]) -> None:
+    """Raises BrokenImage if something is missing. Does not check the data between two markers."""
     frame: Frame | None = None
     interval = 0
-    for each in segments(data):
+    for each in found:
         if each.marker in FRAMES:
             frame = _frame(data, each)
         elif each.marker == RESTART_INTERVAL:
@@ -59,7 +60,7 @@ def check_scans(data: bytes) -> None:
         elif each.marker == START_OF_SCAN and frame:
             _check_scan(data, each, frame, interval)
     if frame is None or not frame.whole:
-        raise BrokenScan("without its last scans")
+        raise BrokenImage("is a JPEG without its last scans")
 
 
 def _check_scan(data: bytes, scan: Segment, frame: Frame, interval: int) -> None:
@@ -68,9 +69,8 @@ def _check_scan(data: bytes, scan: Segment, frame: Frame, interval: int) -> None
     numbers = data[scan.start + 5 : at : 2]
     first, last, bits = data[at : at + 3]
     frame.note(numbers, first, last, bits & 15)
-    restarts = sum(1 for _ in RESTART.finditer(data, scan.end, scan.data_end))
-    if interval and restarts < _rounded_up(frame.units(numbers), interval) - 1:
-        raise BrokenScan("with a scan that is cut short")
+    if interval and scan.restarts < _rounded_up(frame.units(numbers), interval) - 1:
+        raise BrokenImage("is a JPEG with a scan that is cut short")
 
 
 def _frame(data: bytes, segment: Segment) -> Frame:

@@ -7,20 +7,29 @@ import struct
 import zlib
 from collections.abc import Iterator
 
+from worker.images.broken import BrokenImage
+
 HEAD = b"\x89PNG\r\n\x1a\n"
 CHANNELS = {0: 1, 2: 3, 3: 1, 4: 2, 6: 4}
 """Samples per pixel, by colour type."""
 ADAM7 = ((0, 0, 8, 8), (4, 0, 8, 8), (0, 4, 4, 8), (2, 0, 4, 4), (0, 2, 2, 4), (1, 0, 2, 2), (0, 1, 1, 2))
 """The seven passes of an interlaced image: first column, first row, step across, step down."""
 PIECE_BYTES = 2**18
+MOST_CHUNKS = 65_536
+"""An encoder writes one for each 8 KiB of its stream, and a few more. Each costs us and Pillow a step of Python."""
 
 Chunk = tuple[bytes, int, int]
 """A chunk's kind, and the byte offsets at which its data start and end."""
 
 
-def end_of_png(data: bytes) -> int | None:
-    """The byte offset at which the image ends, or None if it is cut short."""
-    return next((end + 4 for kind, _, end in _chunks(data) if kind == b"IEND"), None)
+def end_of_png(data: bytes) -> int:
+    """The byte offset at which the image ends. Raises BrokenImage."""
+    for number, (kind, _, end) in enumerate(_chunks(data)):
+        if kind == b"IEND":
+            return end + 4
+        if number >= MOST_CHUNKS:
+            raise BrokenImage(f"is a PNG of more than {MOST_CHUNKS} chunks")
+    raise BrokenImage("is a PNG that is cut short")
 
 
 def rows_are_whole(data: bytes) -> bool:
@@ -34,12 +43,13 @@ def rows_are_whole(data: bytes) -> bool:
     unpacker = zlib.decompressobj()
     got = 0
     for kind, start, end in _chunks(data):
-        if kind == b"IDAT" and not unpacker.eof:
-            got += sum(map(len, _inflated(unpacker, data[start:end], wanted - got)))
+        for at in range(start, end if kind == b"IDAT" else start, PIECE_BYTES):
+            got += sum(map(len, _inflated(unpacker, data[at : min(end, at + PIECE_BYTES)], wanted - got)))
     return unpacker.eof and got == wanted
 
 
 def _inflated(unpacker: "zlib._Decompress", packed: bytes, most: int) -> Iterator[bytes]:
+    """The rows in a piece of the stream. zlib copies what is left of it with each call, so pieces are small."""
     while most >= 0 and not unpacker.eof:
         piece = unpacker.decompress(packed, PIECE_BYTES)
         packed, most = unpacker.unconsumed_tail, most - len(piece)

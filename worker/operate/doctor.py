@@ -5,6 +5,7 @@ is the most frequent reason for missing callbacks.
 """
 
 import asyncio
+import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
@@ -13,7 +14,9 @@ import httpx
 from redis.exceptions import RedisError
 
 from config.settings import Settings
+from worker.images.broken import BrokenImage
 from worker.images.chosen import open_store
+from worker.images.decoder import Decoder
 from worker.images.store import StoreError
 from worker.network.transport import open_transport
 from worker.startup import check_redis
@@ -119,6 +122,20 @@ async def _images(settings: Settings) -> str | None:
     return None
 
 
+async def _decoder(settings: Settings) -> str | None:
+    """Starts a decoder on this machine: a container, or another kind of machine, may allow no filter."""
+    decoder = Decoder(settings)
+    try:
+        jail = await decoder.jail()
+    except BrokenImage as error:
+        return str(error)
+    finally:
+        await decoder.aclose()
+    if jail == "seccomp" or sys.platform != "linux":
+        return None
+    return "no seccomp filter is allowed here: an image that takes its decoder over is held by limits only"
+
+
 async def _callback(settings: Settings) -> str | None:
     """Sends a callback for a job that never existed: an API with our secret says so, and keeps nothing."""
     async with httpx.AsyncClient(timeout=SECONDS, trust_env=False) as client:
@@ -172,6 +189,7 @@ _LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
     "every tenant has memory for more jobs": _tenants,
     "the clocks agree": _clock,
     "the image store can be written": _images,
+    "a decoder is in its jail": _decoder,
     "a callback comes back here": _callback,
     "the upstream takes our key": _upstream,
     "every job upstream can be asked for": _strays,
