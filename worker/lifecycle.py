@@ -17,6 +17,7 @@ from worker.images.store import StoreError
 from worker.job import decisions
 from worker.job.answer import Taken
 from worker.job.endings import contradicts
+from worker.job.parking import is_given_up
 from worker.job.record import Attempt, Job, Milliseconds, Status
 from worker.job.step import Step
 from worker.recording import current, record
@@ -184,17 +185,20 @@ async def _called_back_inline(r: Resources, job: Job, attempt: Attempt) -> tuple
 
 
 async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> None:
-    images, outstanding = await collect_images(r.images, job, inline)
+    found = await collect_images(r.images, job, inline)
     reached(Point.IMAGES_STORED)
-    after = await record(
-        r, job.id, lambda current, now: decisions.collected(current, images, outstanding, now, r.durations)
-    )
+
+    def decide(current: Job, now: Milliseconds) -> Step | None:
+        return decisions.collected(current, found.images, found.outstanding, now, r.durations, deaths=found.deaths)
+
+    after = await record(r, job.id, decide)
     reached(Point.END_WRITTEN)
     try:
-        await keep_to_the_record(r.images.store, job, images, after)
+        await keep_to_the_record(r.images.store, job, found.images, after)
     except StoreError as error:
         log.warning("images.left_behind", **facts(job), reason=str(error))
 
 
 def _collectable(job: Job) -> bool:
-    return job.status is Status.STORING or (job.accepts_late_result and job.completed_via is not None)
+    is_late = job.accepts_late_result and job.completed_via is not None and not is_given_up(job)
+    return job.status is Status.STORING or is_late

@@ -55,6 +55,8 @@ class Upstream:
         self.samples = 1
         self.broken: set[int] = set()
         """Which images of each result never come, counted from 1."""
+        self.poisoned: set[int] = set()
+        """Which images of each result end their decoder (tests/support/poison_child.py), counted from 1."""
         self.always_new = False
         """Every read of an image gives other bytes."""
         self.reads = self.reading = self.most_at_once = 0
@@ -83,8 +85,9 @@ class Upstream:
         if path.startswith("/image"):
             self.reads, self.reading = self.reads + 1, self.reading + 1
             self.most_at_once = max(self.most_at_once, self.reading)
-            if int(path.rpartition("-")[2].partition(".")[0]) in self.broken:
-                return b"not there"
+            number = int(path.rpartition("-")[2].partition(".")[0])
+            if number in self.broken | self.poisoned:
+                return b"exit" if number in self.poisoned else b"not there"
             body = png(f"read {self.reads}") if self.always_new else self.linked
             await asyncio.sleep(self.image_seconds)
             self.reading -= 1

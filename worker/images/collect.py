@@ -6,21 +6,25 @@ The record takes one image for each index and never changes it. A worker whose f
 
 import asyncio
 from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
 
 import structlog
 
-from worker.images.decoded import BrokenImage, DecodedImage
+from worker.images.broken import BrokenImage, DeadlyImage
+from worker.images.decoded import DecodedImage
 from worker.images.decoder import Decoder
 from worker.images.download import DownloadError, ImageSource, decode_inline
 from worker.images.manifest import manifest, manifest_key
 from worker.images.store import ImageStore, StoreError, image_key
 from worker.job.cost import images_of
 from worker.job.folder import folder_of
+from worker.job.parking import parked, with_deaths
 from worker.job.record import Image, Job
 from worker.upstream.chosen import PROVIDER
 
 log = structlog.get_logger()
 
+DIED: Final = "died"
 LONGEST_AT_WORK_SECONDS = 300.0
 """The longest time for downloading, decoding and storing a job's images; what is missing then is tried again."""
 
@@ -39,24 +43,36 @@ class ImagePipeline:
         await self.decoder.aclose()
 
 
-async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, ...]) -> tuple[tuple[Image, ...], int]:
-    """Stores every image of the job that is not stored yet, then the manifest of all that are stored.
+class Collected(NamedTuple):
+    """What one collection has come to."""
 
-    Returns the images that are durable now, by index, and the number that has an address but could not be stored this
-    time. A crash here loses nothing: the next try stores them again. Files that the record never names are removed with
-    the job.
+    images: tuple[Image, ...]
+    """All that are durable now, by index."""
+    outstanding: int
+    """How many have an address, could not be stored this time, and are to be tried again."""
+    deaths: tuple[int, ...]
+    """Indexes of the images on which a decoder died this time."""
+
+
+async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, ...]) -> Collected:
+    """Stores every image of the job that is not stored yet nor parked, then the manifest of all that are stored.
+
+    A crash here loses nothing: the next try stores them again. Files that the record never names are removed with the
+    job.
     """
     samples = images_of(job.order.request)
     sources = (job.links or inline)[:samples]
     stored = {image.index: image for image in job.images}
-    missing = [index for index in range(len(sources)) if index not in stored]
+    missing = [index for index in range(len(sources)) if index not in stored and index not in parked(job)]
     found = await asyncio.gather(*(_keep(pipeline, job, index, sources[index], inline) for index in missing))
-    stored.update({image.index: image for image in found if image})
+    stored.update({image.index: image for image in found if isinstance(image, Image)})
     images = tuple(stored[index] for index in sorted(stored))
-    outstanding = max(1, len(sources)) - len(images)
-    if images != job.images or outstanding <= 0:
+    deaths = tuple(index for index, image in zip(missing, found, strict=True) if image == DIED)
+    given_up = parked(with_deaths(job, deaths)) - stored.keys()
+    outstanding = max(1, len(sources)) - len(images) - len(given_up)
+    if images != job.images or (images and outstanding <= 0):
         outstanding += await _keep_manifest(pipeline.store, job, images)
-    return images, max(0, outstanding)
+    return Collected(images, max(0, outstanding), deaths)
 
 
 async def keep_to_the_record(store: ImageStore, before: Job, images: tuple[Image, ...], after: Job | None) -> None:
@@ -87,7 +103,9 @@ async def _keep_manifest(store: ImageStore, job: Job, images: tuple[Image, ...])
     return 0
 
 
-async def _keep(pipeline: ImagePipeline, job: Job, index: int, source: str, inline: tuple[str, ...]) -> Image | None:
+async def _keep(
+    pipeline: ImagePipeline, job: Job, index: int, source: str, inline: tuple[str, ...]
+) -> Image | Literal["died"] | None:
     try:
         async with asyncio.timeout(LONGEST_AT_WORK_SECONDS):
             data = decode_inline(source) if source in inline else await pipeline.source.get(source)
@@ -97,7 +115,7 @@ async def _keep(pipeline: ImagePipeline, job: Job, index: int, source: str, inli
     except (DownloadError, BrokenImage, StoreError, TimeoutError) as error:
         # tried again with growing pauses: the address may not be ready yet, or the disk may be full
         log.warning("image.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
-        return None
+        return DIED if isinstance(error, DeadlyImage) else None
     return _image(job, index, key, decoded)
 
 

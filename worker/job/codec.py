@@ -96,6 +96,7 @@ def _revived(doc: dict[str, Any]) -> dict[str, Any]:
         doc["images"] = tuple(Image(**image) for image in doc["images"])
     if "error" in doc:
         doc["error"] = Failure(**doc["error"])
-    if "links" in doc:
-        doc["links"] = tuple(doc["links"])
+    for name in ("links", "decoder_deaths"):
+        if name in doc:
+            doc[name] = tuple(doc[name])
     return doc

@@ -10,9 +10,10 @@ from typing import Literal
 
 from worker.job.answer import Answer, Open, Outcome
 from worker.job.attempts import awaits_result, fail, follow, is_known_taken, requeued
-from worker.job.endings import contradiction, contradicts, ended, overdue, succeed
+from worker.job.endings import contradiction, contradicts, ended, overdue, succeed, unreadable
 from worker.job.ids import attempt_track_id
 from worker.job.outcomes import judged, left_open
+from worker.job.parking import parked, with_deaths
 from worker.job.record import Attempt, Failure, Image, Job, Milliseconds, Status
 from worker.job.step import KeyNews, Step, look_again, recorded
 from worker.job.timing import Durations, can_end_in_time, collected_until, next_look, until_deadline
@@ -133,15 +134,27 @@ def refreshed(job: Job, number: int, answer: Answer, now: Milliseconds, duration
 
 
 def collected(
-    job: Job, images: tuple[Image, ...], outstanding: int, now: Milliseconds, durations: Durations
+    job: Job,
+    images: tuple[Image, ...],
+    outstanding: int,
+    now: Milliseconds,
+    durations: Durations,
+    *,
+    deaths: tuple[int, ...] = (),
 ) -> Step | None:
-    """Images that are durable now; `outstanding` is how many recorded addresses have not given their image yet."""
+    """Images that are durable now; `outstanding` is how many recorded addresses may still give their image.
+
+    `deaths` has the index of an image for each decoder that died on it (parking.py).
+    """
     if job.status is not Status.STORING and not job.accepts_late_result:
         return None
+    job = with_deaths(job, deaths)
     # another worker may have recorded images meanwhile: recorded images stay, whatever was stored beside them
     merged = {image.index: image for image in (*images, *job.images)}
     outstanding = max(0, outstanding - (len(merged) - len(images)))
     images = tuple(merged[index] for index in sorted(merged))
+    if not images and not outstanding and parked(job):
+        return unreadable(job, now, durations)
     if not images or (outstanding and now < collected_until(job)):
         return look_again(replace(job, images=images), "collect", now, durations)
     return succeed(job, images, now)

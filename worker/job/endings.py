@@ -53,6 +53,14 @@ def succeed(job: Job, images: tuple[Image, ...], now: Milliseconds) -> Step:
     return Step(done, "late_result" if job.is_terminal else "stored", None, frees_place=not job.may_be_upstream)
 
 
+def unreadable(job: Job, now: Milliseconds, durations: Durations) -> Step:
+    """Every image is parked: nothing is fetched again, by no later look either."""
+    if job.is_terminal:
+        return replace(recorded(job, "unreadable", now, durations), due_in=None)
+    failure = Failure("images_unreadable", "each try to decode an image ended its decoder, so none is tried again")
+    return replace(fail(job, "unreadable", now, failure), due_in=None)
+
+
 def expire(job: Job, now: Milliseconds) -> Step:
     return Step(job.moved(Status.EXPIRED, now), "deadline", None, frees_place=not job.may_be_upstream)
 

@@ -182,6 +182,8 @@ class Job:
     """Name of the account at which a place is held; the scripts keep it, not the record."""
     stalls: int = 0
     """Wake-ups since the last recorded step. More than three mean that the job kills its worker."""
+    decoder_deaths: tuple[int, ...] = ()
+    """One index of an image for each decoder that died on it (parking.py)."""
 
     @property
     def id(self) -> str:

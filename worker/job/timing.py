@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from worker.job.parking import is_given_up
 from worker.job.record import Job, Milliseconds, Status
 
 SECOND = 1000
@@ -79,6 +80,8 @@ def next_late_look(job: Job, now: Milliseconds) -> Milliseconds | None:
         return None
     if not (job.links or any(attempt.request_id for attempt in job.attempts)):
         return None  # only a callback can bring it, and a callback wakes the job
+    if is_given_up(job):
+        return None
     left = late_until(job, now) - now
     # known images are fetched soon; the last look, at the end of the window, takes what has come by then
     first = SECOND // 2 if job.completed_via else 10 * SECOND
