@@ -1,4 +1,4 @@
-"""Images that kill their decoder, over a real Redis and real children: given up after three deaths, and nothing else."""
+"""Images that kill their decoder, over a real Redis and real children: given up after three deaths, and no others."""
 
 import sys
 from dataclasses import replace
