@@ -5,12 +5,11 @@ own client, may also name hosts of our network. All such text passes through her
 clean. Only the inbox keeps a callback as it came, for the operator.
 """
 
-import html
 import re
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import lru_cache
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 from config.redis_address import parse_redis_address
 from config.settings import Settings
@@ -19,6 +18,7 @@ from worker.signing import callback_token
 from worker.upstream.chosen import PROVIDER
 from worker.upstream.internal_hosts import InternalHosts
 from worker.upstream.secret_parts import MASK, SecretParts
+from worker.upstream.spellings import decoded
 
 DECODINGS = 4
 """So many spellings around each other are undone: an address in JSON in HTML, for instance."""
@@ -28,7 +28,6 @@ CALLBACK = re.compile(r"(?:https?:)?[\w.:/\\\[\]*-]*[/\\]webhooks[/\\]+[a-z0-9]+
 TOKEN = re.compile(r"\b[0-7][0-9A-Z]{25}-\d{1,6}\.[\w-]+", re.IGNORECASE)
 SIGNATURE = re.compile(r"(?<![\w-])(?=[\w-]*[\d_-])[A-Za-z0-9_-]{43}(?![\w-])")
 """That of a token, alone, of any attempt. Its own attempt's is found in parts as well."""
-JSON_ESCAPE = re.compile(r"\\u([0-9a-f]{4})", re.IGNORECASE)
 
 
 class Cleaner:
@@ -56,12 +55,12 @@ class Cleaner:
         if not text:
             return text
         parts = self._parts(track_id)
-        shown = decoded = self._mask(text, parts)
+        shown = plain = self._mask(text, parts)
         for _ in range(DECODINGS):
-            decoded = _decoded(decoded)
-            cleaned = self._mask(decoded, parts)
-            if cleaned != decoded:
-                shown = decoded = cleaned
+            plain = decoded(plain)
+            cleaned = self._mask(plain, parts)
+            if cleaned != plain:
+                shown = plain = cleaned
         return shown
 
     def _mask(self, text: str, parts: SecretParts) -> str:
@@ -78,11 +77,6 @@ class Cleaner:
 @lru_cache(maxsize=256)
 def _parts_of(keys: frozenset[str], tokens: frozenset[str]) -> SecretParts:
     return SecretParts(keys | tokens)
-
-
-def _decoded(text: str) -> str:
-    text = JSON_ESCAPE.sub(lambda found: chr(int(found[1], 16)), text)
-    return unquote(html.unescape(text.replace("\\/", "/").replace('\\"', '"')))
 
 
 def _hosts_of(settings: Settings) -> Iterator[str]:

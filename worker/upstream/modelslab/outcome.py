@@ -8,7 +8,7 @@ instead of the provider. Such an answer says nothing about the request, which ma
 | 2xx | `success`, `processing`, `failed` | Taken |
 | 2xx, 400, 404 to 422 | `error` with a message | NotTaken, by the message's first words: busy, key_refused, rejected; \
 Open if it speaks of a failure of the server |
-| 401, 402, 403 | `error` or `failed` with a message | NotTaken key_refused |
+| 401, 402, 403 | `error` or `failed` with a message | NotTaken key_refused; rejected if a 403 speaks of the model |
 | 429 | `error` or `failed` with a message | NotTaken busy |
 | 2xx to 4xx | `{"message": ""}` alone, the provider's "wrong URL" | NotTaken misconfigured |
 | 307, 308 with a `location` | any but an answer | NotTaken misconfigured: by HTTP it was not acted on |
@@ -27,15 +27,15 @@ from email.utils import parsedate_to_datetime
 from typing import Any, NamedTuple
 
 from worker.job.answer import Answer, NotTaken, Open, Outcome, Reason, Taken
+from worker.upstream.modelslab.own_words import own_words
 from worker.upstream.modelslab.wire import answer_of, content_of, is_wrong_url, names_fields, retry_after_of
 
-# only in a refusal's first words: the text after a colon or a quotation mark is often the caller's own
+# only in the upstream's own first words (own_words.py)
 BUSY = re.compile(r"rate limit|queued requests|too many requests|queue is full", re.IGNORECASE)
 KEY = re.compile(r"api[ _-]?key|credit|subscription|premium|unauthori[sz]ed|plan\b|trial", re.IGNORECASE)
 SERVER = re.compile(r"internal server|temporarily unavailable|try again|server error|timed? ?out", re.IGNORECASE)
-AFTER_FIRST_WORDS = re.compile(r"[:\"'`“‘«\n]")
-FEWEST_ECHOED_CHARACTERS = 4
-"""A shorter text of the caller in a message is no echo but coincidence."""
+REQUEST = re.compile(r"\b(?:models?|loras?|embeddings?|prompt|scheduler|vae|controlnet)\b")
+"""A 403 that speaks of these, and not of the key, refuses this request only."""
 KEY_STATUSES = frozenset({401, 402, 403})
 REFUSING_STATUSES = frozenset({400, 404, 405, 409, 410, 413, 414, 415, 422})
 UNTOUCHED_REDIRECTS = frozenset({307, 308})
@@ -83,10 +83,17 @@ def _judge_refusal(http_status: int, said: Said) -> Outcome:
     if http_status == 429:
         return NotTaken(Reason.BUSY, message, _wait_seconds(said))
     if http_status in KEY_STATUSES:
-        return NotTaken(Reason.KEY_REFUSED, message)
+        return NotTaken(Reason.REJECTED if _is_about_this_request(http_status, said) else Reason.KEY_REFUSED, message)
     if http_status in REFUSING_STATUSES:
         return _judge_error(said)
     return Open(f"http_{http_status}", message)
+
+
+def _is_about_this_request(http_status: int, said: Said) -> bool:
+    if http_status != 403 or names_fields(said.content):
+        return False
+    words = own_words(said.answer.message, said.echoes)
+    return bool(REQUEST.search(words)) and not KEY.search(words)
 
 
 def _judge_success_status(said: Said) -> Outcome:
@@ -102,7 +109,7 @@ def _judge_success_status(said: Said) -> Outcome:
 
 def _judge_error(said: Said) -> Outcome:
     message = said.answer.message
-    words = "" if names_fields(said.content) else _own_words(message, said.echoes)
+    words = "" if names_fields(said.content) else own_words(message, said.echoes)
     if BUSY.search(words):
         return NotTaken(Reason.BUSY, message, _wait_seconds(said))
     if KEY.search(words):
@@ -110,15 +117,6 @@ def _judge_error(said: Said) -> Outcome:
     if SERVER.search(words):
         return Open("server_error", message)
     return NotTaken(Reason.REJECTED, message)
-
-
-def _own_words(message: str, echoes: Collection[str]) -> str:
-    """The upstream's first words without the caller's texts, so that no prompt can close an account for everybody."""
-    words = message.lower()
-    for echo in sorted((each.strip().lower() for each in echoes), key=len, reverse=True):
-        if len(echo) >= FEWEST_ECHOED_CHARACTERS:
-            words = words.replace(echo, " ")
-    return AFTER_FIRST_WORDS.split(words, maxsplit=1)[0]
 
 
 def _never_arrived(http_status: int, headers: Mapping[str, str]) -> bool:
