@@ -110,6 +110,13 @@ async def test_a_certificate_that_is_vouched_for_is_taken_by_both(tls_url: str, 
     assert await asyncio.to_thread(ping_as_celery, url)
 
 
+async def test_a_named_user_comes_in_as_well(tls_url: str, certificate: Path) -> None:
+    """Name and password go through both libraries, as each role has its own in production."""
+    url = f"{tls_url.replace('//:', '//default:')}?ssl_ca_certs={certificate}"
+    assert await ping_as_we_do(url)
+    assert await asyncio.to_thread(ping_as_celery, url)
+
+
 async def test_a_stranger_s_certificate_is_refused_by_both(tls_url: str) -> None:
     """Celery's library would take it: it reads rediss:// without options as "check nothing"."""
     with pytest.raises(RedisUnavailable):
