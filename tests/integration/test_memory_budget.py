@@ -13,6 +13,7 @@ from tests.support.deliveries import BROKEN, HERE, ended_job, messages, tried
 from tests.support.queue import DURATIONS, IMAGE, accepted, advanced, claimed, loaded, order
 from worker.job import decisions
 from worker.job.answer import Answer, Taken
+from worker.operate import doctor
 from worker.operate.flow import FlowControl
 from worker.store import keys
 from worker.store.admission import Accepted, Allowance
@@ -179,6 +180,15 @@ def test_the_refusal_says_what_to_do_in_every_dialect(settings: Settings) -> Non
             assert client.delete(f"/v1/jobs/{each}").status_code == 204
         assert client.get("/v1/usage").json()["memory"]["bytes"] == 0
         assert client.post("/v1/jobs", json=body).status_code == 202
+
+
+async def test_the_doctor_names_who_has_used_all(store: JobStore, settings: Settings) -> None:
+    """Somebody else than the operator is refused for it, so only the operator can do something."""
+    few = settings.model_copy(update={"tenant_max_bytes": 5_200})
+    assert await doctor._tenants(few) is None
+    assert (await fat(store)).verdict == "created"
+    told = await doctor._tenants(few)
+    assert told is not None and "% of the 5,200 bytes" in told and "bytes=" in told
 
 
 def test_a_request_in_a_batch_is_as_small_as_a_single_one(client: httpx.Client, redis: Redis) -> None:

@@ -93,7 +93,7 @@ async def _tenants(settings: Settings) -> str | None:
     try:
         room = (await memory_of(lane)).room(settings.redis_memory_share)
         found = [
-            f"{tenant} uses {used / most:.0%} of the {most / 1e6:.0f} MB that it may"
+            f"{tenant} uses {used / most:.0%} of the {most:,} bytes that it may"
             for tenant, used, most in await tenants_bytes(lane, settings.tenant_max_bytes, room)
             if most and used > NEARLY_ALL * most
         ]
