@@ -17,6 +17,7 @@ from redis.exceptions import OutOfMemoryError
 from api.cli.stack.redis_server import EmbeddedRedis, free_port
 from config.settings import Settings
 from tests.support.api_server import running_api
+from tests.support.deliveries import BROKEN, tried
 from tests.support.processes import until
 from tests.support.queue import DURATIONS, ROOM, accepted, answered, loaded, order
 from worker.heartbeat import forget_old
@@ -27,10 +28,14 @@ from worker.job.answer import Answer, Taken
 from worker.job.filter import Filter
 from worker.job.record import OPEN, TERMINAL, Image, Status
 from worker.operate.bulk import cancel_matching, purge_matching
+from worker.operate.flow import FlowControl
 from worker.resources import Resources, open_resources
+from worker.store.api_keys import KeyStore
 from worker.store.jobs import JobStore
 from worker.store.lane import RedisUnavailable
 from worker.store.queue import UpstreamLimit
+from worker.telling.record import Target
+from worker.telling.schedule import Next
 
 PROCESSING = Taken(Answer("processing", request_id="7"))
 SUCCESS = Answer("success", request_id="7", links=("https://cdn.example/a.png",))
@@ -121,10 +126,11 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
 
 
 async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
-    """Their clocks, their word of being alive, the image store's state, what callers are told."""
+    """Their clocks, their word of being alive, the image store's state, what callers are told, a key that is revoked."""
     store, deliveries = here.store, here.notifier.deliveries
     await store.queue.configure([UpstreamLimit("key-1", 10)])
     job_id = await accepted(store, webhook="https://a.example/x", deadline_ms=600)
+    _, key = await KeyStore(here.lane).make("acme", ("read",), "")
     await store._lane.write("SET", "paused", "so that what fills it waits")
     await fill(store)
     await refused(store)
@@ -141,7 +147,11 @@ async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
     assert expired is not None
     assert await store.advance(found, expired)
     (delivery_id,) = await store._lane.call("LRANGE", f"deliveries:{job_id}", 0, -1)
+    target = Target.of("acme", "https://a.example/x")
+    await tried(deliveries, delivery_id.decode(), BROKEN, Next("pending", 5000), target)
     await deliveries.close(delivery_id.decode(), "gone")
+    assert await KeyStore(here.lane).revoke(key.id) == key
+    await FlowControl(here.lane, store).limit_tenant("filler", "bytes", 1000)
     assert await store.condition.workers_alive() == 1
     await refused(store)
 
