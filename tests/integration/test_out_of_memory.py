@@ -126,7 +126,7 @@ async def test_a_full_redis_records_what_is_paid_for(here: Resources) -> None:
 
 
 async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
-    """Their clocks, their word of being alive, the image store's state, what callers are told, a key that is revoked."""
+    """Their clocks, their word of being alive, the image store, what callers are told, a revoked key."""
     store, deliveries = here.store, here.notifier.deliveries
     await store.queue.configure([UpstreamLimit("key-1", 10)])
     job_id = await accepted(store, webhook="https://a.example/x", deadline_ms=600)
