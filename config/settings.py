@@ -183,6 +183,9 @@ class Settings(BaseSettings):
     lease_seconds: float = Field(
         60, gt=0.1, le=600, description="How long a worker may record nothing about a job before it is taken for dead"
     )
+    stuck_seconds: float = Field(
+        60, gt=0, le=3600, description="How long a worker process may stand still before it is started again"
+    )
     log_format: str = Field("auto", pattern="^(auto|json|console)$", description="Format of log lines")
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Lowest level that is logged")
 

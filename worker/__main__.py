@@ -31,10 +31,13 @@ def run_role(role: str, settings: Settings, parent: int) -> None:
     from worker.app import app
     from worker.installation import check_installation_at_start
     from worker.running.process import Process
+    from worker.running.self_check import SelfCheck
+    from worker.running.standing import limits_of
     from worker.startup import check_redis_at_start, check_settings
 
-    Process.role, Process.parent = role, parent
     configure_logs(settings, f"worker.{role}")
+    Process.role, Process.check = role, SelfCheck(parent, limits_of(settings))
+    Process.check.start()
     check_settings(settings)
     check_redis_at_start(settings)
     check_installation_at_start(settings)

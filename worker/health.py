@@ -34,6 +34,8 @@ class Health:
 
     callbacks_trusted: bool = True
     images_away: str = ""
+    redis_answers_since: float | None = None
+    """Since when Redis has answered every look (time.monotonic); None: it is away."""
 
     async def look(self, store: JobStore, images: ImageStore) -> None:
         """Checks both, and logs a change once. Raises RedisUnavailable if Redis is away."""

@@ -6,6 +6,7 @@ Any number of processes may do it at the same time, because each move is one scr
 import asyncio
 import os
 import platform
+import time
 from collections.abc import Awaitable, Callable
 from functools import partial
 
@@ -20,28 +21,36 @@ from worker.store.lane import RedisUnavailable
 log = structlog.get_logger()
 
 LOOK_SECONDS = 3.0
+ALIVE_SECONDS = 2.0
+NOT_YET_SECONDS = 0.2
+"""A process that has just started is reported as soon as its consumer looks at the queue."""
 LINES_SECONDS = 1.0
 OUTBOX_SECONDS, BUSY_OUTBOX_SECONDS = 0.2, 0.02
 SWEEP_SECONDS = 30.0
-PARENT_SECONDS = 0.5
 
 
-async def keep_ticking(r: Resources, queue: str, parent: int, orphaned: Callable[[], None]) -> Callable[[], None]:
-    """Starts the periodic tasks on this loop; returns what stops them. Calls `orphaned` when the parent is gone.
+async def keep_ticking(r: Resources, role: str, takes_messages: Callable[[], bool]) -> Callable[[], None]:
+    """Starts the periodic tasks on this loop; returns what stops them.
 
-    `queue` is the one that this process works on.
-
-    Each is a task of its own, because an image store that hangs must not delay due jobs.
+    Each is a task of its own, because an image store that hangs must not delay due jobs. `role` is the queue of this
+    process, `takes_messages` whether its consumer is at work.
     """
+
+    async def note_alive(r: Resources) -> float:
+        # a worker whose event loop lives and whose consumer does not is as good as dead
+        name, takes = f"{platform.node()}:{os.getpid()}", takes_messages()
+        await (r.store.condition.note_alive(name, role) if takes else r.store.condition.note_standing_still(name))
+        return ALIVE_SECONDS if takes else NOT_YET_SECONDS
+
     clocks = [
         asyncio.create_task(_every(r, _tick)),
         asyncio.create_task(_every(r, end_overdue)),
-        asyncio.create_task(_every(r, partial(_empty_outbox, queue=queue))),
+        asyncio.create_task(_every(r, partial(_empty_outbox, queue=role))),
         asyncio.create_task(_every(r, _look_at_lines)),
         asyncio.create_task(_every(r, _look)),
+        asyncio.create_task(_every(r, note_alive)),
         asyncio.create_task(_every(r, _sweep)),
         asyncio.create_task(join_in_time(Installation(r.lane, r.store, r.images.store))),
-        asyncio.create_task(_watch_parent(parent, orphaned)),
     ]
     loop = asyncio.get_running_loop()
 
@@ -58,6 +67,7 @@ async def _every(r: Resources, act: Callable[[Resources], Awaitable[float]]) -> 
         try:
             pause = await act(r)
         except RedisUnavailable as error:
+            r.health.redis_answers_since = None
             log.warning("redis.away", reason=str(error))
             pause = r.settings.tick_seconds
         except Exception as error:
@@ -87,11 +97,11 @@ async def _look_at_lines(r: Resources) -> float:
 
 
 async def _look(r: Resources) -> float:
-    """Reports to Redis: upstream accounts, that this worker is alive, the state of callbacks and image store."""
+    """Reports to Redis: upstream accounts, the state of callbacks and image store."""
     r.accounts.refresh()
     await r.store.queue.configure(pool_limits(r))
     await r.store.queue.adopt_messages()
-    await r.store.condition.note_alive(f"{platform.node()}:{os.getpid()}")
+    r.health.redis_answers_since = r.health.redis_answers_since or time.monotonic()
     await r.health.look(r.store, r.images.store)
     return LOOK_SECONDS
 
@@ -108,9 +118,3 @@ async def forget_old(r: Resources) -> None:
     await forgetting.expired(r.settings.retention_seconds * 1000, keep_folders=away)
     if not away:
         await forgetting.sweep()
-
-
-async def _watch_parent(parent: int, orphaned: Callable[[], None]) -> None:
-    while os.getppid() == parent:  # noqa: ASYNC110 - nothing tells a process that its parent is gone
-        await asyncio.sleep(PARENT_SECONDS)
-    orphaned()

@@ -20,7 +20,7 @@ from worker.job.endings import contradicts
 from worker.job.parking import is_given_up
 from worker.job.record import Attempt, Job, Milliseconds, Status
 from worker.job.step import Step
-from worker.recording import current, record
+from worker.recording import JobGone, current, record
 from worker.resources import Resources
 from worker.shown.shapes import SHAPES
 from worker.store.lane import RedisUnavailable
@@ -41,7 +41,7 @@ ASK_ANEW_EVERY = 4
 async def submit(r: Resources, job_id: str) -> None:
     """Buys the images once: first the intent on disk, then one POST, then its outcome on disk."""
     loaded = await current(r, job_id)
-    if loaded is None or loaded.job.status is not Status.QUEUED or loaded.job.place is None:
+    if loaded.job.status is not Status.QUEUED or loaded.job.place is None:
         return  # a redelivered message, a second worker, a cancelled job
     if loaded.inbox:  # a callback that could not be confirmed yet may hold the result
         await r.store.again_at(job_id, UNCONFIRMED_MS)
@@ -64,8 +64,8 @@ async def submit(r: Resources, job_id: str) -> None:
 async def poll(r: Resources, job_id: str) -> None:
     """Polls the upstream about a job, because no callback has come yet."""
     loaded = await current(r, job_id)
-    attempt = loaded and askable(loaded.job)
-    if not loaded or not attempt or loaded.has_just_ended:
+    attempt = askable(loaded.job)
+    if not attempt or loaded.has_just_ended:
         return  # it was asked a moment ago, before the deadline
     asked = await ask(r, attempt, attempt.request_id or "")
     await record(
@@ -78,7 +78,7 @@ async def poll(r: Resources, job_id: str) -> None:
 async def collect(r: Resources, job_id: str) -> None:
     """Downloads the images that are not stored yet, and records them when they are durable."""
     loaded = await current(r, job_id)
-    if not loaded or not _collectable(loaded.job):
+    if not _collectable(loaded.job):
         return
     async with r.collecting.claimed(loaded.job) as mine:
         if mine:
@@ -100,8 +100,6 @@ async def hand_over(r: Resources, job_id: str) -> None:
 async def rescue(r: Resources, job_id: str) -> None:
     """Looks at a job that is due: reads its callbacks, checks its times, and continues where it is."""
     loaded = await current(r, job_id)
-    if loaded is None:
-        return
     if _collectable(loaded.job):
         await hand_over(r, job_id)  # a deadline must never wait for a download
     elif askable(loaded.job):
@@ -121,6 +119,8 @@ async def tell(r: Resources, delivery_id: str) -> None:
     loaded = await r.store.view(delivery.job_id) if delivery else None
     if loaded is None or loaded.job.order.webhook is None:
         await r.notifier.deliveries.close(delivery_id, "job_gone")
+        if delivery is None:
+            raise JobGone
         return
     # the job as it is now: a late result is also shown by the delivery of the earlier end
     shape = SHAPES[loaded.job.order.shape]

@@ -10,7 +10,10 @@ import time
 import structlog
 
 from worker import lifecycle
+from worker.recording import JobGone
 from worker.resources import Resources
+from worker.store.loaded import BrokenRecord
+from worker.store.wake_up import Flaw
 
 log = structlog.get_logger()
 
@@ -36,5 +39,9 @@ async def _end(r: Resources, job_id: str, room: asyncio.Semaphore) -> None:
     async with room:
         try:
             await lifecycle.settle(r, job_id)
+        except JobGone:
+            return
+        except BrokenRecord:
+            await r.store.set_aside(job_id, "overdue", Flaw.BROKEN_RECORD)
         except Exception as error:  # noqa: BLE001 - the kind only: its text may hold what a caller wrote
             log.warning("overdue.left", job_id=job_id, kind=type(error).__name__)

@@ -30,10 +30,15 @@ LAST_WORD_SECONDS = 5.0
 """How long the end by the deadline waits for a last poll of the upstream."""
 
 
-async def current(r: Resources, job_id: str) -> Loaded | None:
+class JobGone(Exception):
+    """There is no such job. It was removed meanwhile, or never existed."""
+
+
+async def current(r: Resources, job_id: str) -> Loaded:
     """The record after deciding on every waiting callback, and on everything that depends on time alone.
 
     A job that the upstream has is polled once more before it expires: its eta may have been wrong, its callback lost.
+    Raises JobGone, or BrokenRecord.
     """
     has_asked = False
     while loaded := await r.store.load(job_id):
@@ -50,7 +55,7 @@ async def current(r: Resources, job_id: str) -> Loaded | None:
             if await _last_word(r, loaded.job):
                 continue
         await _take_by_time(r, loaded, step)
-    return None
+    raise JobGone
 
 
 async def record(r: Resources, job_id: str, decide: Decide) -> Job | None:

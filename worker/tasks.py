@@ -8,29 +8,48 @@ import structlog
 
 from worker import lifecycle
 from worker.app import app
+from worker.recording import JobGone
 from worker.resources import Resources
 from worker.running.celery_pool import ForgetUnacknowledged, TakeWhatFits, TaskFailed
 from worker.running.process import Process
+from worker.running.remote_control import answer_questions_only
 from worker.running.task_events import TaskEvents, WakeUp
 from worker.store.lane import RedisUnavailable
+from worker.store.loaded import BrokenRecord
 from worker.store.messages import Task
+from worker.store.wake_up import Flaw
 
 log = structlog.get_logger()
+
+Story = Callable[[Resources, str], Coroutine[Any, Any, None]]
+
+answer_questions_only()
 
 app.steps["consumer"].update({TakeWhatFits, ForgetUnacknowledged, TaskEvents})
 task = partial(app.task, Request=WakeUp)
 
 
-async def _run(name: str, an_id: str, story: Callable[[Resources, str], Coroutine[Any, Any, None]]) -> None:
+async def _run(name: str, an_id: str, story: Story) -> None:
     structlog.contextvars.bind_contextvars(task=name)
     try:
-        await story(Process.resources, an_id)
+        await _told_or_parked(an_id, story)
     except RedisUnavailable:
         # nothing is lost: the due time brings the job back
         log.warning("task.postponed", id=an_id, reason="redis is away")
     except Exception as error:
         log.exception("task.failed", id=an_id, kind=type(error).__name__)
         raise TaskFailed(type(error).__name__) from None
+
+
+async def _told_or_parked(an_id: str, story: Story) -> None:
+    store = Process.resources.store
+    try:
+        await story(Process.resources, an_id)
+    except JobGone:
+        await store.parking.park(Process.role, Flaw.NO_JOB, an_id.encode())
+    except BrokenRecord as error:
+        log.error("record.broken", id=an_id, kind=str(error), help="darkroom parked")
+        await store.set_aside(an_id, Process.role, Flaw.BROKEN_RECORD)
 
 
 @task(name=Task.SUBMIT.full_name)

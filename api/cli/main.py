@@ -21,6 +21,7 @@ VERBS = {
     "doctor": Verb("api.cli.operator.doctor", "check whether this installation is ready to buy"),
     "audit": Verb("api.cli.operator.audit", "check every promise over the whole store (exit code for cron)"),
     "callbacks": Verb("api.cli.operator.callbacks", "list orphaned callbacks (without a job), and replay stored ones"),
+    "parked": Verb("api.cli.operator.parked", "list messages that were taken from a queue and were none of ours"),
     "flow": Verb("api.cli.operator.flow", "show accounts (upstream keys) and tenants: load, limits, pauses"),
     "pause": Verb("api.cli.operator.pause", "stop handing out jobs: all, of a tenant, or to an account"),
     "resume": Verb("api.cli.operator.resume", "end a pause"),

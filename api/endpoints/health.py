@@ -32,7 +32,10 @@ async def alive() -> dict[str, str]:
 
 @router.get("/readyz", summary="Ready", responses=NOT_READY)
 async def ready(request: Request) -> Response:
-    """Readiness: tests each dependency by a real write; 503 names what is away. No worker is only a warning."""
+    """Readiness: tests each dependency by a real write; 503 names what is away.
+
+    No worker, or none that takes from a queue, is only a warning: what is accepted waits.
+    """
     here = state(request)
     facts = await here["readiness"].get(lambda: _facts(here))
     return json_answer(facts) if facts["status"] == READY else json_answer(facts, 503, {"retry-after": "2"})
@@ -42,6 +45,7 @@ async def _facts(here: State) -> dict[str, Any]:
     condition = here["store"].condition
     redis, images = await asyncio.gather(_state_of(condition.prove_writable()), _state_of(here["images"].check()))
     workers = await condition.workers_alive() if redis == "ok" else 0
+    alone = await condition.queues_left_alone() if redis == "ok" else []
     well = redis == images == "ok"
     facts: dict[str, Any] = {
         "status": READY if well else "unavailable",
@@ -50,6 +54,7 @@ async def _facts(here: State) -> dict[str, Any]:
         "memory": here["memory"].words,
         "images": images,
         "workers": workers,
+        "queues": f"nobody takes from {', '.join(alone)}" if alone else "ok",
     }
     if not PROVIDER.is_at(here["settings"].upstream_url):
         facts["upstream"] = f"not the provider: {urlsplit(here['settings'].upstream_url).hostname}"

@@ -84,7 +84,19 @@ class CensusCollector(Collector):
         yield GaugeMetricFamily(
             "darkroom_removals_failing", "Jobs and folders that could not be removed", census.removals_failing
         )
+        yield from self._taking()
         yield GaugeMetricFamily("darkroom_audit_findings", "Findings of the last audit", census.audit_findings)
+
+    def _taking(self) -> Iterator[Metric]:
+        """Whether messages are taken from the queues, and what was none of ours."""
+        parked = CounterMetricFamily(
+            "darkroom_parked_messages", "Messages that were parked, by queue and reason", labels=["name", "why"]
+        )
+        for (queue, why), times in self._census.parked.items():
+            parked.add_metric([queue, why], times)
+        yield parked
+        since = self._census.untaken_seconds
+        yield from _labelled("darkroom_queue_untaken_seconds", "Since when no worker has looked at the queue", since)
 
 
 @router.get("/metrics", summary="Prometheus metrics", response_class=PlainTextResponse,

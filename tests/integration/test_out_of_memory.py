@@ -137,7 +137,7 @@ async def test_a_full_redis_lets_workers_go_on(here: Resources) -> None:
 
     await store.queue.tick()
     await store.queue.configure([UpstreamLimit("key-1", 10), UpstreamLimit("key-2", 10)])
-    await store.condition.note_alive("worker-1")
+    await store.condition.note_alive("worker-1", "submit")
     await store.condition.note_images_away("it is full", 15)
     await store.condition.note_images_away(None, 15)
     found = await loaded(store, job_id)

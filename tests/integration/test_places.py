@@ -210,7 +210,7 @@ async def test_the_turns_of_idle_tenants_are_forgotten(store: JobStore, redis: R
 
 async def test_workers_that_are_gone_are_forgotten_by_those_that_are_there(store: JobStore, redis: Redis) -> None:
     """Nobody has to ask for that."""
-    await store.condition.note_alive("gone")
+    await store.condition.note_alive("gone", "submit")
     redis.zincrby("workers", -20_000, "gone")
-    await store.condition.note_alive("here")
+    await store.condition.note_alive("here", "submit")
     assert redis.zrange("workers", 0, -1) == [b"here"]

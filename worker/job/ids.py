@@ -1,5 +1,6 @@
-"""The ids that we make: of a job, and of one attempt (its `track_id`, which the upstream repeats)."""
+"""The ids that we make: of a job, of one attempt (its `track_id`, which the upstream repeats), of a delivery."""
 
+import re
 import secrets
 
 from worker.job.record import Milliseconds
@@ -7,6 +8,7 @@ from worker.job.record import Milliseconds
 CROCKFORD = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
 MOST_DIGITS = 9
 """Most digits of an attempt's number: a job that is refused until its deadline makes thousands of attempts."""
+DELIVERY_ID = re.compile(r"msg_[0-9A-HJKMNP-TV-Z]{26}_[0-9]{1,9}")
 
 _newest = 0
 """The newest id of this process, as a number."""

@@ -10,18 +10,17 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import orjson
-
 from config.broker import QUEUES
 from worker.images.store import ImageStore, StoreError
-from worker.job.codec import decode_job, decode_timeline
+from worker.job.codec import decode_timeline
 from worker.job.cost import Cost
 from worker.job.record import Job, Status
 from worker.operate.audit_rules import Broken, Seen, broken
 from worker.operate.audit_structures import Sums, names_of, places
-from worker.store import keys
+from worker.store import keys, wake_up
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane
+from worker.store.loaded import BrokenRecord, read_job
 from worker.store.script import script
 
 SECOND_LOOK_SECONDS = 2.0
@@ -97,17 +96,22 @@ class Audit:
             for name, seen in await asyncio.gather(*(self._seen(each, held) for each in names)):
                 if seen is None:
                     sums.ghosts.add(name)
+                elif seen == "broken":
+                    sums.broken.add(name)
                 elif name not in sums.ids:  # a scan may return a key twice
                     sums.add(seen.job, seen.bytes)
                     yield seen
 
-    async def _seen(self, name: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | None]:
+    async def _seen(self, name: str, held: dict[str, frozenset[str]]) -> tuple[str, Seen | Literal["broken"] | None]:
         """The name of a record and what is stored for it; None if the record is not complete."""
         reading = self.lane.call("HGETALL", keys.JOB(name)), self.lane.call("ZSCORE", keys.DUE(), name)
         row, due = await asyncio.gather(*reading)
         if not row.keys() >= WHOLE:
             return name, None
-        job = decode_job(row)
+        try:
+            job = read_job(row)
+        except BrokenRecord:
+            return name, "broken"
         waits = await self.lane.call("ZSCORE", keys.BACKLOG(job.order.tenant), name)
         booked = Cost(int(row.get(b"open", 0)), int(row.get(b"spent", 0)))
         at = None if due is None else int(float(due))
@@ -132,6 +136,8 @@ class Audit:
 
     async def _between(self, sums: Sums) -> AsyncIterator[Finding]:
         """Findings that concern more than one record."""
+        for name in sorted(sums.broken):
+            yield Finding("a record that cannot be read", name)
         for name in sorted(sums.ghosts):
             if await self.lane.call("EXISTS", keys.JOB(name)):  # else it was deleted during the audit
                 yield Finding("keys of a job without a record", name, self._laying(name))
@@ -171,7 +177,11 @@ class Audit:
         for queue in QUEUES:
             key = keys.CELERY(queue)
             for message in await self.lane.call("LRANGE", key, 0, 9999):
-                an_id = orjson.loads(orjson.loads(message)["body"])[0][0]
+                try:
+                    an_id = wake_up.read(message).an_id
+                except wake_up.Refused as refused:
+                    yield Finding("a message that is none of ours", f"{queue}: {refused.flaw.value}")
+                    continue
                 holder = keys.DELIVERY(an_id) if queue == "tell" else keys.JOB(an_id)
                 if not await self.lane.call("EXISTS", holder):
                     remove = self._removal(key, message)

@@ -26,6 +26,8 @@ class Sums:
     """Names of records without an order, from which no job can be read."""
     bytes: Counter[str] = field(default_factory=Counter)
     """Tenant → the bytes that its records say are counted for them."""
+    broken: set[str] = field(default_factory=set)
+    """Names of records that cannot be read."""
     _usage: dict[tuple[str, str], list[int]] = field(default_factory=lambda: defaultdict(lambda: [0, 0]))
     _owners: dict[tuple[str, str], set[str]] = field(default_factory=lambda: defaultdict(set))
 

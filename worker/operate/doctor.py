@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import httpx
 from redis.exceptions import RedisError
 
+from config.broker import QUEUES
 from config.settings import Settings
 from worker.images.broken import BrokenImage
 from worker.images.chosen import open_store
@@ -33,6 +34,7 @@ PROBE_TRACK_ID = "00000000000000000000000000-0"
 MOST_SKEW_SECONDS = 5.0
 NEARLY_ALL = 0.95
 STEP_IS_NEWS_SECONDS = 86_400
+MOST_UNTAKEN_SECONDS = 30.0
 STEPS = ["steps", "last_step", "stepped_at"]
 SECONDS = 10.0
 JSON = {"content-type": "application/json"}
@@ -183,6 +185,33 @@ async def _strays(settings: Settings) -> str | None:
     return "; ".join(words) or None
 
 
+async def _taken(settings: Settings) -> str | None:
+    """Queues in which messages wait, while no worker takes any: it is gone, or its consumer stands still."""
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        seconds, _ = await redis.time()
+        takers = await redis.hgetall(keys.TAKERS())
+        waiting = {queue: await redis.llen(keys.CELERY(queue)) for queue in QUEUES}
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    since = {queue: seconds - int(takers.get(queue.encode(), 0)) / 1000 for queue in QUEUES}
+    words = (
+        f"{waiting[queue]} messages wait in {queue}, and no worker looks: is `python -m worker` running?"
+        for queue in QUEUES
+        if waiting[queue] and since[queue] > MOST_UNTAKEN_SECONDS
+    )
+    return "; ".join(words) or None
+
+
+async def _parked(settings: Settings) -> str | None:
+    redis = connect(settings.redis_url.get_secret_value(), SECONDS)
+    try:
+        kept = await redis.llen(keys.PARKED())
+    finally:
+        await redis.aclose(close_connection_pool=True)
+    return f"{kept} messages that were not ours, or of no job: look with `darkroom parked`" if kept else None
+
+
 _LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
     "Redis keeps what it accepts": _redis,
     "Redis has room for more jobs": _memory,
@@ -193,4 +222,6 @@ _LOOKS: dict[str, Callable[[Settings], Awaitable[str | None]]] = {
     "a callback comes back here": _callback,
     "the upstream takes our key": _upstream,
     "every job upstream can be asked for": _strays,
+    "workers take from every queue": _taken,
+    "no message was parked": _parked,
 }

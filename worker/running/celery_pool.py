@@ -43,6 +43,7 @@ class CoroutinePool(BasePool):
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)
         self._running = 0
+        Process.check.tasks.limit = self.limit or 1
         self._ended: SimpleQueue[tuple[Tell, Result]] = SimpleQueue()
         self._wake: Callable[[Callable[[], None]], object] = _nobody_to_wake
 
@@ -61,12 +62,14 @@ class CoroutinePool(BasePool):
         name, _id, _request, body, content_type, encoding = args
         accept_callback(os.getpid(), time.monotonic())
         self._running += 1
+        Process.check.tasks.begin()
         Process.loop.begin(self._run(name, (body, content_type, encoding), callback))
 
     async def _run(self, name: str, message: tuple[Any, Any, Any], tell: Tell) -> None:
         began = time.monotonic()
         failure = await _failure_of(self.app.tasks[name], message)
         result = (1, failure) if failure else (0, "None")
+        Process.check.tasks.end()
         self._ended.put((tell, (*result, time.monotonic() - began)))
         self._wake(self._tell_ended)
 

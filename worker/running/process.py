@@ -1,16 +1,16 @@
 """One worker process: its resources, opened by Celery's start signal (after any fork), closed after the last task."""
 
-import os
-import signal
 from collections.abc import Callable
 from typing import Any
 
-from celery.signals import setup_logging, worker_init, worker_shutdown
+from celery.signals import setup_logging, worker_init, worker_shutdown, worker_shutting_down
 
 from config.settings import load_settings
 from worker.heartbeat import keep_ticking
 from worker.resources import Resources, open_resources
 from worker.running.loop import LoopThread
+from worker.running.poison import park_what_is_refused
+from worker.running.self_check import SelfCheck
 
 
 class Process:
@@ -18,8 +18,7 @@ class Process:
 
     role: str
     """The queue that it works on: submit, settle, collect or tell."""
-    parent: int
-    """Process id of the parent; this process stops when the parent is gone."""
+    check: SelfCheck
     loop: LoopThread
     resources: Resources
     stop_ticking: Callable[[], None]
@@ -37,13 +36,15 @@ def open_process(**_: Any) -> None:
     Process.loop = LoopThread()
     Process.loop.start()
     Process.resources = Process.loop.run(open_resources(settings))
+    Process.check.watch(Process.loop, Process.resources.health)
+    park_what_is_refused(Process.loop, Process.resources.store.parking)
+    Process.stop_ticking = Process.loop.run(keep_ticking(Process.resources, Process.role, Process.check.takes_messages))
 
-    def stop_this_worker() -> None:
-        os.kill(os.getpid(), signal.SIGTERM)
 
-    Process.stop_ticking = Process.loop.run(
-        keep_ticking(Process.resources, Process.role, Process.parent, stop_this_worker)
-    )
+@worker_shutting_down.connect
+def note_stopping(**_: Any) -> None:
+    """SIGTERM has come: from now on the self-check waits only so long for the end."""
+    Process.check.note_stopping()
 
 
 @worker_shutdown.connect

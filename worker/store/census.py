@@ -34,6 +34,10 @@ class Census:
     """How long places upstream have been held recently, in seconds."""
     clock_steps: int = 0
     """How often Redis' clock was set while Darkroom ran."""
+    parked: dict[tuple[str, str], int] = field(default_factory=dict)
+    """Parked messages, by queue and reason."""
+    untaken_seconds: dict[str, float] = field(default_factory=dict)
+    """Since when no worker has looked at the queue, in seconds."""
     clock_ahead_seconds: float = 0.0
     """The part of the difference that has not worn off yet, in seconds."""
 
@@ -57,6 +61,7 @@ class TenantRow(NamedTuple):
 class CensusReply(NamedTuple):
     """All counts, of the same moment."""
 
+    now: Milliseconds
     by_status: dict[str, int]
     accounts: list[AccountRow]
     messages: dict[str, float]
@@ -67,6 +72,9 @@ class CensusReply(NamedTuple):
     """By how much the oldest due job is late."""
     removals_failing: int
     clock_ahead_ms: Milliseconds
+    parked: dict[str, int]
+    takers: dict[str, int]
+    """Queue → when a worker last looked at it."""
     waiting: int = 0
     audit_findings: int = 0
     hold_ms: Milliseconds | None = None
@@ -87,7 +95,9 @@ def counted(reply: CensusReply) -> Census:
         in_flight={each.name: float(each.held) for each in reply.accounts},
         limits={each.name: each.limit for each in reply.accounts if each.limit is not None},
         messages=reply.messages,
-        steps={_step(name): count for name, count in reply.steps.items()},
+        steps={_pair(name): count for name, count in reply.steps.items()},
+        parked={_pair(name): count for name, count in reply.parked.items()},
+        untaken_seconds={queue: max(0, reply.now - at) / 1000 for queue, at in reply.takers.items()},
         audit_findings=reply.audit_findings,
         tenants={each.name: each.waiting for each in reply.tenants},
         oldest_waiting_at=min((created_at(each.first) for each in reply.tenants if each.first), default=None),
@@ -99,6 +109,6 @@ def counted(reply: CensusReply) -> Census:
     )
 
 
-def _step(name: str) -> tuple[str, str]:
-    status, _, cause = name.partition(" ")
-    return status, cause
+def _pair(name: str) -> tuple[str, str]:
+    first, _, second = name.partition(" ")
+    return first, second

@@ -7,9 +7,10 @@ from typing import NamedTuple
 
 from redis.asyncio import Redis
 
+from config.broker import QUEUES
 from worker.job.record import Milliseconds
 from worker.store.census import Census, census, counted
-from worker.store.keys import READY, STORE_AWAY, WORKERS
+from worker.store.keys import READY, STORE_AWAY, TAKERS, WORKERS
 from worker.store.lane import Lane
 from worker.store.push import Push
 from worker.store.script import script
@@ -39,15 +40,27 @@ class Condition:
     def __init__(self, lane: Lane, push: Push) -> None:
         self._lane, self._push = lane, push
 
-    async def note_alive(self, worker: str) -> None:
-        """The heartbeat of one worker process; removes workers without one for long."""
+    async def note_alive(self, worker: str, queue: str) -> None:
+        """The heartbeat of one worker process, which takes messages of that queue; removes silent workers."""
         await self._lane.write("ZADD", WORKERS(), self._lane.now(), worker)
+        await self._lane.write("HSET", TAKERS(), queue, self._lane.now())
         await self._forget_silent()
+
+    async def note_standing_still(self, worker: str) -> None:
+        """The worker process takes no messages, or none yet: it does not count as alive."""
+        if await self._lane.call("ZSCORE", WORKERS(), worker) is not None:
+            await self._lane.write("ZREM", WORKERS(), worker)
 
     async def workers_alive(self) -> int:
         """How many worker processes are alive; removes those without a heartbeat."""
         await self._forget_silent()
         return int(await self._lane.call("ZCARD", WORKERS()))
+
+    async def queues_left_alone(self) -> list[str]:
+        """Queues that no worker process has taken anything from for long, whether or not messages wait there."""
+        rows = await self._lane.call("HMGET", TAKERS(), *QUEUES)
+        taken = dict(zip(QUEUES, rows, strict=True))
+        return [queue for queue, at in taken.items() if at is None or int(at) < self._lane.now() - ALIVE_MS]
 
     async def prove_writable(self) -> None:
         """Writes something, for /readyz: a Redis that answers may still take no writes."""

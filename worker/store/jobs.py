@@ -23,12 +23,16 @@ from worker.store.keys import JOB, JOBS
 from worker.store.lane import Lane
 from worker.store.listing import matching
 from worker.store.loaded import Loaded
+from worker.store.parking import Parking
 from worker.store.push import Push
 from worker.store.queue import Queue
 from worker.store.script import script
+from worker.store.wake_up import Flaw
 
 NO_BUDGET = Budget()
 IDEMPOTENCY_MS = 25 * 3_600_000
+SET_ASIDE_MS: Milliseconds = 3_600_000
+"""The pause before a job is tried again whose record cannot be read."""
 TOMBSTONE_MS = 900_000
 """Three times the longest time for which a worker can collect a job without asking Redis (images/collect.py)."""
 
@@ -75,6 +79,7 @@ class JobStore:
         self.inbox = Inbox(lane, self.push)
         self.queue = Queue(lane, self.push)
         self.condition = Condition(lane, self.push)
+        self.parking = Parking(lane)
 
     def now(self) -> Milliseconds:
         """Milliseconds since 1970 by Redis' clock, as of its last answer."""
@@ -181,6 +186,11 @@ class JobStore:
     async def again_at(self, job_id: str, wait: Milliseconds) -> None:
         """Moves the due time of a job whose record did not change."""
         await self._lane.run(look_again, job_id=job_id, wait=wait, read_all_again=False)
+
+    async def set_aside(self, an_id: str, queue: str, why: Flaw) -> None:
+        """Parks the message of a job that cannot be worked on, and looks at that job again much later."""
+        await self.parking.park(queue, why, an_id.encode())
+        await self.again_at(an_id, SET_ASIDE_MS)
 
     async def page(
         self, tenant: str, after: Milliseconds, before: Milliseconds, cursor: str | None, most: int

@@ -167,6 +167,13 @@ READY = Family("ready", STRING, Life.TTL,
     "what /readyz has written last, to see that Redis can be written")
 CLOCK = Family("clock", HASH, Life.PERMANENT,
     "ahead since seen | steps last_step stepped_at: what `now` is ahead of Redis' clock", bound="one")
+TAKERS = Family("takers", HASH, Life.PERMANENT,
+    "queue → when a worker process last looked whether there is a message, in ms", bound="one a queue")
+PARKED = Family("parked", LIST, Life.PERMANENT,
+    "messages that were taken from a queue and are not ours, as JSON: at, queue, why, bytes, head (its beginning in "
+    "base64); the newest first", bound="the newest 1,000, of each the first 2,048 bytes")
+PARKED_COUNTS = Family("parked:counts", HASH, Life.PERMANENT,
+    "'<queue> <why>' → how many such messages there were", bound="one a pair")
 COUNTS = Family("counts", HASH, Life.PERMANENT,
     "status → jobs", bound="one a status")
 STATS = Family("stats", HASH, Life.PERMANENT,

@@ -10,6 +10,10 @@ from worker.store.script import script
 from worker.store.standing import Standing
 
 
+class BrokenRecord(Exception):
+    """What is stored for a job is not a record of ours. Nothing of it is in the text."""
+
+
 class Callback(NamedTuple):
     """A callback as it came, for one attempt of its job; `at` in ms since 1970."""
 
@@ -74,6 +78,15 @@ def view(*, job_id: str, tenant: str) -> ViewReply:
     """One record, to show it; only if it is that tenant's, if one is given."""
 
 
+def read_job(row: dict[bytes, bytes]) -> Job:
+    """The record. Raises BrokenRecord if a hand, or a version to come, has written something else there."""
+    try:
+        int(row.get(b"inbox_read", 0)), row[b"timeline"]
+        return decode_job(row)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise BrokenRecord(type(error).__name__) from None
+
+
 def loaded(reply: LoadReply) -> Loaded | None:
     """The reply of lua/load.lua as Loaded."""
     return _loaded(reply, None, reply.quickest_ms)
@@ -88,5 +101,6 @@ def _loaded(reply: LoadReply | ViewReply, standing: Standing | None, quickest_ms
     row = reply.job
     if b"doc" not in row:  # there is none, or only a ghost that an older version wrote
         return None
+    job = read_job(row)
     read, callbacks = int(row.get(b"inbox_read", 0)), tuple(map(read_callback, reply.inbox))
-    return Loaded(decode_job(row), reply.now, row[b"timeline"], read, callbacks, standing, quickest_ms)
+    return Loaded(job, reply.now, row[b"timeline"], read, callbacks, standing, quickest_ms)

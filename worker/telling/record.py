@@ -6,12 +6,12 @@ from hashlib import sha256
 from typing import Any, Literal, Self
 from urllib.parse import urlsplit
 
+from worker.job.ids import DELIVERY_ID as DELIVERY_ID
 from worker.job.record import Milliseconds
 
 Verdict = Literal["none", "endpoint_disabled", "put_off", "claimed"]
 Cursor = tuple[Milliseconds, str]
 STATES = ("pending", "delivered", "exhausted", "gone", "endpoint_disabled", "job_gone")
-DELIVERY_ID = re.compile(r"msg_[0-9A-HJKMNP-TV-Z]{26}_[0-9]{1,9}")
 ENDPOINT_ID = re.compile(r"ep_[0-9a-f]{16}")
 
 

@@ -32,4 +32,6 @@ return reply{
   audit_findings = redis.call('HGET', KEY.audit, 'findings'),
   hold_ms = redis.call('HGET', KEY.flow, 'hold_ms'),
   clock_steps = redis.call('HGET', KEY.clock, 'steps'),
+  parked = redis.call('HGETALL', KEY.parked_counts),
+  takers = redis.call('HGETALL', KEY.takers),
 }

@@ -50,7 +50,7 @@ local function task_for(status, place, is_overdue)
 end
 
 local jobs = 0
-for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0, most)) do
+local function wake(id)
   local status, place, pushed, deadline, tenant, lined_up, inbox_read = unpack(redis.call('HMGET', KEY.job .. id,
     'status', 'place', 'pushed', 'deadline', 'tenant', 'lined_up', 'inbox_read'))
   deadline = tonumber(deadline or 0)
@@ -79,6 +79,12 @@ for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0
       jobs = jobs + 1
     end
   end
+end
+
+-- One record that no one can read must not keep all others from being woken.
+local BROKEN_PAUSE_MS = 3600000
+for _, id in ipairs(redis.call('ZRANGEBYSCORE', KEY.due, '-inf', now, 'LIMIT', 0, most)) do
+  if not pcall(wake, id) then redis.call('ZADD', KEY.due, now + BROKEN_PAUSE_MS, id) end
 end
 
 local deliveries = 0
