@@ -8,7 +8,6 @@ import os
 import platform
 import time
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 import structlog
 
@@ -42,10 +41,13 @@ async def keep_ticking(r: Resources, role: str, takes_messages: Callable[[], boo
         await (r.store.condition.note_alive(name, role) if takes else r.store.condition.note_standing_still(name))
         return ALIVE_SECONDS if takes else NOT_YET_SECONDS
 
+    async def empty_outbox(r: Resources) -> float:
+        return await _empty_outbox(r, queue=role)
+
     clocks = [
         asyncio.create_task(_every(r, _tick)),
         asyncio.create_task(_every(r, end_overdue)),
-        asyncio.create_task(_every(r, partial(_empty_outbox, queue=role))),
+        asyncio.create_task(_every(r, empty_outbox)),
         asyncio.create_task(_every(r, _look_at_lines)),
         asyncio.create_task(_every(r, _look)),
         asyncio.create_task(_every(r, note_alive)),
