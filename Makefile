@@ -1,11 +1,11 @@
-.PHONY: help setup env demo up test unit check format fuzz mutants bench bench-backlog bench-scale chaos
+.PHONY: help setup env demo up test unit check format fuzz fuzz-parsers mutants bench bench-backlog bench-scale chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
 PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
-export JOBS SEED SAMPLE ONLY RUNS RATE KILL_EVERY KEEP WAITING TENANTS ROUNDS RELEASES MILLION
+export MINUTES JOBS SEED SAMPLE ONLY RUNS RATE KILL_EVERY KEEP WAITING TENANTS ROUNDS RELEASES MILLION
 READY := .venv/.ready
 
 help: ## List the targets
@@ -54,6 +54,11 @@ chaos: setup ## Kill, freeze and restart everything under load: make chaos JOBS=
 
 fuzz: setup ## Try every call of the OpenAPI schema with generated input, with a key and without: make fuzz EXAMPLES=100 (a call)
 	SCHEMA_EXAMPLES=$(or $(EXAMPLES),100) $(BIN)/python -m pytest -q -s --timeout 3000 tests/e2e/test_schema.py
+
+# atheris is no part of the lock file: nothing but this target uses it, and it has no wheel for the newest Python
+fuzz-parsers: setup ## Whatever reads what strangers send, by coverage and by structure: make fuzz-parsers MINUTES=60 ONLY=picture,token
+	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
+	nice -n 19 $(BIN)/python -m tests.fuzz
 
 # mutmut is no part of the lock file: nothing but this target uses it, and it brings a terminal interface along
 mutants: setup ## Plant small faults one at a time; which does no test notice? make mutants SAMPLE=150 SEED=1 ONLY=tick,queue

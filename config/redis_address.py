@@ -15,7 +15,8 @@ ADDRESS = re.compile(
     r"((?P<username>[^/@:?#]*)(:(?P<password>[^/@]*))?@)?"
     r"(?P<hosts>[^/@?#]+)(?P<path>/[^?#]*)?(\?(?P<query>[^#]*))?"
 )
-HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:]+\]|[^:\[\]]+)(:(?P<port>\d{1,5}))?")
+# no `%`, no `;`, no white space: one library reads them as something else, or ends the name there
+HOST = re.compile(r"(?P<name>\[[0-9a-fA-F:]+\]|[\w.-]+)(:(?P<port>\d{1,5}))?")
 REDIS_PORT, SENTINEL_PORT = 6379, 26379
 SSL_CHOICES = {"ssl_cert_reqs": ("required", "optional", "none"), "ssl_check_hostname": ("true", "false")}
 SSL_OPTIONS = ("ssl_cert_reqs", "ssl_check_hostname", "ssl_ca_certs", "ssl_certfile", "ssl_keyfile")

@@ -212,6 +212,13 @@ def test_a_callers_words_decide_nothing_about_the_key(form: str, echo: str) -> N
     assert named(PROVIDER.judge(200, {}, error(form.format(echo)), [echo, "m", "512"])) == REJECTED
 
 
+@pytest.mark.parametrize("form", ["Invalid prompt {}", "{} is not allowed"])
+def test_an_echo_that_is_longer_than_the_message_we_keep_is_taken_out(form: str) -> None:
+    """Found by the fuzzer: only 500 characters of a message are kept, and a longer prompt is not in them as a whole."""
+    prompt = "a rate limit " * 60
+    assert named(PROVIDER.judge(200, {}, error(form.format(prompt)), [prompt])) == REJECTED
+
+
 @pytest.mark.parametrize("letter", ["e", "a", "lim", ""])
 def test_a_short_word_of_the_callers_hides_no_full_queue(letter: str) -> None:
     """A model called "e" must not cut the letter out of the upstream's sentence."""

@@ -106,6 +106,9 @@ def test_no_password_is_in_what_celery_shows_of_its_settings(url: str) -> None:
         "sentinel://one,two",
         "sentinel://one,two/0/canary",
         "sentinel://one,canary:x/mymaster",
+        "redis://:canary@redis\n0",  # found by the fuzzer: Celery's library leaves the line feed out
+        "redis://:canary@redis;other",  # and this is two addresses for it
+        "redis://:canary@redis%2f",
     ],
 )
 def test_what_is_no_address_is_refused_in_words_that_repeat_nothing_of_it(url: str) -> None:
