@@ -8,7 +8,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from tests.fuzz.target import Target
-from worker.images.decoded import CONTENT_TYPES, BrokenImage, inspect
+from worker.images.broken import BrokenImage
+from worker.images.decoded import CONTENT_TYPES, inspect
 
 MOST_PIXELS = 64 * 64
 MOST_CPU_SECONDS = 5.0
