@@ -106,6 +106,7 @@ def test_no_secret_address_is_in_the_log(front: Front) -> None:
     url = httpx.URL(done["images"][0]["url"])
     front.caller.get(url.raw_path.decode())
     front.caller.post("/webhooks/modelslab/TOKENCANARY", json={})
+    front.caller.post("/prefix/%77ebhooks/modelslab/TOKENCANARY", json={})
     until(lambda: '"/webhooks/-"' in front.proxy.log(), what="its line")
     log = front.proxy.log()
     assert not [word for word in (url.query.decode(), "TOKENCANARY", "modelslab/") if word in log]
@@ -168,6 +169,7 @@ def test_only_what_callers_need_is_reached(front: Front) -> None:
     ):
         head = f"GET {path} HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n".encode()
         assert front.raw(head).startswith(b"HTTP/1.1 404 "), path
+    assert '"path":"/metrics/","status":404' in front.proxy.log(), "the path that was asked for, not our page's"
     assert front.here.client.get("/readyz").status_code == 200
     for path in ("/", "/healthz", "/docs", "/docs/errors", "/openapi.json"):
         assert front.caller.get(path).status_code == 200, path
