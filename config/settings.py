@@ -170,13 +170,19 @@ class Settings(BaseSettings):
         64, ge=1, le=10_000, description="Jobs of one tenant whose images are fetched at once, over all workers"
     )
     tell_concurrency: int = Field(
-        256, ge=1, le=10_000, description="Webhook deliveries sent at once per worker container"
+        512, ge=1, le=10_000, description="Webhook deliveries sent at once per worker container"
     )
     tell_per_endpoint: int = Field(
         8, ge=1, le=10_000, description="Deliveries at once to one endpoint, over all workers; 1 while it hangs"
     )
     tell_per_host: int = Field(16, ge=1, le=10_000, description="Deliveries at once of one tenant to one host")
-    tell_per_tenant: int = Field(64, ge=1, le=10_000, description="Deliveries at once of one tenant, over all workers")
+    tell_per_tenant: int = Field(
+        64,
+        ge=1,
+        le=10_000,
+        description="Deliveries at once of one tenant, over all workers; a quarter "
+        "of it to endpoints that have not answered",
+    )
     tell_per_shared_host: int = Field(
         128, ge=1, le=10_000, description="Deliveries at once to one host, of all tenants, over all workers"
     )

@@ -12,7 +12,7 @@ from tests.support.deliveries import BROKEN, HERE, HUNG, OK, URL, ended_job, mes
 from worker.composition import delivery_store
 from worker.store.jobs import JobStore
 from worker.store.lane import Lane, connect
-from worker.telling.deliveries import IN_LINE_MS, DeliveryStore
+from worker.telling.deliveries import IN_LINE_MS, LEAST_UNPROVEN, DeliveryStore
 from worker.telling.record import Target
 from worker.telling.schedule import Next
 
@@ -105,23 +105,48 @@ async def test_a_tenant_whose_deliveries_hang_keeps_no_other_from_the_same_host(
 
 
 async def test_tenants_take_turns_at_a_shared_host(deliveries: DeliveryStore, store: JobStore, redis: Redis) -> None:
-    """Two that fill the host have twenty more in line each; the one that comes last with one waits for no more than a
-    turn of each."""
+    """Two that fill the host have twenty more in line each; the one that comes last has one at once, and its second
+    waits for no more than a turn of each."""
     tenants = ("one", "two")
     ids = {tenant: [await ended_job(store, URL, tenant) for _ in range(22)] for tenant in tenants}
     claims = {
         each: await deliveries.claim(each, replace(HERE, tenant=tenant)) for tenant in tenants for each in ids[tenant]
     }
-    last = await ended_job(store, URL, "quiet")
+    first, last = [await ended_job(store, URL, "quiet") for _ in range(2)]
+    assert (await deliveries.claim(first, replace(HERE, tenant="quiet"))).verdict == "claimed"
     assert (await deliveries.claim(last, replace(HERE, tenant="quiet"))).verdict == "put_off"
     messages(redis)
-    for tenant, n in (("one", 0), ("two", 0), ("one", 1)):
+    for tenant, n in (("one", 0), ("two", 0), ("one", 1), ("two", 1)):
         claimed = claims[ids[tenant][n]].delivery
         assert claimed
         await deliveries.keep(claimed, replace(HERE, tenant=tenant), 0, OK, Next("delivered"))
     woken = messages(redis)
     assert len(woken) == 3 and last in woken
     assert (await deliveries.claim(last, replace(HERE, tenant="quiet"))).verdict == "claimed"
+
+
+async def test_endpoints_that_have_not_answered_share_a_quarter_of_their_tenants_places(
+    settings: Settings, store: JobStore, redis: Redis
+) -> None:
+    """New ones and those whose last try hung; one that has answered has the rest, until it hangs too."""
+    lane = Lane(connect(settings.redis_url.get_secret_value(), 5), 5)
+    deliveries = delivery_store(settings, lane)
+    proven, *new = [Target.of("acme", f"https://h{n}.example/told") for n in range(31)]
+    await tried(deliveries, await ended_job(store, proven.url), OK, Next("delivered"), proven)
+    ids = [await ended_job(store, each.url) for each in new]
+    verdicts = [(await deliveries.claim(an_id, each)).verdict for an_id, each in zip(ids, new, strict=True)]
+    assert verdicts == ["claimed"] * LEAST_UNPROVEN + ["put_off"] * (len(new) - LEAST_UNPROVEN)
+    hung = await ended_job(store, proven.url)
+    await tried(deliveries, hung, HUNG, Next("pending", 5), proven)
+    assert (await deliveries.claim(await ended_job(store, proven.url), proven)).verdict == "put_off"
+    assert redis.zcard("telling:unproven:acme") == LEAST_UNPROVEN
+    first = await deliveries.read(ids[0])
+    assert first
+    messages(redis)
+    await deliveries.keep(first, new[0], 0, OK, Next("delivered"))
+    assert len(messages(redis)) == 1, "the place that became free is used"
+    assert redis.zcard("telling:unproven:acme") == LEAST_UNPROVEN
+    await lane.aclose()
 
 
 async def test_a_place_that_was_given_is_kept_for_whom_it_was_given_to(

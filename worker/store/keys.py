@@ -125,8 +125,8 @@ API_KEYS_VERSION = Family("keys:version", STRING, Life.PERMANENT,
 COLLECTING = Family("collecting:<tenant>", ZSET, Life.EMPTY,
     "job id → ms at which its worker counts as dead")
 TELLING = Family("telling:<lane>", ZSET, Life.TTL,
-    "delivery id → ms at which its place is freed by its lease; a lane is an endpoint, a tenant, a host, or a "
-    "pair of the two")
+    "delivery id → ms at which its place is freed by its lease; a lane is an endpoint, a tenant, a tenant's "
+    "endpoints that have not answered, a host, or a pair of the two")
 LINE = Family("line:<kind>:<line>", ZSET, Life.JOB,
     "id of a job or delivery → since when it waits for a place")
 TURNS = Family("turns:<kind>:<lane>", ZSET, Life.EMPTY,

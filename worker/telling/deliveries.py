@@ -22,6 +22,8 @@ CLAIM_MS = 30_000
 IN_LINE_MS = 600_000
 """A delivery in line is woken when a place becomes free; after this time it is due in any case."""
 LINES_LOOKED_AT = 50
+LEAST_UNPROVEN = 16
+"""Of a tenant's places, a quarter is for endpoints that have not answered, but never less than this."""
 FAILING_MS = 5 * 86_400_000
 """An endpoint that failed for so long, without one success, is disabled."""
 QUIET_MS = 2 * 86_400_000
@@ -43,6 +45,7 @@ class DeliveryStore:
             "endpoint": settings.tell_per_endpoint,
             "pair": settings.tell_per_host,
             "tenant": settings.tell_per_tenant,
+            "unproven": max(LEAST_UNPROVEN, settings.tell_per_tenant // 4),
             "host": settings.tell_per_shared_host,
         }
         self._push, self._bounds = push, scripts.Bounds(CLAIM_MS, orjson.dumps(caps))

@@ -16,6 +16,8 @@ MOST_ROWS_KEPT = 50
 
 HUNG = frozenset({"TimeoutError", "ReadTimeout", "WriteTimeout", "ConnectTimeout"})
 """Errors of a try whose receiver did not answer in time: such a try holds its place for the whole time-out."""
+HELD_SECONDS = 2.5
+"""A try without an answer that took so long hung too, whatever its error: a look-up of a name takes up to 3 s."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +38,7 @@ class Try:
     def kind(self) -> Literal["ok", "failed", "hung", "gone"]:
         """What the try says about the endpoint; `hung`: no answer came in time."""
         if self.status is None:
-            return "hung" if self.error in HUNG else "failed"
+            return "hung" if self.error in HUNG or self.seconds >= HELD_SECONDS else "failed"
         return "ok" if self.delivered else "gone" if self.status == 410 else "failed"
 
 

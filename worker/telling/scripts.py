@@ -15,7 +15,8 @@ class Bounds(NamedTuple):
     claim_ms: Milliseconds
     """How long the place of one try is held at most."""
     caps: bytes
-    """JSON: most tries at once to an `endpoint`, of a `tenant`, to a `host`, and of a tenant to a host (`pair`)."""
+    """JSON: most tries at once to an `endpoint`, of a `tenant`, to a `host`, of a tenant to a host (`pair`), and of a
+    tenant to endpoints whose last try was not answered, or that had none yet (`unproven`)."""
 
 
 class ClaimReply(NamedTuple):

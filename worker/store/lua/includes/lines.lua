@@ -10,7 +10,8 @@
 --
 -- A kind is {name, longest = ms that a place is held at most, granted = ms that a given place is reserved for its new
 -- holder, line(name) → a line, waits(id) → whether it still wants a place, wake(id)}. A line is {name,
--- lanes = {{name, most}, …} with its own lane first, paths = {{outermost lane, …, line}, …}}.
+-- lanes = {{name, most, is_open}, …} with its own lane first, paths = {{outermost lane, …, line}, …}}. An open lane does
+-- not count its places now; those that it counted before are freed with the others.
 local LOOKED_AT = 20 -- lanes and lines looked at below a lane; limits how long a script blocks Redis
 local GRANTED_AT_ONCE = 4
 local LOOK_MS = 2000
@@ -27,15 +28,17 @@ local function has_room(kind, line)
   for _, lane in ipairs(line.lanes) do
     local key = kind.name .. ':' .. lane.name
     redis.call('ZREMRANGEBYSCORE', key, '-inf', now)
-    if redis.call('ZCARD', key) >= lane.most then return false end
+    if not lane.is_open and redis.call('ZCARD', key) >= lane.most then return false end
   end
   return true
 end
 
 local function hold(kind, line, id, ms)
   for _, lane in ipairs(line.lanes) do
-    redis.call('ZADD', kind.name .. ':' .. lane.name, now + ms, id)
-    redis.call('PEXPIRE', kind.name .. ':' .. lane.name, kind.longest)
+    if not lane.is_open then
+      redis.call('ZADD', kind.name .. ':' .. lane.name, now + ms, id)
+      redis.call('PEXPIRE', kind.name .. ':' .. lane.name, kind.longest)
+    end
   end
 end
 

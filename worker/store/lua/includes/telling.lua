@@ -12,17 +12,27 @@ end
 -- An endpoint that timed out so often, without an answer since, gets one delivery at a time.
 local HUNG_OFTEN = 3
 
-local function most_at(tenant, endpoint, most)
-  local hung = redis.call('HGET', KEY.endpoint .. tenant .. ':' .. endpoint, 'hung')
-  return tonumber(hung or 0) >= HUNG_OFTEN and 1 or most
+-- How often in a row an endpoint has timed out, and whether its last try was answered, with whatever status.
+local function answers_of(tenant, endpoint)
+  local hung, told_at, failed_at =
+    unpack(redis.call('HMGET', KEY.endpoint .. tenant .. ':' .. endpoint, 'hung', 'told_at', 'failed_at'))
+  return tonumber(hung or 0), not hung and (told_at or failed_at) and true or false
+end
+
+-- A host's limit may be reached by tenants whose deliveries hang there. One that has none at it may have one in any
+-- case, so that it does not wait for a time-out of theirs.
+local function most_at_host(pair, most)
+  local held = redis.call('ZCOUNT', KEY.telling .. pair, now, '+inf')
+  return held == 0 and 2 * most or most
 end
 
 local function line_to(tenant, host, endpoint)
   return tenant .. ' ' .. host .. ' ' .. endpoint
 end
 
--- `caps` is a JSON object: most at once to one endpoint, from one tenant to one host (pair), of one tenant, to one
--- host. `here` is the delivery that the script is about; it needs no message.
+-- `caps` is a JSON object: most at once to one endpoint, from one tenant to one host (pair), of one tenant, of one
+-- tenant to endpoints that have not answered (unproven), to one host. `here` is the delivery that the script is about;
+-- it needs no message.
 local function telling(template, prefix, lease, claim_ms, caps, here)
   local most = cjson.decode(caps)
   local kind = {name = 'telling', longest = math.max(lease, claim_ms), granted = lease}
@@ -30,13 +40,15 @@ local function telling(template, prefix, lease, claim_ms, caps, here)
   function kind.line(name)
     local tenant, host, endpoint = name:match('^(%S*) (.*) (%S*)$')
     local pair = 'pair:' .. tenant .. ' ' .. host
+    local hung, is_proven = answers_of(tenant, endpoint)
     return {
       name = name,
       lanes = {
-        {name = name, most = most_at(tenant, endpoint, most.endpoint)},
+        {name = name, most = hung >= HUNG_OFTEN and 1 or most.endpoint},
         {name = pair, most = most.pair},
+        {name = 'unproven:' .. tenant, most = most.unproven, is_open = is_proven},
         {name = 'tenant:' .. tenant, most = most.tenant},
-        {name = 'host:' .. host, most = most.host},
+        {name = 'host:' .. host, most = most_at_host(pair, most.host)},
       },
       paths = {{'host:' .. host, pair, name}, {'tenant:' .. tenant, name}},
     }
