@@ -80,16 +80,17 @@ async def collect(r: Resources, job_id: str) -> None:
     loaded = await current(r, job_id)
     if not _collectable(loaded.job):
         return
-    async with r.collecting.claimed(loaded.job) as mine:
-        if mine:
-            await _collect(r, loaded.job)
+    async with r.collecting.claimed(loaded.job) as claim:
+        if claim:
+            claim.too_slow = await _collect(r, loaded.job)
 
 
-async def _collect(r: Resources, job: Job) -> None:
+async def _collect(r: Resources, job: Job) -> bool:
+    """Whether an image came too slowly."""
     inline: tuple[str, ...] = ()
     if not job.links or job.tries % ASK_ANEW_EVERY == ASK_ANEW_EVERY - 1:
         job, inline = await _ask_anew(r, job)
-    await _collect_known(r, job, inline)
+    return await _collect_known(r, job, inline)
 
 
 async def hand_over(r: Resources, job_id: str) -> None:
@@ -184,7 +185,8 @@ async def _called_back_inline(r: Resources, job: Job, attempt: Attempt) -> tuple
     return next((inline for inline in found if inline), ())
 
 
-async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> None:
+async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> bool:
+    """Whether an image came too slowly."""
     found = await collect_images(r.images, job, inline)
     reached(Point.IMAGES_STORED)
 
@@ -197,6 +199,7 @@ async def _collect_known(r: Resources, job: Job, inline: tuple[str, ...]) -> Non
         await keep_to_the_record(r.images.store, job, found.images, after)
     except StoreError as error:
         log.warning("images.left_behind", **facts(job), reason=str(error))
+    return found.too_slow
 
 
 def _collectable(job: Job) -> bool:

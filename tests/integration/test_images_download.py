@@ -1,9 +1,10 @@
 """Images over real sockets: from allowed hosts only, whole or not at all, and every failure is one of two kinds."""
 
 import asyncio
+import time
 from base64 import b64encode
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import pytest
@@ -11,67 +12,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from config.settings import Settings
-from worker.images.download import DownloadError, ImageSource, NotAllowed, NotThereYet, decode_inline
-
-IMAGE = bytes(range(256)) * 400
-MOST_BYTES = 200_000
-
-
-class Site:
-    """A small web server: raw answers by path, and who asked for what."""
-
-    def __init__(self) -> None:
-        self.url = ""
-        self.answers: dict[str, bytes] = {}
-        self.asked: list[str] = []
-        self.heads: list[bytes] = []
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One request, one raw answer, the end of the connection."""
-        try:
-            head = await reader.readuntil(b"\r\n\r\n")
-            path = head.split(b" ")[1].decode()
-            self.asked.append(path)
-            self.heads.append(head)
-            writer.write(self.answers.get(path, answer(b"not found", "404 Not Found")))
-            await writer.drain()
-        except (ConnectionError, asyncio.IncompleteReadError):
-            return  # the client has gone, as some tests want
-        finally:
-            writer.close()
-
-
-@asynccontextmanager
-async def site() -> AsyncIterator[Site]:
-    """A site on a free port."""
-    made = Site()
-    listening = await asyncio.start_server(made.serve, "127.0.0.1", 0)
-    made.url = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
-    async with listening:
-        yield made
-
-
-@asynccontextmanager
-async def source(**settings: object) -> AsyncIterator[ImageSource]:
-    """An image source for development, unless told otherwise."""
-    chosen = {"allow_private_addresses": True, "image_max_bytes": MOST_BYTES, "image_hosts": "127.0.0.1"} | settings
-    made = ImageSource(Settings(_env_file=None, **chosen))
-    try:
-        yield made
-    finally:
-        await made.aclose()
-
-
-def answer(body: bytes, status: str = "200 OK", headers: str = "", length: int | None = None) -> bytes:
-    """A whole HTTP answer; `length` is what it promises."""
-    promised = len(body) if length is None else length
-    return f"HTTP/1.1 {status}\r\ncontent-length: {promised}\r\n{headers}\r\n".encode() + body
-
-
-def moved(location: str, status: str = "302 Found") -> bytes:
-    """A redirect."""
-    return answer(b"", status, f"location: {location}\r\n")
-
+from tests.support.image_site import IMAGE, MOST_BYTES, answer, moved, site, source
+from worker.images import download
+from worker.images.download import DownloadError, ImageSource, NotAllowed, NotThereYet, TooSlow, decode_inline
 
 Get = Callable[[bytes], Awaitable[bytes]]
 
@@ -200,6 +143,44 @@ async def test_private_addresses_open_no_other_host() -> None:
         with pytest.raises(NotAllowed, match="not among DARKROOM_IMAGE_HOSTS"):
             await images.get(f"{here.url}/0.png")
         assert here.asked == []
+
+
+async def test_a_redirect_opens_no_other_host_either() -> None:
+    """Also where private addresses are allowed: each address on the way is checked as the first."""
+    async with site() as here, source() as images:
+        here.answers["/0.png"] = moved(f"{here.url}/1.png".replace("127.0.0.1", "localhost"))
+        here.answers["/1.png"] = answer(IMAGE)
+        with pytest.raises(NotAllowed, match="not among DARKROOM_IMAGE_HOSTS"):
+            await images.get(f"{here.url}/0.png")
+        assert here.asked == ["/0.png"]
+
+
+@pytest.mark.parametrize("head", [True, False])
+async def test_what_trickles_is_given_up_after_a_grace(head: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A byte at a time, of the answer's head or of the image: no time limit between two bytes would ever end it."""
+    monkeypatch.setattr(download, "HEAD_SECONDS", 0.3)
+    monkeypatch.setattr(download, "GRACE_SECONDS", 0.3)
+    whole, over = answer(IMAGE), asyncio.Event()
+    fast = 0 if head else whole.index(b"\r\n\r\n") + 4
+
+    async def trickle(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(whole[:fast])
+        with suppress(ConnectionError):
+            for at in range(fast, len(whole)):
+                writer.write(whole[at : at + 1])
+                await writer.drain()
+                await asyncio.sleep(0.02)
+        writer.close()
+        over.set()
+
+    listening = await asyncio.start_server(trickle, "127.0.0.1", 0)
+    async with source() as images:
+        began = time.monotonic()
+        with pytest.raises(TooSlow):
+            await images.get(f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}/0.png")
+        assert time.monotonic() - began < 2
+    await over.wait()
+    listening.close()
 
 
 @pytest.mark.parametrize("pool", [False, True])

@@ -8,6 +8,7 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass
 from typing import Literal, NamedTuple
 
 from worker.images.collect import LONGEST_AT_WORK_SECONDS
@@ -43,8 +44,17 @@ def keep_collecting(*, lease_ms: Milliseconds, job_id: str, token: str) -> None:
 
 
 @script
-def end_collection(*, push: Push, job_id: str, tenant: str, token: str, most: int) -> None:
-    """Ends a claim, and wakes jobs in line."""
+def end_collection(*, push: Push, job_id: str, tenant: str, token: str, most: int, too_slow: bool) -> None:
+    """Ends a claim, and wakes jobs in line. `too_slow`: its tenant gets fewer places, at most `most` in any case."""
+
+
+@dataclass
+class Claim:
+    """A claim that is held; who holds it says what it came to."""
+
+    token: str
+    too_slow: bool = False
+    """Whether an image came so slowly that it was given up."""
 
 
 class Collecting:
@@ -56,22 +66,22 @@ class Collecting:
         self._most = most_per_tenant
 
     @asynccontextmanager
-    async def claimed(self, job: Job) -> AsyncIterator[bool]:
-        """Whether this worker may collect now. If not: another does, it waits in line, or its record changed."""
-        token = secrets.token_hex(6)
-        if not await self._claim(job.id, job.version, token, self._most):
-            yield False
+    async def claimed(self, job: Job) -> AsyncIterator[Claim | None]:
+        """The claim, if this worker may collect now. None: another does, it waits in line, or its record changed."""
+        claim = Claim(secrets.token_hex(6))
+        if not await self._claim(job.id, job.version, claim.token, self._most):
+            yield None
             return
-        async with self._renewed(job, token):
-            yield True
+        async with self._renewed(job, claim):
+            yield claim
 
     @asynccontextmanager
     async def noted(self, job: Job) -> AsyncIterator[None]:
         """Notes that this worker stores images that it holds already; waits neither for a place nor for Redis."""
-        token = secrets.token_hex(6)
+        claim = Claim(secrets.token_hex(6))
         with suppress(RedisUnavailable):
-            await self._claim(job.id, None, token, 0)
-        async with self._renewed(job, token):
+            await self._claim(job.id, None, claim.token, 0)
+        async with self._renewed(job, claim):
             yield
 
     async def _claim(self, job_id: str, version: int | None, token: str, most: int) -> bool:
@@ -87,8 +97,8 @@ class Collecting:
         return reply.verdict == "claimed"
 
     @asynccontextmanager
-    async def _renewed(self, job: Job, token: str) -> AsyncIterator[None]:
-        saying = asyncio.create_task(self._keep_saying(job.id, token))
+    async def _renewed(self, job: Job, claim: Claim) -> AsyncIterator[None]:
+        saying = asyncio.create_task(self._keep_saying(job.id, claim.token))
         try:
             yield
         finally:
@@ -99,8 +109,9 @@ class Collecting:
                     push=self._push,
                     job_id=job.id,
                     tenant=job.order.tenant,
-                    token=token,
+                    token=claim.token,
                     most=self._most,
+                    too_slow=claim.too_slow,
                 )
 
     async def _keep_saying(self, job_id: str, token: str) -> None:

@@ -6,14 +6,14 @@ The record takes one image for each index and never changes it. A worker whose f
 
 import asyncio
 from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from typing import NamedTuple
 
 import structlog
 
 from worker.images.broken import BrokenImage, DeadlyImage
 from worker.images.decoded import DecodedImage
 from worker.images.decoder import Decoder
-from worker.images.download import DownloadError, ImageSource, decode_inline
+from worker.images.download import DownloadError, ImageSource, TooSlow, decode_inline
 from worker.images.manifest import manifest, manifest_key
 from worker.images.store import ImageStore, StoreError, image_key
 from worker.job.cost import images_of
@@ -24,7 +24,6 @@ from worker.upstream.chosen import PROVIDER
 
 log = structlog.get_logger()
 
-DIED: Final = "died"
 LONGEST_AT_WORK_SECONDS = 300.0
 """The longest time for downloading, decoding and storing a job's images; what is missing then is tried again."""
 
@@ -52,6 +51,8 @@ class Collected(NamedTuple):
     """How many have an address, could not be stored this time, and are to be tried again."""
     deaths: tuple[int, ...]
     """Indexes of the images on which a decoder died this time."""
+    too_slow: bool
+    """Whether an image came so slowly that it was given up."""
 
 
 async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, ...]) -> Collected:
@@ -67,12 +68,12 @@ async def collect_images(pipeline: ImagePipeline, job: Job, inline: tuple[str, .
     found = await asyncio.gather(*(_keep(pipeline, job, index, sources[index], inline) for index in missing))
     stored.update({image.index: image for image in found if isinstance(image, Image)})
     images = tuple(stored[index] for index in sorted(stored))
-    deaths = tuple(index for index, image in zip(missing, found, strict=True) if image == DIED)
+    deaths = tuple(index for index, image in zip(missing, found, strict=True) if isinstance(image, DeadlyImage))
     given_up = parked(with_deaths(job, deaths)) - stored.keys()
     outstanding = max(1, len(sources)) - len(images) - len(given_up)
     if images != job.images or (images and outstanding <= 0):
         outstanding += await _keep_manifest(pipeline.store, job, images)
-    return Collected(images, max(0, outstanding), deaths)
+    return Collected(images, max(0, outstanding), deaths, any(isinstance(each, TooSlow) for each in found))
 
 
 async def keep_to_the_record(store: ImageStore, before: Job, images: tuple[Image, ...], after: Job | None) -> None:
@@ -105,7 +106,8 @@ async def _keep_manifest(store: ImageStore, job: Job, images: tuple[Image, ...])
 
 async def _keep(
     pipeline: ImagePipeline, job: Job, index: int, source: str, inline: tuple[str, ...]
-) -> Image | Literal["died"] | None:
+) -> Image | Exception:
+    """The image, or why it is not stored."""
     try:
         async with asyncio.timeout(LONGEST_AT_WORK_SECONDS):
             data = decode_inline(source) if source in inline else await pipeline.source.get(source)
@@ -115,7 +117,7 @@ async def _keep(
     except (DownloadError, BrokenImage, StoreError, TimeoutError) as error:
         # tried again with growing pauses: the address may not be ready yet, or the disk may be full
         log.warning("image.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
-        return DIED if isinstance(error, DeadlyImage) else None
+        return error
     return _image(job, index, key, decoded)
 
 

@@ -6,6 +6,7 @@ the way. If private addresses are allowed (development), plain HTTP stays plain 
 
 import asyncio
 import re
+import time
 from base64 import b64decode
 from binascii import Error as Base64Error
 from urllib.parse import urljoin
@@ -19,6 +20,11 @@ from worker.upstream.accounts import upstream_hosts
 from worker.upstream.chosen import PROVIDER
 
 TOTAL_SECONDS = 120.0
+HEAD_SECONDS = 20.0
+"""Until an answer has begun; the transport's own time limit begins anew with every byte of its head."""
+GRACE_SECONDS = 10.0
+FLOOR_BYTES_PER_SECOND = 16_384
+"""After the grace an image that is slower than this is given up: it would hold its place for minutes."""
 TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 MOST_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
@@ -32,6 +38,10 @@ class DownloadError(Exception):
 
 class NotThereYet(DownloadError):
     """May succeed later: not found, connection broken, the server is busy."""
+
+
+class TooSlow(NotThereYet):
+    """Nothing came in time, or it came so slowly that it would hold a place for minutes."""
 
 
 class NotAllowed(DownloadError):
@@ -58,16 +68,23 @@ class ImageSource:
                 content = await self._follow(url)
         except httpx.InvalidURL as error:  # httpx parses a redirect's target although it is told not to follow it
             raise NotAllowed("it is redirected to an address that cannot be read") from error
-        except (httpx.TransportError, TimeoutError) as error:
+        except (httpx.ReadTimeout, TimeoutError) as error:
+            raise TooSlow(type(error).__name__) from error
+        except httpx.TransportError as error:
             raise NotThereYet(type(error).__name__) from error
         return decode_inline(content.decode("ascii", "replace")) if PROVIDER.serves_text(url) else content
 
     async def _follow(self, url: str) -> bytes:
         for _ in range(MOST_REDIRECTS + 1):
-            async with self._client.stream("GET", self._checked(url), headers=PLAIN) as answer:
+            asked = self._client.build_request("GET", self._checked(url), headers=PLAIN)
+            async with asyncio.timeout(HEAD_SECONDS):
+                answer = await self._client.send(asked, stream=True)
+            try:
                 if answer.status_code not in REDIRECTS:
                     return await self._content(answer)
                 url = _target(url, answer.headers.get("location", ""))
+            finally:
+                await answer.aclose()
         raise NotThereYet("too many redirects")
 
     def _checked(self, url: str) -> httpx.URL:
@@ -99,9 +116,11 @@ class ImageSource:
         return content
 
     async def _bounded(self, answer: httpx.Response) -> bytes:
-        content = bytearray()
+        content, began = bytearray(), time.monotonic()
         async for chunk in answer.aiter_raw():
             content += chunk
+            if len(content) < (time.monotonic() - began - GRACE_SECONDS) * FLOOR_BYTES_PER_SECOND:
+                raise TooSlow(f"{len(content)} bytes came in {GRACE_SECONDS:.0f} s and more")
             if len(content) > self._most_bytes:
                 raise NotAllowed(f"it is larger than {self._most_bytes} bytes")
         return bytes(content)

@@ -124,6 +124,8 @@ API_KEYS_VERSION = Family("keys:version", STRING, Life.PERMANENT,
 # Places and lines: collecting images, webhook deliveries (worker/store/lua, lines)
 COLLECTING = Family("collecting:<tenant>", ZSET, Life.EMPTY,
     "job id → ms at which its worker counts as dead")
+WINDOW = Family("window:<tenant>", STRING, Life.TTL,
+    "how many of its jobs may be collected at once; halved by images that are too slow")
 TELLING = Family("telling:<lane>", ZSET, Life.TTL,
     "delivery id → ms at which its place is freed by its lease; a lane is an endpoint, a tenant, a tenant's "
     "endpoints that have not answered, a host, or a pair of the two")

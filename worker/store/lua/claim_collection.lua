@@ -9,7 +9,7 @@ if not its_version or (version and tonumber(its_version) ~= version) then return
 deadline = tonumber(deadline or 0)
 local places, line = lane_of(tenant)
 if tonumber(redis.call('ZSCORE', places, job_id) or 0) > now then return reply{verdict = 'held'} end
-if most > 0 and not has_room(places, most) then
+if most > 0 and not has_room(places, window_of(tenant, most)) then
   local since = lined_up or now
   redis.call('ZADD', line, since, job_id)
   redis.call('HSET', key, 'lined_up', since)

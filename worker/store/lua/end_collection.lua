@@ -6,5 +6,6 @@ if not holder or holder == token then
   redis.call('ZREM', (lane_of(tenant)), job_id)
   if holder then redis.call('HDEL', KEY.job .. job_id, 'collector') end
 end
+move_window(tenant, most, too_slow)
 wake_collections(tenant, most, template, prefix)
 return reply{}

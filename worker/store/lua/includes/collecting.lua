@@ -10,6 +10,20 @@ local function lane_of(tenant)
   return KEY.collecting .. tenant, KEY.line .. 'collecting:' .. tenant
 end
 
+-- How many collections of a tenant may run at once: a few at first, one more after each that was not too slow, and half
+-- after one that was (AIMD). So images that trickle never fill the workers, however many jobs have them.
+local FIRST, LEAST, WINDOW_MS = 16, 2, 3600000
+
+local function window_of(tenant, most)
+  return math.min(most, tonumber(redis.call('GET', KEY.window .. tenant) or FIRST))
+end
+
+local function move_window(tenant, most, too_slow)
+  local window = window_of(tenant, most)
+  window = too_slow and math.max(LEAST, math.floor(window / 2)) or math.min(most, window + 1)
+  redis.call('SET', KEY.window .. tenant, window, 'PX', WINDOW_MS)
+end
+
 local function has_room(places, most)
   redis.call('ZREMRANGEBYSCORE', places, '-inf', now)
   return redis.call('ZCARD', places) < most
@@ -26,6 +40,7 @@ end
 -- Wakes the jobs that have waited longest, as many as there is room for; each claims its place itself.
 local function wake_collections(tenant, most, template, prefix)
   local places, line = lane_of(tenant)
+  most = window_of(tenant, most)
   if not has_room(places, most) then return end
   for _ = 1, most - redis.call('ZCARD', places) do
     local id = first_in(line)

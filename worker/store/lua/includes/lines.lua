@@ -10,8 +10,8 @@
 --
 -- A kind is {name, longest = ms that a place is held at most, granted = ms that a given place is reserved for its new
 -- holder, line(name) → a line, waits(id) → whether it still wants a place, wake(id)}. A line is {name,
--- lanes = {{name, most, is_open}, …} with its own lane first, paths = {{outermost lane, …, line}, …}}. An open lane does
--- not count its places now; those that it counted before are freed with the others.
+-- lanes = {{name, most, is_open}, …} with its own lane first, paths = {{outermost lane, …, line}, …}}. A lane that is
+-- open limits nothing now; places that it counted before are freed with the others.
 local LOOKED_AT = 20 -- lanes and lines looked at below a lane; limits how long a script blocks Redis
 local GRANTED_AT_ONCE = 4
 local LOOK_MS = 2000
