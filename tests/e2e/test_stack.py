@@ -164,6 +164,7 @@ def test_the_next_start_has_the_same_key_and_the_same_jobs(tmp_path: Path, start
     base = f"http://127.0.0.1:{ports['DARKROOM_PORT']}"
     job = httpx.post(f"{base}/v1/jobs", content=EXAMPLE.read_bytes(), headers=headers, timeout=60).json()
     assert job["status"] == "succeeded"
+    assert [str(path) for path in (tmp_path / ".darkroom").rglob("*") if path.stat().st_mode & 0o077] == []
     assert first.end() == 0
     second = start("up", **ports)
     until(second.is_up, 60, "up again")
@@ -221,9 +222,23 @@ def test_a_second_stack_in_the_same_folder_is_refused(up: Command, start: Start)
 
 
 def test_flower_asks_for_the_password(up: Command, ports: dict[str, str]) -> None:
-    """And shows nothing without it."""
+    """And shows nothing without it; of our secrets it holds none, nor has the API the upstream's key."""
     url = f"http://127.0.0.1:{ports['FLOWER_PORT']}/api/tasks"
     password = re.search(r"password (\S+)", up.said)
     assert password is not None
     assert httpx.get(url).status_code == 401
     assert httpx.get(url, auth=("demo", password[1])).status_code == 200
+    secrets = json.loads((up.folder / ".darkroom" / "secrets.json").read_text())
+    environments = [environment_of(pid) for pid in children_of(up.process.pid)]
+    flowers = [each for each in environments if "FLOWER_BASIC_AUTH" in each]
+    assert flowers
+    assert not any(secrets[name] in each for each in flowers for name in ("secret", "key"))
+    assert not any("DARKROOM_UPSTREAM_KEY=sandbox" in each and secrets["key"] in each for each in environments)
+
+
+def environment_of(pid: int) -> str:
+    """As the kernel shows it; empty where the process is gone."""
+    try:
+        return Path(f"/proc/{pid}/environ").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return ""

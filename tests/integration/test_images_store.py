@@ -65,6 +65,13 @@ async def test_a_part_is_read(images: LocalImages, start: int, end: int) -> None
     assert await read(images, KEY, start, end) == DATA[start:end]
 
 
+async def test_what_is_saved_is_its_users_only(images: LocalImages, folder: Path) -> None:
+    """Also where the process is less careful: a manifest holds the prompt."""
+    await images.save(KEY, b"bytes")
+    assert (folder / KEY).stat().st_mode & 0o777 == 0o600
+    assert (folder / KEY).parent.stat().st_mode & 0o777 == 0o700
+
+
 async def test_saving_again_replaces(images: LocalImages, folder: Path) -> None:
     """A job that is collected twice writes to the same place."""
     await images.save(KEY, b"first")

@@ -17,6 +17,8 @@ from worker.images.store import NotStored, Stored, StoreError, checked_key
 CHUNK_BYTES = 256 * 1024
 RESERVE_BYTES = 256 * 1024 * 1024
 """Free space below which nothing new is bought, so that images of jobs in progress still fit."""
+PRIVATE_FOLDER, PRIVATE_FILE = 0o700, 0o600
+"""For the user of API and workers only: manifests hold prompts."""
 
 
 class LocalImages:
@@ -49,14 +51,14 @@ class LocalImages:
     def _save(self, key: str, data: bytes) -> None:
         path = self._folder / key
         with _disk_errors():
-            path.parent.mkdir(parents=True, exist_ok=True)
+            path.parent.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             temporary = _written(path, data)
             temporary.rename(path)
             _sync_folders(path.parent, self._folder)
 
     def _check(self) -> None:
         with _disk_errors():
-            self._folder.mkdir(parents=True, exist_ok=True)
+            self._folder.mkdir(PRIVATE_FOLDER, parents=True, exist_ok=True)
             _written(self._folder / "probe", b"probe").unlink()
             free = shutil.disk_usage(self._folder).free
         if free < RESERVE_BYTES:
@@ -66,7 +68,7 @@ class LocalImages:
 def _written(path: Path, data: bytes) -> Path:
     """A temporary file beside that path with the bytes on disk. Leaves no file if that fails."""
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(6)}")
-    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, 0o644)
+    descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW, PRIVATE_FILE)
     try:
         with os.fdopen(descriptor, "wb") as file:
             file.write(data)

@@ -24,8 +24,13 @@ class Secrets:
 
 
 def lock_folder(folder: Path) -> int:
-    """Locks the folder while any process has the descriptor: two Redis servers would destroy the same files."""
+    """Locks the folder while any process has the descriptor: two Redis servers would destroy the same files.
+
+    From now on what this process and its children write is their user's only: Redis' files hold prompts and secrets.
+    """
+    os.umask(0o077)
     folder.mkdir(parents=True, exist_ok=True)
+    folder.chmod(0o700)  # an older version made it readable for all, and what is in it
     descriptor = os.open(folder / "lock", os.O_RDWR | os.O_CREAT, 0o600)
     until = time.monotonic() + LOCK_SECONDS
     while not _locked(descriptor):

@@ -16,6 +16,7 @@ from redis.exceptions import RedisError
 
 from api.cli.stack.alive import ROLES
 from api.cli.stack.children import Children
+from api.cli.stack.environment import environment_of
 from api.cli.stack.folder import Secrets, kept_secrets, lock_folder
 from api.cli.stack.ports import Ports, choose_ports
 from api.cli.stack.redis_server import EmbeddedRedis, NoServer
@@ -67,7 +68,7 @@ class Stack:
         environment = self._environment(redis_url)
         for name, command in _commands(self.ports).items():
             tell(name)
-            self.children.start(name, command, os.environ | environment)
+            self.children.start(name, command, environment_of(name, os.environ | environment))
         self._wait_until_nothing_is(self._missing)
         note_running(self.folder, Running(self.api_url, redis_url, _as_settings(environment)))
 
@@ -83,7 +84,7 @@ class Stack:
             return given
         redis = EmbeddedRedis(self.folder / "redis", self.ports.redis)
         try:
-            self.children.start("redis", redis.command(), os.environ)
+            self.children.start("redis", redis.command(), environment_of("redis", os.environ))
         except NoServer as error:
             stop(str(error))
         self._wait_until_nothing_is(lambda: None if redis.answers() else "redis")
