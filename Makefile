@@ -1,4 +1,4 @@
-.PHONY: help setup env demo up test unit check format fuzz fuzz-parsers mutants bench bench-backlog bench-scale chaos
+.PHONY: help setup env demo up test unit check format fuzz fuzz-parsers audit-deps sbom mutants bench bench-backlog bench-scale chaos
 .DEFAULT_GOAL := help
 
 # The first interpreter that is new enough: `python3` on some systems is not.
@@ -7,6 +7,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 BIN := .venv/bin
 export MINUTES JOBS SEED SAMPLE ONLY RUNS RATE KILL_EVERY KEEP WAITING TENANTS ROUNDS RELEASES MILLION
 READY := .venv/.ready
+SUPPLY := .venv/supply
 
 help: ## List the targets
 	@grep -E '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## (.*)/  \1\t\2/' | expand -t 16
@@ -59,6 +60,22 @@ fuzz: setup ## Try every call of the OpenAPI schema with generated input, with a
 fuzz-parsers: setup ## Whatever reads what strangers send, by coverage and by structure: make fuzz-parsers MINUTES=60 ONLY=picture,token
 	@$(BIN)/python -c 'import atheris' 2>/dev/null || $(BIN)/python -m pip install --quiet --disable-pip-version-check atheris==3.0.0
 	nice -n 19 $(BIN)/python -m tests.fuzz
+
+# in an environment of their own: they bring other versions of what the lock file names
+$(SUPPLY)/.ready: $(READY)
+	@$(BIN)/python -m venv --clear $(SUPPLY)
+	@$(SUPPLY)/bin/python -m pip install --quiet --disable-pip-version-check pip-audit==2.10.1 cyclonedx-bom==7.5.0
+	@touch $@
+
+audit-deps: $(SUPPLY)/.ready ## Has a locked package a known vulnerability? Needs the internet; fails where it cannot find out
+	@$(SUPPLY)/bin/pip-audit --strict --require-hashes --disable-pip -r requirements.lock || { \
+		echo "darkroom: a package above has a known vulnerability, or could not be looked up: then nothing is known."; exit 1; }
+
+sbom: $(SUPPLY)/.ready ## Write the bill of materials (SBOM, CycloneDX) of the lock file to dist/sbom.cdx.json
+	@mkdir -p dist
+	@$(SUPPLY)/bin/cyclonedx-py requirements --output-reproducible --validate --pyproject pyproject.toml \
+		--of JSON -o dist/sbom.cdx.json requirements.lock
+	@echo "dist/sbom.cdx.json"
 
 # mutmut is no part of the lock file: nothing but this target uses it, and it brings a terminal interface along
 mutants: setup ## Plant small faults one at a time; which does no test notice? make mutants SAMPLE=150 SEED=1 ONLY=tick,queue

@@ -90,6 +90,7 @@ MUST_ALLOW = (
     "::ffff:8.8.8.8",
 )
 REFUSED_URLS = (
+    "http://[2606:4700::1111]22/",  # found by the fuzzer: port 80 for one parser, 22 for the one that dials
     "",
     "/generations/0.png",
     "//cdn.example/0.png",

@@ -86,7 +86,7 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise AddressRefused("the address must be http(s) with a host and without a user name")
     if not allow_private and port is not None and port not in PUBLIC_PORTS:
         raise AddressRefused("the address must use port 80 or 443")
-    _check_host(url)
+    _check_host(url, port)
     if not allow_private and _is_literal(parts.hostname or "") and not is_public(parts.hostname or ""):
         raise AddressRefused("the address is not on the public internet")
 
@@ -97,13 +97,16 @@ def check_dialled(address: str, *, allow_private: bool) -> None:
         raise AddressRefused("the address is not on the public internet")
 
 
-def _check_host(url: str) -> None:
-    """Raises AddressRefused for a host that the client or the resolver would reject later."""
+def _check_host(url: str, port: int | None) -> None:
+    """Raises AddressRefused for a host that the client or the resolver would reject later, or for another port."""
     try:
-        labels = httpx.URL(url).raw_host.decode("ascii").removesuffix(".").split(".")
-        _ = httpx.URL(url).host  # decodes `xn--`, which the request's own headers need
+        dialled = httpx.URL(url)
+        labels = dialled.raw_host.decode("ascii").removesuffix(".").split(".")
+        _ = dialled.host  # decodes `xn--`, which the request's own headers need
     except (httpx.InvalidURL, ValueError):  # idna raises a UnicodeError, which is a ValueError
         raise AddressRefused("the address's host cannot be read") from None
+    if dialled.port not in (None, port):  # `[2606::1]22`: no port for one parser, 22 for the other
+        raise AddressRefused("the address's port can be read in two ways")
     if not all(1 <= len(label) <= MOST_LABEL_CHARACTERS for label in labels):
         raise AddressRefused("the address's host has a part that is empty or too long")
 
