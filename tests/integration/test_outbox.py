@@ -40,6 +40,13 @@ async def test_a_tenants_hundred_messages_go_before_none_of_another(store: JobSt
     assert len(set(following) & set(many)) > IN_LIST // 3
 
 
+async def test_a_scaler_is_shown_what_waits_for_its_turn_as_well(store: JobStore, redis: Redis) -> None:
+    """The list alone never says more than it may hold."""
+    await called_back(store, "acme", MANY)
+    await called_back(store, "other", 2)
+    assert (await store.condition.census()).messages["settle"] == MANY + 2
+
+
 async def test_every_message_is_sent_once(store: JobStore, redis: Redis) -> None:
     """By however many processes; then a message goes directly again."""
     ids = await called_back(store, "acme", MANY)

@@ -1,6 +1,16 @@
 -- Counts over the whole store, in one moment. Arguments and reply: worker/store/census.py.
 -- @include prelude
 local MOST_TENANTS = 200
+
+-- How many wait for their turn. To a scaler they are messages like those in the list.
+local function in_outbox(queue)
+  local total = 0
+  for _, tenant in ipairs(redis.call('ZRANGE', KEY.outboxes .. queue, 0, -1)) do
+    total = total + redis.call('ZCARD', KEY.outbox .. queue .. ':' .. tenant)
+  end
+  return total
+end
+
 local accounts, messages, tenants = {}, {}, {}
 for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
   local limit, seen = unpack(redis.call('HMGET', KEY.upstream .. name, 'limit', 'seen'))
@@ -10,7 +20,7 @@ for _, name in ipairs(redis.call('SMEMBERS', KEY.upstreams)) do
 end
 for _, queue in ipairs({'submit', 'settle', 'collect', 'tell'}) do
   messages[#messages + 1] = queue
-  messages[#messages + 1] = redis.call('LLEN', prefix .. queue)
+  messages[#messages + 1] = redis.call('LLEN', prefix .. queue) + in_outbox(queue)
 end
 local sizes = redis.call('HGETALL', KEY.backlogs)
 for at = 1, math.min(#sizes, 2 * MOST_TENANTS), 2 do
