@@ -93,15 +93,26 @@ async def room() -> AsyncIterator[Room]:
         task.cancel()
 
 
-async def test_who_has_used_least_is_served_first(room: Room) -> None:
-    """Not who came first, nor who came less often."""
+async def test_who_will_have_used_least_is_served_first(room: Room) -> None:
+    """Not who came first, nor who came less often; one of whom nothing is known may be slow."""
     room.come("slow", "slow", "quick")
     assert await room.after(0) == ["quick", "slow", "slow"]
     room.come("other")
-    assert await room.after(1, "quick") == ["other", "slow", "slow"]
-    room.come("slow", "quick", "new")
-    assert await room.after(0.1, "other") == ["new", "slow", "slow"]
-    assert await room.after(0.1, "new") == ["quick", "slow", "slow"]
+    assert await room.after(0.2, "quick") == ["other", "slow", "slow"]
+    room.come("slow", "new", "quick")
+    assert await room.after(0.1, "other") == ["quick", "slow", "slow"]
+    assert await room.after(0.1, "quick") == ["new", "slow", "slow"]
+
+
+async def test_many_new_and_slow_tenants_cost_one_turn(room: Room) -> None:
+    """Nothing is known of any of them, and they came first: whoever is known to be quick is the next."""
+    room.come("quick")
+    await room.after(0.1, "quick")
+    room.come(*(f"loud{number}" for number in range(8)))
+    await room.after(0)
+    room.come("quick")
+    assert "quick" not in await room.after(4)
+    assert "quick" in await room.after(0, "loud1")
 
 
 async def test_tenants_that_use_much_leave_one_place_free_together(room: Room) -> None:
@@ -139,12 +150,12 @@ async def test_use_is_forgotten(room: Room) -> None:
     room.come("loud", "loud")
     await room.after(20, "loud", "loud")
     room.come("busy", "busy")
-    await room.after(60)
+    await room.after(120)
     room.come("loud")
     assert await room.after(0) == ["busy", "busy", "loud"]
     await room.after(600, "busy", "busy", "loud")
     room.come("new")
-    await room.after(3600, "new")
+    await room.after(3700, "new")
     room.come("newer")
     await room.after(0)
     assert "loud" not in room.turns._uses

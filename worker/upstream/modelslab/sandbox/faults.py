@@ -68,6 +68,7 @@ MEANINGS = {
     "image-html": "the image is an HTML page",
     "image-garbage": "the image is noise",
     "image-bomb": "the image is tiny and claims 30,000 × 30,000 pixels",
+    "image-heavy": "the image is as large as may be decoded, and costs its decoder most of a second",
     "image-trailer": "the image has bytes after its end",
     "image-jpeg": "the image is a JPEG",
     "image-webp": "the image is a WebP",
@@ -128,6 +129,7 @@ class Faults:
     image_html: bool = False
     image_garbage: bool = False
     image_bomb: bool = False
+    image_heavy: bool = False
     image_trailer: bool = False
     image_jpeg: bool = False
     image_webp: bool = False

@@ -16,7 +16,8 @@ from worker.upstream.modelslab.sandbox.painter import blank, paint
 
 HTML = b"<!doctype html><title>Not an image</title><script>alert(1)</script>"
 TRAILER = b"<script>alert(1)</script>"
-BOMB_SIDE_PIXELS = 30_000
+BOMB_SIDE_PIXELS, HEAVY_SIDE_PIXELS = 30_000, 4096
+GREY, RGBA = 0, 6
 GARBAGE_BYTES = 20_000
 PNG_END_BYTES = 12
 FORMATS = {"image/png": "PNG", "image/jpeg": "JPEG", "image/webp": "WEBP"}
@@ -150,7 +151,9 @@ class Work:
         if self.faults.image_html:
             return HTML
         if self.faults.image_bomb:
-            return _bomb()
+            return _black_png(BOMB_SIDE_PIXELS, GREY, 1)
+        if self.faults.image_heavy:
+            return _black_png(HEAVY_SIDE_PIXELS, RGBA, 16)
         if self.faults.image_garbage:
             return random.Random(self.seed).randbytes(GARBAGE_BYTES)
         scale = 2 if _is_yes(self.request.get("upscale")) else 1
@@ -165,13 +168,13 @@ def _is_yes(flag: object) -> bool:
     return flag is True or flag == "yes"
 
 
-@lru_cache(maxsize=1)
-def _bomb() -> bytes:
-    """A decompression bomb: a valid PNG of 110 KB that takes 112 MB with one bit per pixel, and 2.7 GB as RGB."""
+@lru_cache(maxsize=2)
+def _black_png(side: int, colour: int, depth: int) -> bytes:
+    """A valid PNG of about 120 KB: a bomb of 30,000 × 30,000 pixels takes 112 MB with one bit each, 2.7 GB as RGB."""
     squeeze = zlib.compressobj(9)
-    row = bytes(1 + BOMB_SIDE_PIXELS // 8)
-    rows = b"".join([*(squeeze.compress(row) for _ in range(BOMB_SIDE_PIXELS)), squeeze.flush()])
-    head = pack(">IIBBBBB", BOMB_SIDE_PIXELS, BOMB_SIDE_PIXELS, 1, 0, 0, 0, 0)
+    row = bytes(1 + side * depth * (4 if colour == RGBA else 1) // 8)
+    rows = b"".join([*(squeeze.compress(row) for _ in range(side)), squeeze.flush()])
+    head = pack(">IIBBBBB", side, side, depth, colour, 0, 0, 0)
     return b"\x89PNG\r\n\x1a\n" + _chunk(b"IHDR", head) + _chunk(b"IDAT", rows) + _chunk(b"IEND", b"")
 
 
