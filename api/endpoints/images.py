@@ -12,7 +12,7 @@ from api.state import State, state
 from worker.images.decoded import CONTENT_TYPES
 from worker.images.store import NotStored, StoreError
 from worker.job.ids import is_job_id
-from worker.job.record import Image, Status
+from worker.job.record import Image, Milliseconds, Status
 from worker.signing import check_image_signature
 from worker.store.loaded import Loaded
 
@@ -25,6 +25,7 @@ SAFE_HEADERS = {
     "content-security-policy": "default-src 'none'; sandbox",
     "cross-origin-resource-policy": "cross-origin",
     "accept-ranges": "bytes",
+    "vary": "authorization",
 }
 
 
@@ -52,11 +53,11 @@ class Span:
 )
 async def show_image(job_id: str, index: int, request: Request) -> Response:
     """The bytes, with `ETag` and one `Range`; needs a key, or `expires` and `signature` as `images[].url` has them."""
-    here, found = await _find(job_id, index, request)
+    here, found, until = await _find(job_id, index, request)
     image = next((each for each in found.job.images if each.index == index), None)
     if image is None or found.job.status is not Status.SUCCEEDED:
         raise Problem("not_found", "There is no such image.")
-    headers = _headers(image, job_id)
+    headers = _headers(image, job_id) | {"cache-control": _kept(until, found.now)}
     if names(request.headers.getlist("if-none-match"), headers["etag"]):
         return Response(status_code=304, headers=headers)
     # HEAD is answered here: the store refuses HEAD for an address that is signed for GET
@@ -65,11 +66,14 @@ async def show_image(job_id: str, index: int, request: Request) -> Response:
     return await _bytes(here, image, request, headers)
 
 
-async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loaded]:
-    """Finds the job by a valid signature, else by API key. With an expired signature the image does not exist."""
+async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loaded, Milliseconds | None]:
+    """Finds the job by a valid signature, and until when it is valid; else by API key (None).
+
+    With an expired signature the image does not exist.
+    """
     given = request.query_params.get("signature")
     if given is None:
-        return await find_job(job_id, request, "read")
+        return *await find_job(job_id, request, "read"), None
     here = state(request)
     expires = request.query_params.get("expires", "")
     at = int(expires) if expires.isascii() and expires.isdigit() and len(expires) < 16 else 0
@@ -77,7 +81,16 @@ async def _find(job_id: str, index: int, request: Request) -> tuple[State, Loade
     found = await here["store"].load(job_id) if known and at > here["store"].now() else None
     if found is None:
         raise Problem("not_found", "There is no such image.")
-    return here, found
+    return here, found, at
+
+
+def _kept(until: Milliseconds | None, now: Milliseconds) -> str:
+    """How long a caller's own cache may keep an image; no shared cache may.
+
+    No longer than its address is valid. By API key it asks each time whether its ETag is still good, because a key may
+    be revoked, and a job removed, meanwhile.
+    """
+    return "private, no-cache" if until is None else f"private, max-age={max(0, until - now) // 1000}, immutable"
 
 
 async def _bytes(here: State, image: Image, request: Request, headers: dict[str, str]) -> Response:
@@ -132,6 +145,5 @@ def _headers(image: Image, job_id: str) -> dict[str, str]:
     return SAFE_HEADERS | {
         "content-type": CONTENT_TYPES[image.format],
         "etag": f'"{image.sha256}"',
-        "cache-control": "private, max-age=31536000, immutable",
         "content-disposition": f'inline; filename="{job_id}-{image.index}.{extension}"',
     }

@@ -1,5 +1,7 @@
 """What callers rely on, call by call, with our real processes: the rows that no other story here walks through."""
 
+import re
+import time
 from collections.abc import Iterator
 from datetime import datetime, timedelta
 from typing import Any
@@ -146,8 +148,15 @@ def test_an_image_is_served_whole_in_part_and_as_it_was(here: Installation) -> N
     assert here.client.get(path, headers={"If-None-Match": "*"}).status_code == 304
     assert here.client.get(path, headers={"If-None-Match": f'"x", W/{etag}'}).status_code == 304
     assert here.client.get(path, headers={"Range": f"bytes={len(whole.content)}-"}).status_code == 416
+    assert whole.headers["cache-control"] == "private, no-cache", "a key may be revoked, a job removed"
+    assert "sandbox" in whole.headers["content-security-policy"]
     url = job["images"][0]["url"]
-    assert httpx.get(url).content == whole.content
+    signed = httpx.get(url)
+    assert signed.content == whole.content
+    kept = re.fullmatch(r"private, max-age=(\d+), immutable", signed.headers["cache-control"])
+    left = int(httpx.URL(url).params["expires"]) / 1000 - time.time()
+    assert kept, signed.headers
+    assert left - 60 < int(kept[1]) <= left + 2, "kept for longer than its address is valid"
     assert httpx.get(url.replace("/images/0", "/images/1")).status_code == 404
     assert httpx.get(url[:-2] + "xx").status_code == 404
 

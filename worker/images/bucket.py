@@ -139,7 +139,7 @@ def _headers(key: str) -> Any:
     return {
         "Content-Type": kind,
         "Content-Disposition": f'inline; filename="{file_name}"',
-        "Cache-Control": "private, max-age=31536000, immutable",
+        "Cache-Control": "private, max-age=300, immutable",  # every presigned address is another one
     }
 
 
