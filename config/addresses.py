@@ -4,6 +4,16 @@ import re
 from ipaddress import ip_address
 from urllib.parse import urlsplit
 
+PROVIDERS_IMAGE_HOSTS = (
+    "modelslab.com",
+    "*.modelslab.com",
+    "*.modelslab.ai",
+    "*.stablediffusionapi.com",
+    # the two buckets that the provider's answers and its documentation name
+    "pub-3626123a908346a7a8be8d9295f44e26.r2.dev",
+    "pub-8b49af329fae499aa563997f5d4068a4.r2.dev",
+)
+"""Hosts of the provider's own, and no wider."""
 SERVER = re.compile(r"\[(?P<v6>[^\]]+)\](:(?P<port6>\d+))?|(?P<v4>[^:]+):(?P<port4>\d+)|(?P<alone>.+)")
 
 

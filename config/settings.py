@@ -11,7 +11,7 @@ from typing import Annotated, NoReturn
 from pydantic import Field, SecretStr, ValidationError, field_validator
 from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
 
-from config.addresses import is_name_server, is_web_address
+from config.addresses import PROVIDERS_IMAGE_HOSTS, is_name_server, is_web_address
 from config.redis_address import parse_redis_address
 
 DAY_SECONDS = 86_400
@@ -48,6 +48,10 @@ class Settings(BaseSettings):
         SecretStr(""), description="Comma list of `tenant:key`, or `@file` with one pair a line"
     )
     secret: SecretStr = Field(SecretStr(""), description="Signs callback tokens and image addresses; `old,new` rotates")
+    webhooks_https_only: bool = Field(
+        False,
+        description="Refuse webhooks over plain http, which anybody on the way can read: prompts, image addresses",
+    )
     webhook_secret: SecretStr = Field(
         SecretStr(""), description="`whsec_…`, signs webhook deliveries; `old,new` sends both signatures"
     )
@@ -141,9 +145,10 @@ class Settings(BaseSettings):
     s3_endpoint: str = Field("", description="Address of an S3-compatible server; empty for AWS")
     s3_public_endpoint: str = Field("", description="Where callers reach that server, if not at the same address")
     image_hosts: Annotated[tuple[str, ...], NoDecode] = Field(
-        ("modelslab.com", "*.modelslab.com", "*.stablediffusionapi.com", "*.r2.dev"),
+        PROVIDERS_IMAGE_HOSTS,
         description="Hosts from which images may be fetched, as a comma list; `*.` allows every subdomain. "
-        "If it is not set: these and the host of the upstream",
+        "If it is not set: these and the host of the upstream. `*.r2.dev` would be every customer's public bucket at "
+        "Cloudflare: whoever can forge a result could then name an image of their own",
     )
     image_max_bytes: int = Field(32 * 1024 * 1024, ge=1024, description="Largest image that is fetched")
     image_max_pixels: int = Field(16_800_000, ge=1, description="Largest image that is decoded")

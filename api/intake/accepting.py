@@ -121,8 +121,9 @@ def _order(tenant: str, parsed: ParsedRequest, here: State, *, shape: str) -> Or
 
 def _check_webhook(url: str, here: State) -> None:
     """Refuses a webhook address that the delivery would refuse. The name is looked up only at the delivery."""
+    settings = here["settings"]
     try:
-        check_url(url, allow_private=here["settings"].allow_private_addresses)
+        check_url(url, allow_private=settings.allow_private_addresses, https_only=settings.webhooks_https_only)
     except AddressRefused:
         error = {
             "field": "webhook",

@@ -128,3 +128,13 @@ def test_as_many_descriptors_as_the_system_lets(process) -> None:  # type: ignor
     """The usual soft limit is few connections."""
     soft, hard = resource.prlimit(process[0].pid, resource.RLIMIT_NOFILE)
     assert soft == min(hard, server.MOST_DESCRIPTORS) or hard == resource.RLIM_INFINITY
+
+
+def test_a_plain_webhook_is_refused_where_only_https_is_allowed(settings: Settings) -> None:
+    """The same address over https is taken."""
+    body = {"model_id": "m", "prompt": "p", "webhook": "http://hooks.example/told"}
+    with running_api(settings.model_copy(update={"webhooks_https_only": True})) as client:
+        client.headers.update(HEADERS)
+        refused = client.post("/v1/jobs", json=body)
+        assert (refused.status_code, refused.json()["errors"][0]["field"]) == (422, "webhook")
+        assert client.post("/v1/jobs", json=body | {"webhook": "https://hooks.example/told"}).status_code == 202

@@ -130,10 +130,16 @@ async def test_an_address_that_is_not_public_is_never_dialled(settings: Settings
         await told(notifier, url)
         found = await notifier.deliveries.read(ID)
     assert found is not None
-    assert (found.attempts[0]["status"], found.attempts[0]["error"] in ("AddressRefused", "ConnectError")) == (
-        None,
-        True,
-    )
+    assert (found.attempts[0]["status"], found.attempts[0]["error"]) == (None, "ConnectError")
+
+
+async def test_where_only_https_is_allowed_nothing_is_sent_over_plain_http(
+    settings: Settings, redis: Redis, receiver: Receiver
+) -> None:
+    """Also to an address that was accepted before."""
+    async with opened(settings.model_copy(update={"webhooks_https_only": True}), redis) as notifier:
+        assert (await told(notifier, receiver.url)).state == "pending"
+    assert receiver.requests == []
 
 
 @pytest.mark.parametrize(

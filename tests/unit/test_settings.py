@@ -6,6 +6,7 @@ import pytest
 from pydantic import SecretStr, ValidationError
 
 from config.settings import Settings, load_settings
+from worker.network.addresses import host_allowed
 
 
 @pytest.fixture(autouse=True)
@@ -115,3 +116,11 @@ def test_name_servers_are_numeric_addresses(text: str) -> None:
 def test_another_name_server_is_refused(text: str) -> None:
     with pytest.raises(ValidationError):
         Settings(_env_file=None, dns_servers=text)  # type: ignore[arg-type]
+
+
+def test_images_come_from_the_providers_own_hosts_by_default() -> None:
+    """Not from everybody's bucket at the same cloud."""
+    hosts = Settings(_env_file=None).image_hosts
+    assert host_allowed("assets.modelslab.com", hosts)
+    assert host_allowed("pub-3626123a908346a7a8be8d9295f44e26.r2.dev", hosts)
+    assert not host_allowed("pub-00000000000000000000000000000000.r2.dev", hosts)

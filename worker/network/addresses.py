@@ -70,10 +70,10 @@ def host_allowed(host: str, patterns: tuple[str, ...]) -> bool:
     return any(_matches(name, pattern) for pattern in patterns)
 
 
-def check_url(url: str, *, allow_private: bool) -> None:
+def check_url(url: str, *, allow_private: bool, https_only: bool = False) -> None:
     """Raises AddressRefused for a URL that no sender may use, before its name is resolved.
 
-    With `allow_private` (development only) plain http and every port are allowed as well.
+    With `allow_private` (development only) every port is allowed as well.
     """
     if len(url) > MOST_URL_CHARACTERS or BAD_CHARACTERS.search(url):
         raise AddressRefused("the address has characters that no address has, or is too long")
@@ -84,6 +84,8 @@ def check_url(url: str, *, allow_private: bool) -> None:
         raise AddressRefused("the address cannot be read") from None
     if parts.scheme not in ("http", "https") or not _is_host(parts.hostname or "") or "@" in parts.netloc:
         raise AddressRefused("the address must be http(s) with a host and without a user name")
+    if https_only and parts.scheme != "https":
+        raise AddressRefused("the address must be https")
     if not allow_private and port is not None and port not in PUBLIC_PORTS:
         raise AddressRefused("the address must use port 80 or 443")
     _check_host(url, port)

@@ -73,7 +73,9 @@ class Notifier:
         """Every error is a failed try with its row: an error that escaped would be retried for ever."""
         began = time.monotonic()
         try:
-            check_url(url, allow_private=self._settings.allow_private_addresses)
+            check_url(
+                url, allow_private=self._settings.allow_private_addresses, https_only=self._settings.webhooks_https_only
+            )
             # limits the whole try: an answer that comes byte by byte would hold its place for ever
             async with (
                 asyncio.timeout(TIMEOUT_SECONDS),
@@ -82,8 +84,8 @@ class Notifier:
                 answer = await _first_bytes(r)
             return Try(r.status_code, None, answer, _since(began), _retry_after(r.headers.get("retry-after")))
         except Exception as error:  # noqa: BLE001 - a caller's URL reaches many parsers: idna's, httpx', yarl's
-            # only the class: why an address is refused would reveal our network to the caller
-            kind = "AddressRefused" if isinstance(error, AddressRefused) else type(error).__name__
+            # only the class, and a refused address reads like one that nobody answers at: why would reveal our network
+            kind = "ConnectError" if isinstance(error, AddressRefused) else type(error).__name__
             return Try(None, kind, "", _since(began), None)
 
     async def _headers(self, delivery: Delivery, tenant: str, body: bytes) -> dict[str, str]:
