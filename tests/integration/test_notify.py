@@ -125,7 +125,6 @@ async def test_a_failed_try_is_a_row_and_the_next_one_waits_for_its_time(
 
 @pytest.mark.parametrize("url", ["http://169.254.169.254/x", "http://127.0.0.1:1/x", "http://[::1]/x", "ftp://a/x"])
 async def test_an_address_that_is_not_public_is_never_dialled(settings: Settings, redis: Redis, url: str) -> None:
-    """And the row does not say why."""
     async with opened(settings.model_copy(update={"allow_private_addresses": False}), redis) as notifier:
         await told(notifier, url)
         found = await notifier.deliveries.read(ID)
@@ -136,7 +135,6 @@ async def test_an_address_that_is_not_public_is_never_dialled(settings: Settings
 async def test_where_only_https_is_allowed_nothing_is_sent_over_plain_http(
     settings: Settings, redis: Redis, receiver: Receiver
 ) -> None:
-    """Also to an address that was accepted before."""
     async with opened(settings.model_copy(update={"webhooks_https_only": True}), redis) as notifier:
         assert (await told(notifier, receiver.url)).state == "pending"
     assert receiver.requests == []
