@@ -99,7 +99,7 @@ async def _read_callback(r: Resources, loaded: Loaded) -> bool:
     Returns False if it must be confirmed and could not be; then it stays unread.
     """
     _, number, body = loaded.inbox[0]
-    answer = r.client.cleaner.answer(PROVIDER.parse(body), attempt_track_id(loaded.job.id, number))
+    answer = r.cleaner.answer(PROVIDER.parse(body), attempt_track_id(loaded.job.id, number))
     if r.settings.confirm_callbacks and answer.kind == "success":
         confirmed = await _confirmed(r, loaded.job, number, answer)
         if confirmed is None:

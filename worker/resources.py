@@ -18,6 +18,7 @@ from worker.store.queue import UpstreamLimit
 from worker.telling.notifier import Notifier
 from worker.telling.secrets import WebhookSecrets
 from worker.upstream.accounts import Accounts
+from worker.upstream.cleaning import Cleaner
 from worker.upstream.client import UpstreamClient
 
 
@@ -29,6 +30,7 @@ class Resources:
     lane: Lane
     store: JobStore
     client: UpstreamClient
+    cleaner: Cleaner
     images: ImagePipeline
     collecting: Collecting
     notifier: Notifier
@@ -59,12 +61,14 @@ async def open_resources(settings: Settings) -> Resources:
     )
     store = job_store(settings, lane)
     accounts = Accounts(settings)
+    cleaner = Cleaner(settings, lambda: accounts.keys)
     images = ImagePipeline(ImageSource(settings), Decoder(settings), open_store(settings))
     return Resources(
         settings=settings,
         lane=lane,
         store=store,
-        client=UpstreamClient(settings, lambda: accounts.keys),
+        client=UpstreamClient(settings, cleaner),
+        cleaner=cleaner,
         images=images,
         collecting=collecting(settings, lane),
         notifier=Notifier(settings, delivery_store(settings, lane), WebhookSecrets(settings, lane)),

@@ -49,6 +49,7 @@ from worker.store.lane import Lane, connect
 from worker.store.messages import message_template
 from worker.store.queue import UpstreamLimit
 from worker.upstream.accounts import Accounts
+from worker.upstream.cleaning import Cleaner
 
 USUAL_EXAMPLES = 20
 EXAMPLES = int(os.environ.get("STATE_MACHINE_EXAMPLES", USUAL_EXAMPLES))
@@ -90,6 +91,7 @@ class Jobs(RuleBasedStateMachine):
             self.lane,
             self.store,
             self.upstream,
+            Cleaner(ours, tuple),
             closed,
             closed,
             closed,

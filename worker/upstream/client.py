@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 
 import httpx
 
@@ -34,12 +34,12 @@ class AnswerTooLarge(Exception):
 class UpstreamClient:
     """The client for all servers of the pool. The key is in the body, which is never logged.
 
-    `keys` gives the keys that are removed from what the upstream says.
+    What the upstream says passes through the cleaner.
     """
 
-    def __init__(self, settings: Settings, keys: Callable[[], Iterable[str]] = tuple) -> None:
+    def __init__(self, settings: Settings, cleaner: Cleaner | None = None) -> None:
         self._settings = settings
-        self.cleaner = Cleaner(settings, keys)
+        self._cleaner = cleaner or Cleaner(settings, tuple)
         self._most_fetches = max(1, settings.settle_concurrency // 2)
         self._fetches: Counter[str] = Counter()
         self._total_seconds = settings.upstream_timeout_seconds + settings.upstream_connect_timeout_seconds
@@ -57,7 +57,7 @@ class UpstreamClient:
 
         A crash in here leaves the attempt `submitting`, which becomes `unknown` when its lease is over.
         """
-        return self.cleaner.outcome(await self._submit(account, request, track_id), track_id)
+        return self._cleaner.outcome(await self._submit(account, request, track_id), track_id)
 
     async def _submit(self, account: Account, request: Mapping[str, object], track_id: str) -> Outcome:
         call = PROVIDER.submit_call(account, request, track_id, callback_url(self._settings, track_id))
@@ -101,7 +101,7 @@ class UpstreamClient:
             raise UpstreamUnavailable(f"HTTP {status}")
         if answer.kind == "unreadable":
             raise Unreadable(f"HTTP {status}")
-        return self.cleaner.answer(answer, track_id)
+        return self._cleaner.answer(answer, track_id)
 
     async def _post(self, call: Call) -> tuple[int, httpx.Headers, bytes]:
         async with self._client.stream("POST", call.url, content=call.body) as answer:
