@@ -80,6 +80,10 @@ def test_poison_in_every_queue_stops_nothing(here: Installation, redis: Redis) -
     assert parked(redis) == redis.llen(PARKED()) == len(bad) * len(QUEUES)
     assert max(map(len, redis.lrange(PARKED(), 0, -1))) < 4096
     assert not Path("/tmp/poison-ran").exists()
+    counted = 'darkroom_parked_messages_total{name="tell",why="too_large"}'
+    assert any(line.startswith(counted) for line in here.client.get("/metrics").text.splitlines())
+    assert f"{redis.llen(PARKED())} messages that were not ours" in here.run("doctor").stdout
+    assert len(here.run("parked").stdout.splitlines()) == redis.llen(PARKED())
     log = here.log("worker")
     assert "worker.died" not in log
     assert not any(each in log for each in ("../../etc/passwd", "os.system", "AAAA"))

@@ -171,6 +171,14 @@ BROKEN_FOR_GOOD: dict[str, tuple[str, Plant]] = {
         "what is booked for a job is not what it costs",
         lambda r, j: r.hset(f"job:{j.processing}", "open", 9),
     ),
+    "garbage": (
+        "a record that cannot be read",
+        lambda r, j: r.hset(f"job:{j.failed}", "doc", "garbage"),
+    ),
+    "poison": (
+        "a message that is none of ours",
+        lambda r, j: r.lpush(CELERY("settle"), "[1,2,3]"),
+    ),
 }
 
 

@@ -214,3 +214,13 @@ async def test_workers_that_are_gone_are_forgotten_by_those_that_are_there(store
     redis.zincrby("workers", -20_000, "gone")
     await store.condition.note_alive("here", "submit")
     assert redis.zrange("workers", 0, -1) == [b"here"]
+
+
+async def test_a_queue_that_no_worker_looks_at_is_named(store: JobStore, redis: Redis) -> None:
+    """Also where a worker was there and is not any more; one that stands still is none."""
+    await store.condition.note_alive("here", "submit")
+    assert await store.condition.queues_left_alone() == ["settle", "collect", "tell"]
+    redis.hincrby("takers", "submit", -20_000)
+    assert "submit" in await store.condition.queues_left_alone()
+    await store.condition.note_standing_still("here")
+    assert await store.condition.workers_alive() == 0

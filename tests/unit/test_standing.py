@@ -4,7 +4,7 @@ import pytest
 
 from worker.running.standing import FULL_SECONDS, Limits, Standing, Verdict, judge
 
-LIMITS = Limits(stuck=60, stopping=85, leave=10)
+LIMITS = Limits(stuck=60, orphan=85, leave=10)
 WELL = Standing(stopping=None, idle=0, orphaned=False, loop_silent=0.5, consumer_silent=1, full=0, redis_answers=10_000)
 
 
@@ -24,8 +24,10 @@ WELL = Standing(stopping=None, idle=0, orphaned=False, loop_silent=0.5, consumer
         ({"stopping": LIMITS.leave, "consumer_silent": 600, "orphaned": True}, Verdict.WELL),
         ({"stopping": LIMITS.leave, "idle": 1}, Verdict.WELL),
         ({"stopping": LIMITS.leave, "idle": LIMITS.leave}, Verdict.DOES_NOT_LEAVE),
-        ({"stopping": 84}, Verdict.WELL),
-        ({"stopping": 85}, Verdict.DOES_NOT_LEAVE),
+        ({"stopping": 84, "orphaned": True}, Verdict.WELL),
+        ({"stopping": 85, "orphaned": True}, Verdict.DOES_NOT_LEAVE),
+        ({"stopping": FULL_SECONDS - 1}, Verdict.WELL),
+        ({"stopping": FULL_SECONDS}, Verdict.DOES_NOT_LEAVE),
     ],
 )
 def test_what_follows(seen: dict[str, object], verdict: Verdict) -> None:

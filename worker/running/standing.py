@@ -40,8 +40,8 @@ class Limits(NamedTuple):
 
     stuck: float
     """How long the process may stand still."""
-    stopping: float
-    """Longer than any task takes that must be recorded."""
+    orphan: float
+    """How long a process without a parent may wait for its tasks: longer than a POST and its record take."""
     leave: float
     """How long it may take to stop when no task is in flight any more."""
 
@@ -73,7 +73,9 @@ def judge(seen: Standing, limits: Limits) -> Verdict:
     if seen.loop_silent >= limits.stuck:
         return Verdict.LOOP_STUCK
     if seen.stopping is not None:
-        leaves_late = min(seen.stopping, seen.idle) >= limits.leave or seen.stopping >= limits.stopping
+        # whoever told it to stop decides how long it may wait for its tasks; of an orphan nobody takes care
+        longest = limits.orphan if seen.orphaned else FULL_SECONDS
+        leaves_late = min(seen.stopping, seen.idle) >= limits.leave or seen.stopping >= longest
         return Verdict.DOES_NOT_LEAVE if leaves_late else Verdict.WELL
     if seen.orphaned:
         return Verdict.ORPHANED
