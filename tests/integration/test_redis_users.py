@@ -108,6 +108,8 @@ def test_every_key_and_command_of_ours_is_allowed(admin: Redis, role: str) -> No
     for name, found in admin.execute_command("COMMAND", "INFO", *COMMANDS).items():
         word = "events" if name.upper() == "PUBLISH" else "job:x"
         assert admin.acl_dryrun(role, name, *[word] * (abs(found["arity"]) - 1)) == "OK", name
+    for words in (["INFO"], ["CONFIG", "GET", "appendonly"], ["CLUSTER", "INFO"], ["WAIT", "1", "1"]):
+        assert admin.acl_dryrun(role, *words) == "OK", "the check of a server at start, and replicas"
 
 
 ADMIN = (
