@@ -83,17 +83,18 @@ local MOST_DOUBTS = 64 -- places that are looked at one by one
 local ID_CHARACTERS = 26
 
 -- The places of an account as that tenant must count them. If nobody knows whether a POST was taken, its place is kept,
--- but from its own tenant only: a tenant's requests that end like this must not take the account from the others.
+-- but from its own tenant only: a tenant's requests that end like this must not take the account from the others. The
+-- second result: whether places are kept, so that the numbers may differ between tenants.
 local function held_for(tenant, name, limit)
   local held = redis.call('ZCARD', KEY.places .. name)
-  if held < limit then return held end
+  if held < limit then return held, false end
   local kept = redis.call('ZRANGEBYSCORE', KEY.places .. name,
     '-inf', now + PLACE_LEASE_MS / 2, 'LIMIT', 0, MOST_DOUBTS)
   for _, member in ipairs(kept) do -- a job, or an earlier attempt of one (keep_beside)
     local doubt, whose = unpack(redis.call('HMGET', KEY.job .. member:sub(1, ID_CHARACTERS), 'doubt', 'tenant'))
     if (doubt or #member > ID_CHARACTERS) and whose ~= tenant then held = held - 1 end
   end
-  return held
+  return held, #kept > 0
 end
 
 -- The least loaded upstream account with a free place for that tenant, and whether there is one that may have a place
@@ -107,7 +108,8 @@ local function free_account(tenant)
       for_others = for_others or of == tenant or cut_of == tenant
       if tonumber(paused_until or 0) <= now or not concerns(of, tenant) then
         local limit = limit_for(tenant, most, uncut, cut_of)
-        local held = held_for(tenant, name, limit)
+        local held, are_kept = held_for(tenant, name, limit)
+        for_others = for_others or are_kept
         if held < limit and (not best or held / limit < best_load) then
           best, best_load = name, held / limit
         end
@@ -117,9 +119,10 @@ local function free_account(tenant)
   return best, for_others
 end
 
--- Who is served next, its score in the line, and the account: the first tenant in the line that some account takes. An
--- account holds back at most two tenants, one by its pause and one by its limit, so no more are looked past. A tenant
--- that was looked past starts again at the queue's clock, as one that was idle.
+local MOST_LOOKED_PAST = 32 -- tenants, in one look for one that is not held back
+
+-- Who is served next, its score in the line, and the account: the first tenant in the line that some account takes. A
+-- tenant that was looked past starts again at the queue's clock, as one that was idle.
 local function next_turn()
   if held_back() then return nil end
   local line = redis.call('ZRANGE', KEY.fair, 0, 0, 'WITHSCORES')
@@ -127,7 +130,7 @@ local function next_turn()
   local account, for_others = free_account(line[1])
   if account or not for_others then return line[1], line[2], account end
   local first = line[1]
-  line = redis.call('ZRANGE', KEY.fair, 1, 2 * redis.call('SCARD', KEY.upstreams), 'WITHSCORES')
+  line = redis.call('ZRANGE', KEY.fair, 1, MOST_LOOKED_PAST, 'WITHSCORES')
   for each = 1, #line, 2 do
     account = free_account(line[each])
     if account then
