@@ -38,13 +38,14 @@ test: setup ## Run the whole test suite, and measure what it covers
 unit: setup ## Run the fast tests only, in seconds
 	$(BIN)/python -m pytest -q tests/unit
 
-check: setup ## Lint, types, import contracts, Lua scripts, line budget
+check: setup ## Lint, types, import contracts, Lua scripts, rules of our own, line budget
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 	$(BIN)/loq check api worker config tests
 	$(BIN)/python -m tests.luacheck
+	$(BIN)/python -m tests.ownrules
 
 format: setup ## Format the code
 	$(BIN)/ruff check --fix .
