@@ -172,7 +172,10 @@ class Settings(BaseSettings):
         256, ge=1, le=10_000, description="Jobs whose images are fetched at once per worker container"
     )
     collect_per_tenant: int = Field(
-        64, ge=1, le=10_000, description="Jobs of one tenant whose images are fetched at once, over all workers"
+        64,
+        ge=1,
+        le=10_000,
+        description="Of them of one tenant, over all workers; 16 at first, fewer while its images trickle",
     )
     tell_concurrency: int = Field(
         512, ge=1, le=10_000, description="Webhook deliveries sent at once per worker container"
