@@ -9,6 +9,7 @@ import os
 import threading
 import time
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import datetime
 from typing import Any
 
@@ -96,20 +97,37 @@ def hammer(here: Installation, path: str, over: threading.Event, statuses: list[
     connection.close()
 
 
+@contextmanager
+def hammered(here: Installation, path: str) -> Iterator[list[int]]:
+    """The statuses of the answers to what several connections send there meanwhile."""
+    over, statuses = threading.Event(), list[int]()
+    hammers = [threading.Thread(target=hammer, args=(here, path, over, statuses)) for _ in range(HAMMERS)]
+    for each in hammers:
+        each.start()
+    yield statuses
+    over.set()
+    for each in hammers:
+        each.join()
+
+
+def test_a_storm_of_forged_callbacks_is_not_felt_by_who_posts_jobs(here: Installation, quiet: httpx.Client) -> None:
+    """Each is like no address, and costs Redis nothing."""
+    calm = accepts(quiet, 1)
+    with hammered(here, "/webhooks/modelslab/" + "0" * 26 + "-1." + "A" * 43) as statuses:
+        loud = accepts(quiet, 1.5)
+    assert set(statuses) == {404}
+    print(f"{len(statuses)} forged callbacks")
+    Waits(calm, loud).check()
+
+
 def test_a_leaked_callback_token_costs_other_tenants_nothing(here: Installation, quiet: httpx.Client) -> None:
     """Hammered on several connections: what is kept of it is bounded, and accepts take as long as before."""
     job = here.reaches(here.post(NEVER_ANSWERED)["id"], "processing")
     track_id = job["attempts"][0]["track_id"]
     path = f"/webhooks/modelslab/{callback_token(track_id, (here.settings['DARKROOM_SECRET'].encode(),))}"
     calm = accepts(quiet, 1)
-    over, statuses = threading.Event(), []
-    hammers = [threading.Thread(target=hammer, args=(here, path, over, statuses)) for _ in range(HAMMERS)]
-    for each in hammers:
-        each.start()
-    loud = accepts(quiet, 1.5)
-    over.set()
-    for each in hammers:
-        each.join()
+    with hammered(here, path) as statuses:
+        loud = accepts(quiet, 1.5)
     with Redis.from_url(here.redis.url) as redis:
         kept = redis.memory_usage(f"inbox:{job['id']}", samples=0)
     print(f"{len(statuses)} callbacks, {kept} bytes kept")
@@ -133,5 +151,5 @@ def test_thousands_of_deadlines_at_one_moment_are_not_felt_by_another_tenant(
     loud = told(quiet, receiver, 6 + 4 * BATCHES)
     with Redis.from_url(here.redis.url) as redis:
         until(lambda: int(redis.hget("counts", "expired") or 0) >= 1000 * BATCHES, 300, "all ended")  # type: ignore[arg-type]
-    Waits(calm, loud).check(floor=1.0)  # without turns it was 13 s, on a busy machine
+    Waits(calm, loud).check(floor=2.0)  # without turns 6 s on a quiet machine, 13 s on a busy one
     Waits(calm_deadlines, deadlines(quiet, dying)).check()
