@@ -27,6 +27,8 @@ BATCHES = int(os.environ.get("DARKROOM_TEST_BATCHES", "2"))
 BODY = {"model_id": "m", "prompt": "a cat", "width": 64, "height": 64}
 NEVER_ANSWERED = "a cat [[no-callback]] [[late=600]]"
 REFUSED = "http://127.0.0.1:1/nobody"
+ACCEPT_FLOOR_SECONDS = 1.0
+"""Higher than elsewhere: the hammers are threads of the process that measures. A leaked token took 1.1 to 1.8 s."""
 HAMMERS, LARGE = 4, "x" * 58 * 1024
 
 
@@ -117,7 +119,7 @@ def test_a_storm_of_forged_callbacks_is_not_felt_by_who_posts_jobs(here: Install
         loud = accepts(quiet, 1.5)
     assert set(statuses) == {404}
     print(f"{len(statuses)} forged callbacks")
-    Waits(calm, loud).check()
+    Waits(calm, loud).check(floor=ACCEPT_FLOOR_SECONDS)
 
 
 def test_a_leaked_callback_token_costs_other_tenants_nothing(here: Installation, quiet: httpx.Client) -> None:
@@ -134,7 +136,7 @@ def test_a_leaked_callback_token_costs_other_tenants_nothing(here: Installation,
     assert len(statuses) > 100
     assert set(statuses) <= {200, 429, 503}
     assert kept < 2 * BOUNDS.most_bytes  # type: ignore[operator]
-    Waits(calm, loud).check()
+    Waits(calm, loud).check(floor=ACCEPT_FLOOR_SECONDS)
 
 
 def test_thousands_of_deadlines_at_one_moment_are_not_felt_by_another_tenant(
