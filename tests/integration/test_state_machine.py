@@ -13,6 +13,7 @@ import asyncio
 import hashlib
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -41,7 +42,7 @@ from worker.job.timing import Durations
 from worker.operate.audit import Audit
 from worker.operate.flow import FlowControl
 from worker.overdue import end_overdue
-from worker.recording import record
+from worker.recording import JobGone, record
 from worker.resources import Resources
 from worker.store.admission import Allowance, OverBudget
 from worker.store.jobs import JobStore
@@ -340,11 +341,12 @@ class Jobs(RuleBasedStateMachine):
             self.finish(doing)
 
     def finish(self, task: "asyncio.Task[None]") -> None:
-        self.run(task)
+        with suppress(JobGone):  # its message is parked: worker/tasks.py
+            self.run(task)
 
     def called_back(self, post: Post, body: bytes) -> None:
         kept = self.run(self.store.inbox.keep(post.job_id, post.number, body))
-        assert (kept == "orphan") is (post.job_id not in self.jobs)
+        assert (kept in ("orphan", "gone")) is (post.job_id not in self.jobs)
 
     def collected(self, job_id: str, images: tuple[Image, ...], outstanding: int) -> None:
         self.run(record(self.r, job_id, lambda job, now: decisions.collected(job, images, outstanding, now, DURATIONS)))
