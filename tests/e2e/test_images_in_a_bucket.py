@@ -113,7 +113,7 @@ def test_nothing_is_bought_while_the_bucket_is_away(here: Installation, bucket: 
     bucket.proxy.apply(kind)
     until(lambda: noted_away(here), what="store:away")
     job = here.post("later")
-    assert here.ready() is None
+    until(lambda: here.ready() is None, what="not ready, which is found out once a second")
     until(lambda: bucket.proxy.seen, what="a look")
     held = here.job(job["id"])
     assert (held["status"], here.bill(job["id"])) == ("queued", [])

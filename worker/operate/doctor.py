@@ -22,7 +22,7 @@ from worker.images.store import StoreError
 from worker.network.transport import open_transport
 from worker.startup import check_redis
 from worker.store import keys
-from worker.store.lane import Lane, connect
+from worker.store.lane import Lane, RedisUnavailable, connect
 from worker.store.memory import Memory, memory_of, tenants_bytes
 from worker.upstream.accounts import upstream_pool
 from worker.upstream.callback_url import callback_url
@@ -60,7 +60,7 @@ async def examine(settings: Settings) -> AsyncIterator[Diagnosis]:
         try:
             async with asyncio.timeout(SECONDS):
                 problem = await look(settings)
-        except (RedisError, OSError, TimeoutError, StoreError, httpx.HTTPError) as error:
+        except (RedisError, RedisUnavailable, OSError, TimeoutError, StoreError, httpx.HTTPError) as error:
             away = look is _redis
             problem = f"does not answer ({type(error).__name__}: {error})"
         yield Diagnosis(subject, problem is None, problem or "well", away)
