@@ -81,6 +81,8 @@ class CountedRequests(HttpToolsProtocol):
         super().on_url(url)
         if len(self.url) > bounds.ADDRESS_BYTES:
             raise Refused("address_too_long", "address", f"An address has at most {bounds.ADDRESS_BYTES} bytes.")
+        if b"#" in url:  # the parser leaves it out with what follows, a proxy before us may not
+            raise Refused("bad_request", "fragment", "An address is asked for without its fragment.")
 
     def on_header(self, name: bytes, value: bytes) -> None:
         self._heard = True

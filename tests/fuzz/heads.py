@@ -199,6 +199,7 @@ POST = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\n\r\nabc"
 CHUNKED = b"POST /v1/jobs HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"
 GET = b"GET /healthz HTTP/1.1\r\nHost: a\r\n\r\n"
 SEEDS = [b"%d\n%s" % (at, raw) for at, raw in ((0, GET), (10, POST + GET), (70, CHUNKED + GET), (1, GET * 3))]
+SEEDS.append(b"9\n" + GET + b"GET /h#ealthz HTTP/1.1\r\nHost: a\r\n\r\n")  # found: h11 has the fragment in it
 EXAMPLES = st.builds(
     lambda at, lines: b"%d\n%s" % (at, b"".join(lines)), st.integers(0, 120), st.lists(LINES, max_size=9)
 )

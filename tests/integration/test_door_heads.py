@@ -113,6 +113,7 @@ REFUSED = {
     "an upgrade with a body": POST + b"connection: upgrade\r\nupgrade: x\r\ncontent-length: 2\r\n\r\n{}",
     "a tunnel": b"CONNECT evil:443 HTTP/1.1\r\nhost: x\r\n\r\n",
     "no HTTP": b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" * 10,
+    "a fragment": b"GET /healthz#x HTTP/1.1\r\nhost: x\r\n\r\n",
 }
 
 
