@@ -62,7 +62,7 @@ class Upstream:
         self.arrived.set()
         return await post.answer
 
-    async def fetch(self, account: Account, request_id: str, seconds: float = 0) -> Answer:
+    async def fetch(self, account: Account, request_id: str, seconds: float = 0, *, track_id: str = "") -> Answer:
         """As worker.upstream.client: how that request stands, or what stands between us and the truth."""
         if self.says == "away":
             raise UpstreamUnavailable("test")
