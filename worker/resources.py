@@ -10,6 +10,7 @@ from worker.images.claims import Collecting
 from worker.images.collect import ImagePipeline
 from worker.images.decoder import Decoder
 from worker.images.download import ImageSource
+from worker.images.in_hand import InHand
 from worker.job.timing import Durations
 from worker.shown.job import Viewer
 from worker.store.jobs import JobStore
@@ -62,7 +63,7 @@ async def open_resources(settings: Settings) -> Resources:
     store = job_store(settings, lane)
     accounts = Accounts(settings)
     cleaner = Cleaner(settings, lambda: accounts.keys)
-    images = ImagePipeline(ImageSource(settings), Decoder(settings), open_store(settings))
+    images = ImagePipeline(ImageSource(settings), Decoder(settings), open_store(settings), InHand())
     return Resources(
         settings=settings,
         lane=lane,

@@ -14,6 +14,7 @@ from worker.images.broken import BrokenImage, DeadlyImage
 from worker.images.decoded import DecodedImage
 from worker.images.decoder import Decoder
 from worker.images.download import DownloadError, ImageSource, TooSlow, decode_inline
+from worker.images.in_hand import InHand, TooMuchInHand
 from worker.images.manifest import manifest, manifest_key
 from worker.images.store import ImageStore, StoreError, image_key
 from worker.job.cost import images_of
@@ -30,11 +31,12 @@ LONGEST_AT_WORK_SECONDS = 300.0
 
 @dataclass(frozen=True)
 class ImagePipeline:
-    """Source, decoder and store of images."""
+    """Source, decoder and store of images, and how many bytes of them are in hand."""
 
     source: ImageSource
     decoder: Decoder
     store: ImageStore
+    in_hand: InHand
 
     async def aclose(self) -> None:
         """Closes connections and child processes."""
@@ -109,12 +111,12 @@ async def _keep(
 ) -> Image | Exception:
     """The image, or why it is not stored."""
     try:
-        async with asyncio.timeout(LONGEST_AT_WORK_SECONDS):
-            data = decode_inline(source) if source in inline else await pipeline.source.get(source)
+        async with asyncio.timeout(LONGEST_AT_WORK_SECONDS), pipeline.in_hand.of(job.order.tenant) as hand:
+            data = decode_inline(source) if source in inline else await pipeline.source.get(source, hand.take)
             decoded = await pipeline.decoder.inspect(data, job.order.tenant)
             key = image_key(folder_of(job), index, decoded.sha256, decoded.format)
             await pipeline.store.save(key, decoded.data)
-    except (DownloadError, BrokenImage, StoreError, TimeoutError) as error:
+    except (DownloadError, TooMuchInHand, BrokenImage, StoreError, TimeoutError) as error:
         # tried again with growing pauses: the address may not be ready yet, or the disk may be full
         log.warning("image.not_kept", job_id=job.id, index=index, reason=f"{type(error).__name__}: {error}")
         return error

@@ -9,6 +9,7 @@ import re
 import time
 from base64 import b64decode
 from binascii import Error as Base64Error
+from collections.abc import Callable
 from urllib.parse import urljoin
 
 import httpx
@@ -29,6 +30,7 @@ TIMEOUT = httpx.Timeout(20.0, connect=10.0)
 MOST_REDIRECTS = 3
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 PLAIN = {"accept-encoding": "identity"}
+Came = Callable[[int], None]
 DATA_URI = re.compile(r"\Adata:[\w/+.;=-]{0,100},", re.ASCII)
 
 
@@ -61,11 +63,14 @@ class ImageSource:
         """Closes the connections."""
         await self._client.aclose()
 
-    async def get(self, url: str) -> bytes:
-        """The bytes of the image at that address, decoded if it is served as base64. Raises DownloadError."""
+    async def get(self, url: str, came: Came = lambda _: None) -> bytes:
+        """The bytes of the image at that address, decoded if it is served as base64. Raises DownloadError.
+
+        `came` is told the size of each piece; what it raises ends the download.
+        """
         try:
             async with asyncio.timeout(TOTAL_SECONDS):
-                content = await self._follow(url)
+                content = await self._follow(url, came)
         except httpx.InvalidURL as error:  # httpx parses a redirect's target although it is told not to follow it
             raise NotAllowed("it is redirected to an address that cannot be read") from error
         except (httpx.ReadTimeout, TimeoutError) as error:
@@ -74,14 +79,14 @@ class ImageSource:
             raise NotThereYet(type(error).__name__) from error
         return decode_inline(content.decode("ascii", "replace")) if PROVIDER.serves_text(url) else content
 
-    async def _follow(self, url: str) -> bytes:
+    async def _follow(self, url: str, came: Came) -> bytes:
         for _ in range(MOST_REDIRECTS + 1):
             asked = self._client.build_request("GET", self._checked(url), headers=PLAIN)
             async with asyncio.timeout(HEAD_SECONDS):
                 answer = await self._client.send(asked, stream=True)
             try:
                 if answer.status_code not in REDIRECTS:
-                    return await self._content(answer)
+                    return await self._content(answer, came)
                 url = _target(url, answer.headers.get("location", ""))
             finally:
                 await answer.aclose()
@@ -102,12 +107,12 @@ class ImageSource:
             raise NotAllowed(f"{host[:100]} is not among DARKROOM_IMAGE_HOSTS")
         return asked if self._allow_private else asked.copy_with(scheme="https", port=None)
 
-    async def _content(self, answer: httpx.Response) -> bytes:
+    async def _content(self, answer: httpx.Response, came: Came) -> bytes:
         if answer.status_code != 200:
             raise NotThereYet(f"HTTP {answer.status_code}")
         if answer.headers.get("content-encoding", "identity").lower() != "identity":
             raise NotThereYet("it is served compressed")
-        content = await self._bounded(answer)
+        content = await self._bounded(answer, came)
         promised = answer.headers.get("content-length")
         if promised is not None and promised != str(len(content)):
             raise NotThereYet(f"{len(content)} bytes came of {promised[:20]}")
@@ -115,10 +120,11 @@ class ImageSource:
             raise NotThereYet("nothing came")
         return content
 
-    async def _bounded(self, answer: httpx.Response) -> bytes:
+    async def _bounded(self, answer: httpx.Response, came: Came) -> bytes:
         content, began = bytearray(), time.monotonic()
         async for chunk in answer.aiter_raw():
             content += chunk
+            came(len(chunk))
             if len(content) < (time.monotonic() - began - GRACE_SECONDS) * FLOOR_BYTES_PER_SECOND:
                 raise TooSlow(f"{len(content)} bytes came in {GRACE_SECONDS:.0f} s and more")
             if len(content) > self._most_bytes:
