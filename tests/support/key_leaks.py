@@ -10,6 +10,8 @@ from worker.store import keys
 from worker.store.key_family import Family, Life, Type
 
 JOB_ID = re.compile("[0-7][0-9A-HJKMNP-TV-Z]{25}")
+GONE = "none"
+"""The type of a key whose time to live has ended since it was listed."""
 MEMBERS = {Type.ZSET: ("zrange", 0, -1), Type.LIST: ("lrange", 0, -1), Type.SET: ("smembers",), Type.HASH: ("hkeys",)}
 
 
@@ -41,6 +43,8 @@ def _wrong_bytes(redis: Redis, jobs: set[str]) -> Iterator[str]:
 
 def _leak(redis: Redis, name: str, kind: str, left: int, jobs: set[str]) -> str:
     """`left` as PTTL says it: -1 where the key lives for ever."""
+    if kind == GONE:
+        return ""
     family = keys.family_of(name)
     if family is None:
         return "is in no family of worker/store/keys.py"

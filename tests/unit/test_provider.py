@@ -38,6 +38,7 @@ SPEAK_THEM = {
     "api/cli/caller/submit.py": CALLER,
     "api/cli/caller/rendering.py": CALLER,
     "api/cli/stack/up.py": CALLER,
+    "config/addresses.py": "the default hosts of images",
     "config/settings.py": "the defaults of the upstream's settings, shown in the documents",
     "worker/job/cost.py": "records in Redis count images by this word",
 }
