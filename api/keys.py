@@ -122,8 +122,9 @@ async def authenticate(request: Request, scope: Scope) -> str:
 
 
 def bearer_of(request: Request) -> str:
-    """What follows `Authorization: Bearer`; empty where nothing does."""
-    scheme, _, text = request.headers.get("authorization", "").partition(" ")
+    """What follows `Authorization: Bearer`; empty where nothing does, or where two fields say who it is."""
+    given = request.headers.getlist("authorization")
+    scheme, _, text = given[0].partition(" ") if len(given) == 1 else ("", "", "")
     return text.strip() if scheme.lower() == "bearer" else ""
 
 

@@ -87,6 +87,23 @@ async def test_thousands_of_deadlines_at_one_moment_hold_up_nothing(here: Resour
     assert (redis.get("waiting"), redis.zcard("due")) == (b"1", 1)
 
 
+async def test_a_place_that_becomes_free_is_given_to_none_whose_deadline_is_over(here: Resources, redis: Redis) -> None:
+    """Each of them would put its message before those of others, and end without having been bought."""
+    store = here.store
+    await store.queue.configure([UpstreamLimit("key-1", 1)])
+    first, *others = await waiting(store, "acme", 50, seconds=0.5)
+    await asyncio.sleep(0.6)
+    (later,) = await waiting(store, "other", 1, seconds=100)
+    assert (redis.llen(CELERY("submit")), redis.zcard("places:key-1")) == (1, 1)
+    await rescue(here, first)  # it has its place, and ends
+    assert [status(redis, each) for each in (first, later)] == ["expired", "queued"]
+    assert redis.zrange("places:key-1", 0, -1) == [later.encode()]
+    assert redis.llen(CELERY("submit")) == 2
+    await all_ended(here, redis, len(others) + 1)
+    assert redis.llen(CELERY("submit")) == 2
+    assert (redis.get("waiting"), redis.exists("backlog:acme")) == (b"0", 0)
+
+
 async def test_no_two_workers_end_the_same_and_a_crash_brings_them_back(here: Resources, redis: Redis) -> None:
     """A page is one worker's. What it had when it died is due again a lease later, once."""
     store = here.store

@@ -50,7 +50,7 @@ class Broken:
 def broken(seen: Seen, now: Milliseconds) -> Iterator[Broken]:
     """Every rule that is broken by that record."""
     yield from _broken_times(seen, now)
-    yield from _broken_places(seen)
+    yield from _broken_places(seen, now)
     if seen.job.attempts and _posted_twice(seen):
         yield Broken("an attempt was posted twice")
     if seen.booked != cost_of(seen.job):
@@ -69,9 +69,11 @@ def _broken_times(seen: Seen, now: Milliseconds) -> Iterator[Broken]:
         yield Broken("nobody will look at it before its deadline is over", "look")
 
 
-def _broken_places(seen: Seen) -> Iterator[Broken]:
+def _broken_places(seen: Seen, now: Milliseconds) -> Iterator[Broken]:
     job = seen.job
-    if job.status is Status.QUEUED and job.place is None and not seen.waits:
+    # one that waited until its deadline is on its way to its end (lua/overdue.lua)
+    must_wait = job.status is Status.QUEUED and job.place is None and now < job.order.deadline_at
+    if must_wait and not seen.waits:
         yield Broken("queued, but not in the queue", "enqueue")
     if seen.waits and (job.status is not Status.QUEUED or job.place is not None):
         yield Broken("in the queue, but not waiting", "dequeue")

@@ -59,8 +59,7 @@ local function wake(id)
   if not status then
     redis.call('ZREM', KEY.due, id)
   elseif is_overdue and not place and (status == 'queued' or status == 'unknown') then
-    redis.call('ZADD', KEY.overdue_of .. tenant, 'NX', deadline, id)
-    redis.call('ZADD', KEY.overdue, 'NX', now, tenant)
+    hand_to_its_end(id, tenant, deadline)
   elseif status == 'queued' and not place and redis.call('LLEN', KEY.inbox .. id) <= tonumber(inbox_read or 0) then
     -- it waits for a place; getting one makes it due a lease later (includes/queue.lua)
     redis.call('ZADD', KEY.due, deadline, id)

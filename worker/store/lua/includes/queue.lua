@@ -200,6 +200,21 @@ local function release(id, name)
   return held
 end
 
+-- It waited until its deadline: a worker will end it (overdue.lua), without a message.
+local function hand_to_its_end(id, tenant, deadline)
+  redis.call('ZADD', KEY.overdue_of .. tenant, 'NX', deadline, id)
+  redis.call('ZADD', KEY.overdue, 'NX', now, tenant)
+end
+
+-- A place for it would cost a message, which stays in the list when the job has ended: thousands of a tenant's jobs
+-- with one deadline, each placed and ended, would put as many messages before those of everybody.
+local function goes_to_its_end(id, tenant)
+  local deadline = tonumber(redis.call('HGET', KEY.job .. id, 'deadline'))
+  if not deadline or deadline > now then return false end
+  hand_to_its_end(id, tenant, deadline)
+  return true
+end
+
 -- The dispatcher: hands waiting jobs to Celery while places are free. The only way out of the backlogs. If a limit was
 -- raised by thousands, it is filled in several runs, so that no run blocks Redis for long.
 local MOST_AT_ONCE = 500
@@ -209,6 +224,6 @@ local function pump(template, prefix, lease_ms)
     local tenant, score, name = next_turn()
     if not name then return end
     local id = serve(tenant, score)
-    if id then dispatch(id, tenant, name, template, prefix, lease_ms) end
+    if id and not goes_to_its_end(id, tenant) then dispatch(id, tenant, name, template, prefix, lease_ms) end
   end
 end
