@@ -54,13 +54,13 @@ async def test_large_batches_of_many_at_once_leave_the_reserve(tmp_path: Path) -
 
 
 async def test_tenants_that_use_all_they_may_leave_room_for_another(tmp_path: Path) -> None:
-    """As many bytes as are left free: half, then half of the other half, and so on. With deletes it shifts."""
+    """Three times what is left free: three quarters, then as much of the rest, and so on. With deletes it shifts."""
     allowance = Allowance(10_000_000, memory_share=SHARE, shares_memory=True)
     async with stores(tmp_path, "12mb", 1) as (store,):
         room, used = (await memory_of(store._lane)).room(SHARE), []
         for tenant in ("loud", "next", "quiet"):
             assert await fill_up(store, tenant, 4000, 5, allowance) == "tenant_memory"
             used.append(await tenant_bytes(store._lane, tenant) / room)
-        assert 0.4 < used[0] < 0.55 and 0.18 < used[1] < 0.3 and used[2] > 0.08
+        assert 0.65 < used[0] < 0.8 and 0.12 < used[1] < 0.25 and used[2] > 0.02
         assert (await store.accept([order(store, "loud")], allowance)).verdict == "tenant_memory"
         assert (await store.accept([order(store, "new")], allowance)).verdict == "created"

@@ -71,7 +71,7 @@ class Allowance(NamedTuple):
     tenant_bytes: int = 0
     """Bytes that the tenant's jobs may use in Redis."""
     shares_memory: bool = False
-    """A tenant without a limit of bytes may use as many as are left free below `memory_share`."""
+    """A tenant without a limit of bytes may use three times what is left free below `memory_share`."""
 
 
 class NewJob(NamedTuple):

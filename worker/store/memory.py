@@ -52,7 +52,7 @@ async def tenant_bytes(lane: Lane, tenant: str) -> int:
 async def tenants_bytes(lane: Lane, default: int, room: int) -> list[tuple[str, int, int]]:
     """(tenant, bytes used, bytes that it may use; 0: no limit) of all tenants.
 
-    `default`: the limit of a tenant without one of its own; 0: as many as are left of `room`, if there are several.
+    `default`: the limit of a tenant without one of its own; 0: three times what is left of `room`, if there are several.
     """
     names = sorted(name.decode() for name in await lane.call("SMEMBERS", keys.TENANTS()))
     found = []
@@ -65,8 +65,8 @@ async def tenants_bytes(lane: Lane, default: int, room: int) -> list[tuple[str, 
 
 
 def limit_by_room(used: int, room: int) -> int:
-    """As many bytes as will be left free then: n tenants that use all they may get 1/(n+1) each. As lua/accept.lua."""
-    return (used + room) // 2
+    """Three times what will be left free then: n tenants that use all they may get 3/(3n+1) each. As lua/accept.lua."""
+    return (used + room) * 3 // 4
 
 
 def is_out_of_memory(error: RedisUnavailable) -> bool:

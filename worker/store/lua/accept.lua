@@ -59,8 +59,8 @@ end
 local most_bytes = limit_of(own_bytes, tenant_bytes)
 local is_shared = room and shares_memory and not most_bytes and not own_bytes
 local held = (most_bytes or is_shared) and bytes_of(tenant)
--- as much as is left free: n tenants that use all they may get 1/(n+1) each, and another one always finds room
-if is_shared then most_bytes = math.max(0, math.floor((held + room) / 2)) end
+-- three times what is left free: n tenants that use all they may get 3/(3n+1) each, and another one always finds room
+if is_shared then most_bytes = math.max(0, math.floor((held + room) * 3 / 4)) end
 if held and held + more_bytes > most_bytes then
   return reply{verdict = 'tenant_memory', refused_by = {number = 10000, limit = most_bytes, used = held}}
 end
