@@ -38,8 +38,8 @@ class RedisMemory:
 
     @property
     def is_short(self) -> bool:
-        """Whether new jobs are refused: there is no room for every single one."""
-        return self._memory.most > 0 and self.room < LARGEST_JOB
+        """Whether new jobs are refused: there is no room for every single one, or less than a hundredth is left."""
+        return self._memory.most > 0 and self.room < min(LARGEST_JOB, self._memory.most // 100)
 
     @property
     def words(self) -> str:
