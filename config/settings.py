@@ -121,7 +121,9 @@ class Settings(BaseSettings):
     tenant_images_per_day: int = Field(0, ge=0, description="Images that one tenant may buy a day (UTC); 0 is no limit")
     tenant_images_per_month: int = Field(0, ge=0, description="Images that one tenant may buy a month; 0 is no limit")
     tenant_max_bytes: int = Field(
-        0, ge=0, description="Bytes of Redis for one tenant's jobs; 0: three times what is left, where there are several"
+        0,
+        ge=0,
+        description="Bytes of Redis for one tenant's jobs; 0: three times what is left, where there are several",
     )
     deadline_policy: str = Field(
         "accept",
