@@ -1,6 +1,8 @@
 """How many calls of a kind may be open at once: each of them costs memory, or time of everybody, while it is open."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Self
 
@@ -32,6 +34,13 @@ class Places:
             raise self._refusal(f"No more {self._what} can be open now.")
         self._held += 1
         return Place(self, tenant)
+
+    @asynccontextmanager
+    async def turn(self, tenant: str) -> AsyncIterator[None]:
+        """A place, and within it this tenant's turn: its calls go one after another. Raises as `place` does."""
+        with self.place(tenant) as place:
+            async with place.turn:
+                yield
 
     def join(self, tenant: str) -> asyncio.Lock:
         """Notes one more of that tenant; returns the lock that its calls take turns by."""

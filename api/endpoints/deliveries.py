@@ -52,9 +52,8 @@ async def show_list(request: Request) -> Response:
             raise bad_field(name, "known are state, since, limit, cursor")
     since, wanted = time_of("since", given["since"]) if "since" in given else 0, _state(given.get("state"))
     most, cursor = rows_of_page(given.get("limit")), _cursor(given.get("cursor"))
-    with here["lists"].place(tenant) as place:
-        async with place.turn:
-            page = await here["deliveries"].page(tenant, since=since, state=wanted, most=most, cursor=cursor)
+    async with here["lists"].turn(tenant):
+        page = await here["deliveries"].page(tenant, since=since, state=wanted, most=most, cursor=cursor)
     return json_answer(page_view(page))
 
 
@@ -67,9 +66,8 @@ async def replay_since(request: Request) -> Response:
     tenant, here = await authenticate(request, "submit"), state(request)
     wanted = _replay_body(await request.body())
     since = time_of("since", wanted.since)
-    with here["lists"].place(tenant) as place:
-        async with place.turn:
-            done = await here["deliveries"].replay_since(tenant, since, state=wanted.state or "")
+    async with here["lists"].turn(tenant):
+        done = await here["deliveries"].replay_since(tenant, since, state=wanted.state or "")
     going_on = rfc3339(done.next_since)
     return json_answer({"replayed": done.replayed, "skipped": done.skipped, "next_since": going_on}, 202)
 

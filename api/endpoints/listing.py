@@ -41,9 +41,8 @@ class Query:
 async def show_list(request: Request) -> Response:
     """Newest first; filters status, track_id, metadata.KEY, created_after, created_before; pages by cursor."""
     tenant, here = await authenticate(request, "read"), state(request)
-    with here["lists"].place(tenant) as place:
-        async with place.turn:
-            return json_answer(await list_jobs(here, tenant, request.query_params))
+    async with here["lists"].turn(tenant):
+        return json_answer(await list_jobs(here, tenant, request.query_params))
 
 
 async def list_jobs(here: State, tenant: str, parameters: Mapping[str, str]) -> dict[str, Any]:
