@@ -36,7 +36,8 @@ async def matching(store: JobStore, tenants: Sequence[str], chosen: Filter) -> A
         cursor: str | None = None
         while ids := await store.page(tenant, chosen.after, chosen.before, cursor, PAGE):
             cursor = ids[-1]
-            for loaded in await asyncio.gather(*(store.load(each) for each in ids)):
+            candidates = await store.matching(chosen, ids)
+            for loaded in await asyncio.gather(*(store.load(each) for each in candidates)):
                 if loaded and chosen.matches(loaded.job):
                     yield loaded.job
 
