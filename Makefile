@@ -6,6 +6,7 @@ PYTHON ?= $(shell for p in python3 python3.14 python3.13 python3.12 python3.11; 
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 BIN := .venv/bin
 export MINUTES JOBS SEED SAMPLE ONLY RUNS RATE KILL_EVERY KEEP WAITING TENANTS ROUNDS RELEASES MILLION
+WHOLE_SUITE := $(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
 READY := .venv/.ready
 SUPPLY := .venv/supply
 
@@ -33,11 +34,11 @@ up: setup ## Keep the whole stack running with a sandbox upstream (Ctrl-C stops 
 	@$(BIN)/darkroom up
 
 test: setup ## Run the whole test suite
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder
+	$(WHOLE_SUITE)
 
 # apart from `test`: measuring nearly doubles the CPU time of a test without processes (37 to 70 s of 3,527 tests)
 cover: setup ## Run the whole test suite and measure what it covers: fails below the floor of pyproject.toml
-	$(BIN)/python -m pytest -n 3 --dist loadfile --no-loadscope-reorder --cov
+	$(WHOLE_SUITE) --cov
 
 unit: setup ## Run the fast tests only, in seconds
 	$(BIN)/python -m pytest -q tests/unit

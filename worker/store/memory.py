@@ -52,7 +52,7 @@ async def tenant_bytes(lane: Lane, tenant: str) -> int:
 async def tenants_bytes(lane: Lane, default: int, room: int) -> list[tuple[str, int, int]]:
     """(tenant, bytes used, bytes that it may use; 0: no limit) of all tenants.
 
-    `default`: the limit of tenants without their own; 0: three times what is left of `room`, if there are more.
+    `default`: the limit of a tenant without its own; 0: three times what is left of `room`, where there are several.
     """
     names = sorted(name.decode() for name in await lane.call("SMEMBERS", keys.TENANTS()))
     found = []
